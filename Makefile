@@ -1,0 +1,112 @@
+# barproof: what a change needs. Every target makes what it needs in .venv; builds are always release builds.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python test-slow lint format bench wheel generate clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= demo
+
+RUST_SOURCES   := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+BUILD_STAMP    := $(VENV)/.built
+BASE_STAMP     := $(VENV)/.base
+DEV_STAMP      := $(VENV)/.dev
+
+help:
+	@echo "make demo       build, run the main job on a simulated market, write $(OUT)/report.html"
+	@echo "make test       all that a change needs: formats, lints, types, Rust and Python tests"
+	@echo "make test-slow  long runs: fuzz against the twin, kills, null studies"
+	@echo "make lint       formats, lints and types alone"
+	@echo "make format     rewrite sources in the house format"
+	@echo "make bench      benchmarks; records go to benches/record/"
+	@echo "make wheel      abi3 wheel in dist/"
+	@echo "make generate   rewrite what derives from the tables of rules and metrics"
+	@echo "make clean      remove what the other targets made"
+
+# --- what must be there -------------------------------------------------------------------------------------------
+
+define need_python
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "missing: $(PYTHON). Install Python >= 3.11, or name it: make $@ PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "too old: $$($(PYTHON) --version). Install Python >= 3.11, or name it: make $@ PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "missing: Python's venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+endef
+
+define need_rust
+	@command -v cargo >/dev/null 2>&1 || { echo "missing: cargo. Install a Rust toolchain >= 1.88: https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 || { echo "missing: a C linker (cc). On Debian and Ubuntu: apt-get install gcc libc6-dev" >&2; exit 1; }
+endef
+
+define need_rust_checkers
+	@cargo fmt --version >/dev/null 2>&1 || { echo "missing: rustfmt. Install it: rustup component add rustfmt" >&2; exit 1; }
+	@cargo clippy --version >/dev/null 2>&1 || { echo "missing: clippy. Install it: rustup component add clippy" >&2; exit 1; }
+endef
+
+# --- environments -------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	$(need_python)
+	$(PYTHON) -m venv $(VENV)
+
+$(BASE_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" "maturin>=1.8,<2"
+	@touch $@
+
+$(BUILD_STAMP): $(RUST_SOURCES) pyproject.toml $(BASE_STAMP)
+	$(need_rust)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml $(BUILD_STAMP)
+	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+demo: $(BUILD_STAMP)
+	$(BIN)/barproof demo --out $(OUT)
+
+test: lint test-rust test-python
+
+test-rust:
+	$(need_rust)
+	cargo test --workspace --quiet
+
+test-python: $(BUILD_STAMP) $(DEV_STAMP)
+	$(BIN)/python -m pytest -q
+
+test-slow: $(BUILD_STAMP) $(DEV_STAMP)
+	PROPTEST_CASES=20000 cargo test --workspace --release --quiet
+	BARPROOF_SLOW=1 $(BIN)/python -m pytest -q -m slow --timeout 86400
+
+lint: $(BUILD_STAMP) $(DEV_STAMP)
+	$(need_rust_checkers)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/python tools/generate.py --check
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest barproof._core --ignore-disjoint-bases
+
+format: $(DEV_STAMP)
+	cargo fmt --all
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format --quiet .
+
+generate: $(BUILD_STAMP)
+	$(BIN)/python tools/generate.py
+
+bench: $(BUILD_STAMP) $(DEV_STAMP)
+	$(BIN)/python benches/sweep.py --record
+
+wheel: $(BASE_STAMP)
+	$(need_rust)
+	$(BIN)/maturin build --release --out dist
+
+clean:
+	rm -rf $(VENV) target dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f python/barproof/_core*.so
+	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,498 @@
+"""`backtest`: one set of rules over one window, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from barproof import _core
+from barproof._frames import METRICS, metrics_mapping, times, trades_frame
+from barproof._windows import Bound, Window, as_window, bar_at
+from barproof.candles import Candles
+from barproof.errors import LayoutError, ParameterError, RulesError
+from barproof.rules import Costs, Rules
+from barproof.signals import Signals
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["Result", "backtest"]
+
+Boundary = Literal["carry", "close"]
+Schedule: TypeAlias = Sequence[tuple["int | str | date | datetime", Rules]]
+
+_PERIODS = {"perpetual": 365.0, "spot": 365.0, "equity": 252.0, "fx": 260.0}
+_BY = ("month", "hour", "side", "regime", "reason")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run is made of, checked; shared by backtests and sweeps."""
+
+    candles: Candles
+    signals: Signals
+    costs: Costs
+    initial_equity: float
+    periods_per_year: float
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the core."""
+        instrument = self.candles.instrument
+        return {
+            "costs": self.costs._tuple(),
+            "instrument_": (
+                instrument.kind,
+                instrument.maintenance,
+                instrument.lot,
+                instrument.min_notional,
+            ),
+            "initial_equity": self.initial_equity,
+            "periods_per_year": self.periods_per_year,
+        }
+
+    def provenance(self) -> dict[str, str]:
+        """Digests and versions, for reports and records."""
+        costs = self.costs
+        return {
+            "barproof": version("barproof"),
+            "candles": self.candles.digest,
+            "signals": self.signals.digest,
+            "costs": f"taker={costs.taker!r}, maker={costs.maker!r}, slippage={costs.slippage!r}",
+            "initial_equity": repr(self.initial_equity),
+            "periods_per_year": repr(self.periods_per_year),
+        }
+
+
+def setting(
+    candles: Candles,
+    signals: Signals,
+    costs: Costs,
+    initial_equity: float,
+    periods_per_year: float | None,
+    engine: str,
+) -> Setting:
+    """Check what backtests and sweeps have in common."""
+    if not isinstance(candles, Candles):
+        raise LayoutError(
+            f"`candles` must be Candles, was {type(candles).__name__}: use read_candles(...)"
+        )
+    if not isinstance(signals, Signals):
+        raise LayoutError(
+            f"`signals` must be Signals, was {type(signals).__name__}: use Signals(long=...)"
+        )
+    if not isinstance(costs, Costs):
+        raise LayoutError(
+            f"`costs` must be Costs, was {type(costs).__name__}: use Costs(taker=...) or Costs.free()"
+        )
+    if not len(candles):
+        raise ParameterError("`candles` hold no bars: there is nothing to run on")
+    if engine != "replay":
+        raise ParameterError(f'`engine` is {engine!r}, but this version has one engine: "replay"')
+    if not _is_positive(initial_equity):
+        raise ParameterError(f"`initial_equity` must be finite and > 0, was {initial_equity!r}")
+    periods = _PERIODS[candles.instrument.kind] if periods_per_year is None else periods_per_year
+    if not _is_positive(periods):
+        raise ParameterError(
+            f"`periods_per_year` must be finite and > 0, was {periods!r}: 365 for crypto, 252 for shares"
+        )
+    aligned = signals.align(candles)
+    return Setting(candles, aligned, costs, float(initial_equity), float(periods))
+
+
+def _is_positive(value: object) -> bool:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value)) and value > 0  # type: ignore[call-overload, operator, no-any-return]
+
+
+@dataclass(eq=False)
+class Result:
+    """What a backtest did.
+
+    Attributes
+    ----------
+    metrics : dict of str to float or int
+        By the names of docs/metrics.md; undefined is NaN.
+    trades : polars.DataFrame
+        One row a trade; bars count from the window's first, times are UTC, money is in quote.
+    equity : polars.DataFrame
+        `open_time` of each bar of the window and `equity` marked at its close.
+    daily_returns : polars.DataFrame
+        `date` (UTC day) and `return`.
+    candles, signals, rules, costs
+        What was run; `rules` is a list of (start bar, Rules) for a schedule.
+    window : tuple of int
+        First bar, and the bar after the last.
+    initial_equity : float
+        Equity before the first bar, in quote.
+    provenance : dict of str to str
+        Digests and versions of everything above.
+    """
+
+    metrics: dict[str, float | int]
+    trades: pl.DataFrame
+    equity: pl.DataFrame
+    daily_returns: pl.DataFrame
+    candles: Candles
+    signals: Signals
+    rules: Rules | list[tuple[int, Rules]]
+    costs: Costs
+    window: Window
+    initial_equity: float
+    provenance: dict[str, str]
+    _hold: dict[str, float | int] = field(repr=False)
+    _setting: Setting = field(repr=False)
+    _boundary: Boundary = field(repr=False)
+
+    def stats(self) -> pl.DataFrame:
+        """Labelled metrics with buy-and-hold beside them.
+
+        Buy-and-hold holds the market from the window's first open to its last close, unlevered and without costs.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns `metric` (label and unit), `strategy` and `buy_and_hold`; per cent where the label says so, null
+            where undefined or meaningless.
+        """
+        rows: list[tuple[str, float | None, float | None]] = [
+            ("Bars", float(self.window[1] - self.window[0]), None),
+            ("Equity Initial", self.initial_equity, self.initial_equity),
+        ]
+        for row in METRICS:
+            label, factor = row["label"], 1.0
+            if row["unit"] == "fraction":
+                label, factor = f"{label} [%]", 100.0
+            name = row["name"]
+            held = self._hold[name] if name in _HOLD else np.nan
+            rows.append((label, _or_none(self.metrics[name] * factor), _or_none(held * factor)))
+        schema = {"metric": pl.String, "strategy": pl.Float64, "buy_and_hold": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def range(self) -> tuple[dict[str, float | int], dict[str, float | int]]:
+        """Metrics if every bar that holds both stop and target had gone against the trader, and for him.
+
+        It is a range for stop against target, not a bound: entries diverge, and trailing is not covered.
+
+        Returns
+        -------
+        tuple of dict
+            Metrics under ``intrabar="pessimistic"`` and under ``"optimistic"``, everything else equal.
+        """
+        return self._range
+
+    @cached_property
+    def _range(self) -> tuple[dict[str, float | int], dict[str, float | int]]:
+        pair = []
+        for intrabar in ("pessimistic", "optimistic"):
+            schedule = [
+                (start, rules.replace(intrabar=intrabar)) for start, rules in self._schedule()
+            ]
+            raw = _call(self._setting, schedule, self._boundary, self.window)
+            pair.append(metrics_mapping(raw["metrics"]))
+        return pair[0], pair[1]
+
+    def _schedule(self) -> list[tuple[int, Rules]]:
+        return [(0, self.rules)] if isinstance(self.rules, Rules) else self.rules
+
+    def by(self, group: Literal["month", "hour", "side", "regime", "reason"]) -> pl.DataFrame:
+        """Trades by group.
+
+        Parameters
+        ----------
+        group : {"month", "hour", "side", "regime", "reason"}
+            Month or UTC hour of the entry; side; tercile of the realised volatility of the 288 bars up to the signal
+            bar, known at entry (cuts over the bars of the window); exit reason.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns `group`, `trades`, `win_rate`, `mean_return`, `pnl`, `fees`, `funding`, `mean_bars_held`.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such group.
+        """
+        if group not in _BY:
+            raise ParameterError(f"`group` must be one of {', '.join(_BY)}, was {group!r}")
+        key = {
+            "month": pl.col("entry_time").dt.strftime("%Y-%m"),
+            "hour": pl.col("entry_time").dt.hour(),
+            "side": pl.col("side"),
+            "reason": pl.col("reason"),
+            "regime": pl.lit(self._regimes()) if group == "regime" else pl.lit(""),
+        }[group]
+        return (
+            self.trades.with_columns(key.alias("group"))
+            .group_by("group")
+            .agg(
+                pl.len().alias("trades"),
+                (pl.col("pnl") > 0).mean().alias("win_rate"),
+                pl.col("return").mean().alias("mean_return"),
+                pl.col("pnl").sum(),
+                pl.col("fees").sum(),
+                pl.col("funding").sum(),
+                pl.col("bars_held").mean().alias("mean_bars_held"),
+            )
+            .sort("group")
+        )
+
+    def _regimes(self) -> pl.Series:
+        """Volatility tercile of each trade's signal bar."""
+        close = pl.Series(self.candles.close)
+        volatility = close.log().diff().rolling_std(288)[self.window[0] : self.window[1]]
+        low, high = (volatility.quantile(q, "linear") for q in (1 / 3, 2 / 3))
+        at_entry = volatility.gather(self.trades["signal_bar"])
+        if low is None or high is None:
+            return pl.Series(["unknown"] * len(at_entry), dtype=pl.String)
+        return pl.Series(
+            [
+                "unknown"
+                if v is None
+                else "1 calm"
+                if v <= low
+                else "2 normal"
+                if v <= high
+                else "3 turbulent"
+                for v in at_entry
+            ],
+            dtype=pl.String,
+        )
+
+    def plot(self) -> go.Figure:
+        """Interactive figure: equity, drawdown, price with entries and exits.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+            Ready to show or save.
+        """
+        from barproof.report.figures import result_figure
+
+        return result_figure(self)
+
+    def to_html(self, path: str | Path, *, title: str | None = None) -> Path:
+        """Write a report: one HTML file that needs no network.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write; replaced as a whole or not at all.
+        title : str, optional
+            Heading.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        from barproof.report import write_report
+
+        return write_report(path, result=self, title=title)
+
+    def __repr__(self) -> str:
+        m = self.metrics
+        return (
+            f"Result({self.candles.symbol}, return {m['total_return']:+.2%}, sharpe {m['sharpe']:.2f}, "
+            f"max drawdown {m['max_drawdown']:.2%}, {m['trades']} trades)"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.stats()._repr_html_()
+
+
+_HOLD = (
+    "total_return",
+    "cagr",
+    "volatility",
+    "sharpe_daily",
+    "sharpe",
+    "sortino",
+    "max_drawdown",
+    "calmar",
+    "final_equity",
+    "buy_hold_return",
+)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def as_schedule(
+    candles: Candles, rules: Rules | Schedule
+) -> tuple[list[tuple[int, Rules]], Rules | list[tuple[int, Rules]]]:
+    """(start bar, rules) pairs for the core, and what the result shows."""
+    if isinstance(rules, Rules):
+        return [(0, rules)], rules
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        raise LayoutError(
+            f"`rules` must be Rules or a list of (start, Rules), was {type(rules).__name__}"
+        )
+    out: list[tuple[int, Rules]] = []
+    for i, pair in enumerate(rules):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[1], Rules):
+            raise RulesError(
+                f"entry {i} of the schedule must be a pair (start, Rules), was {pair!r}"
+            )
+        start = bar_at(candles, pair[0], f"start of schedule entry {i}", 0)
+        out.append((start, pair[1]))
+    return out, out
+
+
+def _call(
+    made: Setting, schedule: list[tuple[int, Rules]], boundary: str, window: Window
+) -> dict[str, Any]:
+    return _core.backtest(
+        made.candles._bars,
+        made.signals._bars,
+        [(start, rules.to_dict()) for start, rules in schedule],
+        boundary=boundary,
+        window_=window,
+        **made.options(),
+    )
+
+
+def make_result(
+    made: Setting,
+    shown: Rules | list[tuple[int, Rules]],
+    schedule: list[tuple[int, Rules]],
+    boundary: Boundary,
+    window: Window,
+) -> Result:
+    """Run and wrap."""
+    raw = _call(made, schedule, boundary, window)
+    start, stop = window
+    digest = _core.digest("schedule/1", [f"{s}:{rules.digest}" for s, rules in schedule])
+    return Result(
+        metrics=metrics_mapping(raw["metrics"]),
+        trades=trades_frame(raw["trades"]),
+        equity=pl.DataFrame(
+            {"open_time": times(made.candles.open_time[start:stop]), "equity": raw["equity"]}
+        ),
+        daily_returns=daily_frame(raw["days"], raw["daily_returns"]),
+        candles=made.candles,
+        signals=made.signals,
+        rules=shown,
+        costs=made.costs,
+        window=window,
+        initial_equity=made.initial_equity,
+        provenance={
+            **made.provenance(),
+            "rules": schedule[0][1].digest if isinstance(shown, Rules) else digest,
+            "window": f"{start}..{stop}",
+            "engine": "replay",
+        },
+        _hold=metrics_mapping(raw["hold"]),
+        _setting=made,
+        _boundary=boundary,
+    )
+
+
+def daily_frame(days: Any, returns: Any) -> pl.DataFrame:
+    """Daily returns by UTC date."""
+    return pl.DataFrame({"date": pl.Series(days, dtype=pl.Int32).cast(pl.Date), "return": returns})
+
+
+def backtest(
+    candles: Candles,
+    signals: Signals,
+    rules: Rules | Schedule,
+    *,
+    costs: Costs,
+    window: tuple[Bound, Bound] | None = None,
+    intrabar_candles: Candles | None = None,
+    initial_equity: float = 10_000.0,
+    engine: str = "replay",
+    periods_per_year: float | None = None,
+    boundary: Boundary = "carry",
+) -> Result:
+    """Run rules over candles and signals, exactly as docs/execution.md says.
+
+    Signals of bar t are known at its close and trade at the open of bar t + 1 (``fill="close"`` asks for less and is
+    flagged).
+
+    Parameters
+    ----------
+    candles : Candles
+        Bars of one symbol.
+    signals : Signals
+        One value a bar, or with times to join by.
+    rules : Rules or list of (start, Rules)
+        A list is a schedule: each entry decides from the first bar that opens at or after its start (a bar number or
+        a time) until the next; before the first nothing is entered.
+    costs : Costs
+        Fees and slippage.
+    window : tuple, optional
+        (start, end), bar numbers or times, end excluded. Default: all bars.
+    intrabar_candles : Candles, optional
+        Not in this version.
+    initial_equity : float, default 10000.0
+        In quote.
+    engine : {"replay"}, default "replay"
+        Bar by bar, the definition.
+    periods_per_year : float, optional
+        Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
+    boundary : {"carry", "close"}, default "carry"
+        In a schedule: positions keep the rules of their signal bar across changes, or are closed at each.
+
+    Returns
+    -------
+    Result
+        Trades, equity, metrics and the ways to look at them.
+
+    Raises
+    ------
+    RulesError
+        If rules contradict themselves or need signals that are not there.
+    ParameterError, ShapeError, SignalError, FundingError, WindowError, LayoutError
+        If an argument is out of bounds; the message names it.
+
+    Examples
+    --------
+    >>> import barproof as bp
+    >>> candles = bp.simulate_candles(7, bars=5_000, edge=0.1)
+    >>> signals = bp.Signals(long=candles.planted, short=-candles.planted, kind="score")
+    >>> rules = bp.Rules(entry_long=1.5, entry_short=1.5, max_hold=24)
+    >>> result = bp.backtest(candles, signals, rules, costs=bp.Costs(taker=0.0005))
+    >>> result.trades.height == result.metrics["trades"]
+    True
+    """
+    if intrabar_candles is not None:
+        raise ParameterError("`intrabar_candles` are not served by this version: leave them out")
+    if boundary not in ("carry", "close"):
+        raise ParameterError(f"`boundary` must be carry or close, was {boundary!r}")
+    made = setting(candles, signals, costs, initial_equity, periods_per_year, engine)
+    schedule, shown = as_schedule(candles, rules)
+    return make_result(made, shown, schedule, boundary, as_window(candles, window))
+
+
+def stats_rows(metrics: Mapping[str, float | int]) -> list[tuple[str, str]]:
+    """Labels and formatted values, for terminals."""
+    rows = []
+    for row in METRICS:
+        value = metrics[row["name"]]
+        rows.append((row["label"], format_metric(row, value)))
+    return rows
+
+
+def format_metric(row: Mapping[str, Any], value: float | int) -> str:
+    """Format a metric as people read it."""
+    if value != value:
+        return "n/a"
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "-∞"
+    unit = row["unit"]
+    if unit == "fraction":
+        return f"{value:.2%}"
+    if unit == "count":
+        return f"{value:,.0f}"
+    return f"{value:,.2f}"

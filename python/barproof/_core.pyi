@@ -1,0 +1,122 @@
+"""Extension module: take, call, wrap. Nothing here is public; the package in front of it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+RELEASE_BUILD: bool
+
+_Floats = NDArray[np.float64]
+_Times = NDArray[np.int64]
+_Costs = tuple[float, float, float]
+_Instrument = tuple[str, float, float, float]
+
+@final
+class Bars:
+    """Immutable candle columns, digested once."""
+
+    def __new__(
+        cls,
+        open_time: _Times,
+        open: _Floats,
+        high: _Floats,
+        low: _Floats,
+        close: _Floats,
+        volume: _Floats,
+        *,
+        interval_ms: int,
+        extra: Mapping[str, _Floats],
+        funding_time: _Times | None,
+        funding_rate: _Floats | None,
+        labels: Sequence[tuple[str, str]],
+    ) -> Bars: ...
+    @property
+    def open_time(self) -> _Times: ...
+    @property
+    def open(self) -> _Floats: ...
+    @property
+    def high(self) -> _Floats: ...
+    @property
+    def low(self) -> _Floats: ...
+    @property
+    def close(self) -> _Floats: ...
+    @property
+    def volume(self) -> _Floats: ...
+    @property
+    def extra(self) -> dict[str, _Floats]: ...
+    @property
+    def funding_time(self) -> _Times | None: ...
+    @property
+    def funding_rate(self) -> _Floats | None: ...
+    @property
+    def interval_ms(self) -> int: ...
+    @property
+    def labels(self) -> list[tuple[str, str]]: ...
+    @property
+    def digest(self) -> str: ...
+    def slice(self, start: int, stop: int) -> Bars: ...
+    def __len__(self) -> int: ...
+
+@final
+class Signals:
+    """Immutable signal arrays, checked and digested once."""
+
+    def __new__(cls, kind: str, arrays: Mapping[str, _Floats | None]) -> Signals: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    def array(self, name: str) -> _Floats | None: ...
+    def __len__(self) -> int: ...
+
+def digest(kind: str, items: Sequence[str]) -> str: ...
+def check_field(name: str, object: object) -> None: ...
+def check_rules(fields: dict[str, Any]) -> dict[str, Any]: ...
+def check_table(
+    base: dict[str, Any], columns: dict[str, list[Any]], count: int
+) -> tuple[int, str] | None: ...
+def rules_table() -> list[dict[str, Any]]: ...
+def metrics_table() -> list[dict[str, Any]]: ...
+def backtest(
+    bars: Bars,
+    signals: Signals,
+    schedule: Sequence[tuple[int, dict[str, Any]]],
+    *,
+    boundary: str,
+    costs: _Costs,
+    instrument_: _Instrument,
+    window_: tuple[int, int],
+    initial_equity: float,
+    periods_per_year: float,
+) -> dict[str, Any]: ...
+def sweep_table(
+    bars: Bars,
+    signals: Signals,
+    base: dict[str, Any],
+    columns: dict[str, list[Any]],
+    count: int,
+    *,
+    costs: _Costs,
+    instrument_: _Instrument,
+    windows: Sequence[tuple[int, int]],
+    initial_equity: float,
+    periods_per_year: float,
+    threads: int,
+    keep_daily: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]: ...
+def simulate(
+    *,
+    seed: int,
+    bars: int,
+    interval_ms: int,
+    start_ms: int,
+    edge: float,
+    symbols: int,
+    price: float,
+    annual_volatility: float,
+    correlation: float,
+) -> list[dict[str, NDArray[Any]]]: ...

@@ -1,0 +1,61 @@
+"""Frames that the core's columns become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from barproof import _core
+
+TIME = pl.Datetime("ms", "UTC")
+
+METRICS: tuple[dict[str, Any], ...] = tuple(_core.metrics_table())
+"""Rows of the table of metrics: name, unit, label, better, doc."""
+
+_TEXTS = {"side": pl.String, "reason": pl.String}
+_COUNTS = ("signal_bar", "entry_bar", "exit_bar", "bars_held")
+
+
+def times(values: NDArray[np.int64]) -> pl.Series:
+    """Milliseconds as UTC datetimes."""
+    return pl.Series(values, dtype=pl.Int64).cast(TIME)
+
+
+def trades_frame(columns: Mapping[str, Any], combination: int = 0, window: int = 0) -> pl.DataFrame:
+    """Trades with the columns of the contract, in its order."""
+    frame = pl.DataFrame(dict(columns), schema_overrides=_TEXTS)
+    return frame.select(
+        pl.lit(combination, pl.UInt32).alias("combination"),
+        pl.lit(window, pl.UInt32).alias("window"),
+        *(
+            pl.col(name).cast(pl.UInt32)
+            if name in _COUNTS
+            else pl.col(name).cast(TIME)
+            if name.endswith("_time")
+            else pl.col(name)
+            for name in frame.columns
+        ),
+    )
+
+
+def metric_value(row: Mapping[str, Any], value: float) -> float | int:
+    """Turn counts into whole numbers."""
+    return int(value) if row["unit"] == "count" and value == value else value
+
+
+def metrics_mapping(values: Mapping[str, float]) -> dict[str, float | int]:
+    """Metrics by name, counts as whole numbers."""
+    return {row["name"]: metric_value(row, values[row["name"]]) for row in METRICS}
+
+
+def metric_series(columns: Sequence[NDArray[np.float64]], *, counts: bool) -> list[pl.Series]:
+    """Metric columns of a frame; `counts` makes whole numbers of counts (means over windows have none)."""
+    out = []
+    for row, column in zip(METRICS, columns, strict=True):
+        series = pl.Series(row["name"], column)
+        out.append(series.cast(pl.UInt32) if counts and row["unit"] == "count" else series)
+    return out

@@ -1,0 +1,121 @@
+"""Errors and warnings that barproof raises.
+
+Every message names the argument, the value, the bound or the row, and the remedy. All errors derive from
+:class:`BarproofError`, so ``except bp.BarproofError`` catches whatever barproof refuses, and from the built-in class
+that a Python user expects (``ValueError``, ``TypeError``, ``RuntimeError``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "BarproofError",
+    "CandleError",
+    "ConfigError",
+    "DataWarning",
+    "FileError",
+    "FundingError",
+    "InternalError",
+    "Interrupted",
+    "LayoutError",
+    "LookaheadError",
+    "ParameterError",
+    "PlanError",
+    "RulesError",
+    "ShapeError",
+    "SignalError",
+    "WindowError",
+]
+
+
+class BarproofError(Exception):
+    """Base of every error that barproof raises on purpose."""
+
+
+class ParameterError(BarproofError, ValueError):
+    """An argument is out of its bounds or not one of its choices."""
+
+
+class RulesError(ParameterError):
+    """Rules, costs or a grid contradict themselves or lack what they need."""
+
+
+class ShapeError(BarproofError, ValueError):
+    """Arrays that belong together differ in length or dimension."""
+
+
+class SignalError(BarproofError, ValueError):
+    """A signal array holds a value that no signal can have."""
+
+
+class CandleError(BarproofError, ValueError):
+    """Candles that cannot be trusted.
+
+    Attributes
+    ----------
+    faults : tuple
+        Every fault found, not only the first one.
+    """
+
+    def __init__(self, message: str, faults: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.faults))
+
+
+class FundingError(BarproofError, ValueError):
+    """Funding is missing where it is owed, or cannot be attached."""
+
+
+class WindowError(BarproofError, ValueError):
+    """A window holds no bars or lies outside the candles."""
+
+
+class PlanError(BarproofError, ValueError):
+    """What was asked for does not fit into memory."""
+
+
+class FileError(BarproofError, ValueError):
+    """A file is missing, unreadable, or not what its name says."""
+
+
+class ConfigError(BarproofError, ValueError):
+    """``barproof.toml`` or a command-line option is wrong."""
+
+
+class LookaheadError(BarproofError, ValueError):
+    """A value at bar t would have to know bars after t."""
+
+
+class LayoutError(BarproofError, TypeError):
+    """A value has the wrong type or dtype."""
+
+
+class InternalError(BarproofError, RuntimeError):
+    """A bug in barproof; please report it with the message."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a sweep.
+
+    Attributes
+    ----------
+    done, total : int
+        Combinations finished and asked for.
+    partial : object or None
+        What was finished before the interrupt, a :class:`barproof.Sweep` for sweeps.
+    """
+
+    def __init__(self, message: str, done: int = 0, total: int = 0, partial: Any = None) -> None:
+        super().__init__(message)
+        self.done = done
+        self.total = total
+        self.partial = partial
+
+
+class DataWarning(UserWarning):
+    """Data that barproof was asked to accept although it found faults."""

@@ -1,0 +1,352 @@
+"""Signals: model outputs aligned to bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from barproof import _core
+from barproof.errors import LayoutError, ParameterError, ShapeError, SignalError
+
+if TYPE_CHECKING:
+    from barproof.candles import Candles
+
+__all__ = ["Signals"]
+
+ARRAYS = ("long", "short", "exit_long", "exit_short", "stop", "target", "size")
+Kind = Literal["probability", "score"]
+Floats = NDArray[np.float64]
+
+
+def _as_floats(name: str, values: ArrayLike) -> Floats:
+    if isinstance(values, pl.Series):
+        values = values.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise LayoutError(
+            f"signal `{name}` must be an array of numbers, was {type(values).__name__}: give floats, NaN for no signal"
+        ) from None
+    if array.ndim != 1:
+        raise ShapeError(
+            f"signal `{name}` must have one dimension, had shape {array.shape}: pick one column, one value a bar"
+        )
+    return array
+
+
+class Signals:
+    """Model outputs, one value a bar, known at that bar's close; NaN is no signal.
+
+    Arrays are copied, checked and digested once; a caller who writes to them later changes nothing.
+
+    Parameters
+    ----------
+    long, short : array_like of shape (n_bars,), optional
+        Decide entries: probabilities in [0, 1], or scores. At least one array must be given.
+    exit_long, exit_short : array_like of shape (n_bars,), optional
+        Decide exits.
+    stop, target : array_like of shape (n_bars,), optional
+        Distances > 0 for stops and targets of kind ``"signal"``, as fractions of the entry price.
+    size : array_like of shape (n_bars,), optional
+        Sizes in (0, 1] for ``sizing="signal"``.
+    kind : {"probability", "score"}, default "probability"
+        What the four decision arrays hold.
+
+    Raises
+    ------
+    ShapeError
+        If lengths differ or an array is not one-dimensional.
+    SignalError
+        If a value is infinite or out of range; names array, bar and value.
+    LayoutError
+        If an array does not hold numbers.
+
+    Examples
+    --------
+    >>> Signals(long=[0.2, 0.7, float("nan")])
+    Signals(long, 3 bars, probability)
+    """
+
+    __slots__ = ("_bars", "_times")
+
+    def __init__(
+        self,
+        *,
+        long: ArrayLike | None = None,
+        short: ArrayLike | None = None,
+        exit_long: ArrayLike | None = None,
+        exit_short: ArrayLike | None = None,
+        stop: ArrayLike | None = None,
+        target: ArrayLike | None = None,
+        size: ArrayLike | None = None,
+        kind: Kind = "probability",
+    ) -> None:
+        given = dict(
+            zip(ARRAYS, (long, short, exit_long, exit_short, stop, target, size), strict=True)
+        )
+        arrays = {name: _as_floats(name, v) for name, v in given.items() if v is not None}
+        self._bars = _core.Signals(kind, arrays)
+        self._times: NDArray[np.int64] | None = None
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        time: str = "open_time",
+        kind: Kind = "probability",
+        **columns: str,
+    ) -> Signals:
+        """Signals from a table with times, joined to the candles by time where they are used.
+
+        The safe way: a shifted or shortened table cannot slide along the bars unseen. Bars without a row have no
+        signal; a row inside the candles' span that meets no bar is an error.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame, pandas.DataFrame, pyarrow.Table or mapping
+            One row a bar; order does not matter.
+        time : str, default "open_time"
+            Column with the opening times of the bars: datetimes (naive ones are UTC) or integer milliseconds.
+        kind : {"probability", "score"}, default "probability"
+            What the values are.
+        **columns : str
+            Array name to column name, such as ``long="p_up"``. Default: columns named like the arrays.
+
+        Returns
+        -------
+        Signals
+            Carrying their times.
+
+        Raises
+        ------
+        ParameterError
+            If a column or array name does not exist.
+        SignalError
+            If times repeat or are missing, or values are out of range.
+
+        Examples
+        --------
+        >>> frame = pl.DataFrame({"open_time": [0, 60_000], "p_up": [0.4, 0.9]})
+        >>> Signals.from_frame(frame, long="p_up")
+        Signals(long, 2 bars, probability)
+        """
+        table = _as_polars(frame)
+        for name in columns:
+            if name not in ARRAYS:
+                raise ParameterError(f"unknown signal array `{name}`; known: {', '.join(ARRAYS)}")
+        chosen = columns or {name: name for name in ARRAYS if name in table.columns}
+        for name in (time, *chosen.values()):
+            if name not in table.columns:
+                raise ParameterError(
+                    f"column `{name}` is not in the signal table, which has: {', '.join(table.columns)}"
+                )
+        times = _milliseconds(table[time])
+        order = np.argsort(times, kind="stable")
+        times = times[order]
+        repeated = np.flatnonzero(np.diff(times) == 0)
+        if len(repeated):
+            raise SignalError(
+                f"`{time}` {_show(times[repeated[0]])} stands in {len(repeated) + 1} or more rows: give one row a bar"
+            )
+        arrays = {name: _as_floats(name, table[column])[order] for name, column in chosen.items()}
+        signals = cls(kind=kind, **arrays)
+        signals._times = times
+        return signals
+
+    @classmethod
+    def sparse(
+        cls,
+        bars: int | Candles,
+        *,
+        kind: Kind = "probability",
+        **entries: Iterable[tuple[int, float]],
+    ) -> Signals:
+        """Signals at a few bars.
+
+        Parameters
+        ----------
+        bars : int or Candles
+            Number of bars, or the candles.
+        kind : {"probability", "score"}, default "probability"
+            What the values are.
+        **entries : iterable of (int, float)
+            Array name to (bar, value) pairs; all other bars have no signal.
+
+        Returns
+        -------
+        Signals
+            Of that many bars.
+
+        Raises
+        ------
+        ParameterError
+            If a bar lies outside, or a name is no array.
+
+        Examples
+        --------
+        >>> Signals.sparse(5, long=[(1, 0.9)], exit_long=[(3, 0.8)])
+        Signals(long, exit_long, 5 bars, probability)
+        """
+        n = bars if isinstance(bars, int) else len(bars)
+        arrays: dict[str, Floats] = {}
+        for name, pairs in entries.items():
+            if name not in ARRAYS:
+                raise ParameterError(
+                    f"unknown signal array `{name}` in sparse(...); known: {', '.join(ARRAYS)}"
+                )
+            array = np.full(n, np.nan)
+            for bar, value in pairs:
+                if not 0 <= bar < n:
+                    raise ParameterError(f"bar {bar} of signal `{name}` lies outside the {n} bars")
+                array[bar] = value
+            arrays[name] = array
+        return cls(kind=kind, **arrays)
+
+    @property
+    def kind(self) -> Kind:
+        """What the decision arrays hold."""
+        return cast("Kind", self._bars.kind)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the arrays, 64 hexadecimal digits."""
+        return self._bars.digest
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Arrays that are there."""
+        return tuple(name for name in ARRAYS if self._bars.array(name) is not None)
+
+    def __getitem__(self, name: str) -> Floats:
+        """Read-only array by name."""
+        array = self._bars.array(name)
+        if array is None:
+            raise ParameterError(
+                f"signals have no array `{name}`; they have: {', '.join(self.names)}"
+            )
+        return array
+
+    def __len__(self) -> int:
+        return len(self._bars)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Signals):
+            return NotImplemented
+        return self.digest == other.digest and _same_times(self._times, other._times)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        times = self._times
+        return _rebuild, (self.kind, {name: np.array(self[name]) for name in self.names}, times)
+
+    def __repr__(self) -> str:
+        return f"Signals({', '.join(self.names)}, {len(self):,} bars, {self.kind})"
+
+    def align(self, candles: Candles) -> Signals:
+        """One row a bar of `candles`: as they are if they carry no times, joined by time if they do.
+
+        Parameters
+        ----------
+        candles : Candles
+            Bars to align to.
+
+        Returns
+        -------
+        Signals
+            Of the candles' length, without times.
+
+        Raises
+        ------
+        ShapeError
+            If signals without times have another length than the candles.
+        SignalError
+            If no row meets a bar, or a row within the candles' span meets none.
+        """
+        if self._times is None:
+            if len(self) != len(candles):
+                raise ShapeError(
+                    f"signals have {len(self)} values but the candles {len(candles)} bars: give one value a bar, or "
+                    "join by time with Signals.from_frame"
+                )
+            return self
+        times, bars = self._times, candles.open_time
+        if not len(bars):
+            raise SignalError("candles hold no bars to join the signals to")
+        at = np.minimum(np.searchsorted(bars, times), len(bars) - 1)
+        met = bars[at] == times
+        inside = (times >= bars[0]) & (times <= bars[-1])
+        if not met.any():
+            raise SignalError(
+                f"no signal time meets a bar: signals run from {_show(times[0])} to {_show(times[-1])}, candles from "
+                f"{_show(bars[0])} to {_show(bars[-1])}; `time` must hold the opening times of the bars"
+            )
+        lost = np.flatnonzero(inside & ~met)
+        if len(lost):
+            raise SignalError(
+                f"{len(lost)} signal times within the candles meet no bar, first {_show(times[lost[0]])}: signals and "
+                "candles have other intervals or holes; `time` must hold the opening times of the bars"
+            )
+        arrays = {}
+        for name in self.names:
+            array = np.full(len(bars), np.nan)
+            array[at[met]] = self[name][met]
+            arrays[name] = array
+        return Signals(kind=self.kind, **arrays)
+
+
+def _rebuild(kind: Kind, arrays: Mapping[str, Floats], times: NDArray[np.int64] | None) -> Signals:
+    signals = Signals(kind=kind, **arrays)
+    signals._times = times
+    return signals
+
+
+def _same_times(a: NDArray[np.int64] | None, b: NDArray[np.int64] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return bool(np.array_equal(a, b))
+
+
+def _as_polars(frame: Any) -> pl.DataFrame:
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    if isinstance(frame, Mapping):
+        return pl.DataFrame(dict(frame))
+    if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__dataframe__"):
+        return pl.DataFrame(frame)
+    if isinstance(frame, Sequence):
+        raise LayoutError(
+            "signal table must be a frame or a mapping of columns, was a list: use Signals(long=...)"
+        )
+    raise LayoutError(
+        f"signal table must be a frame or a mapping of columns, was {type(frame).__name__}"
+    )
+
+
+def _milliseconds(times: pl.Series) -> NDArray[np.int64]:
+    if times.null_count():
+        row = int(times.is_null().arg_true()[0])
+        raise SignalError(
+            f"`{times.name}` is missing in row {row} of the signal table: drop or fill it"
+        )
+    if times.dtype == pl.Date:
+        times = times.cast(pl.Datetime("ms"))
+    if isinstance(times.dtype, pl.Datetime):
+        return times.dt.epoch("ms").cast(pl.Int64).to_numpy()
+    if times.dtype.is_integer():
+        return times.cast(pl.Int64).to_numpy()
+    raise LayoutError(
+        f"`{times.name}` of the signal table must hold datetimes or milliseconds, was {times.dtype}: parse it first"
+    )
+
+
+def _show(ms: int) -> str:
+    return str(np.datetime64(int(ms), "ms")).replace("T", " ")

@@ -1,0 +1,128 @@
+//! What a backtest runs on: candles, signals, costs and instrument, held together and checked once.
+
+use std::sync::Arc;
+
+use crate::backtest::costs::Costs;
+use crate::backtest::replay::SignalRow;
+use crate::backtest::rules::Rules;
+use crate::bars::{Bars, SeriesKey};
+use crate::features::volatility;
+use crate::instrument::{Instrument, Kind};
+use crate::signals::Signals;
+use crate::{Error, Result};
+
+/// Milliseconds of a day.
+pub const DAY_MS: f64 = 86_400_000.0;
+
+/// Days of a year wherever spans of time become years.
+pub const YEAR_DAYS: f64 = 365.25;
+
+/// Candles, signals, costs and instrument that fit together.
+#[derive(Clone, Copy, Debug)]
+pub struct Market<'a> {
+    /// Candles.
+    pub bars: &'a Bars,
+    /// Signals, one row a bar.
+    pub signals: &'a Signals,
+    /// Costs.
+    pub costs: Costs,
+    /// Instrument.
+    pub instrument: Instrument,
+}
+
+impl<'a> Market<'a> {
+    /// Checks that signals and candles have one length and that a perpetual carries funding (an empty list is a
+    /// decision to run without).
+    pub fn new(
+        bars: &'a Bars,
+        signals: &'a Signals,
+        costs: Costs,
+        instrument: Instrument,
+    ) -> Result<Self> {
+        if signals.len() != bars.len() {
+            return Err(Error::Length {
+                name: "signals".to_owned(),
+                len: signals.len(),
+                other: "the candles",
+                other_len: bars.len(),
+            });
+        }
+        if instrument.kind == Kind::Perpetual && bars.funding().is_none() {
+            return Err(Error::FundingMissing);
+        }
+        Ok(Self { bars, signals, costs, instrument })
+    }
+
+    /// Checks rules against this market and gathers the indicators they need.
+    pub fn prepare<'r>(&self, rules: &'r Rules) -> Result<Prepared<'r>> {
+        rules.check()?;
+        rules.check_against(self.signals, &self.instrument)?;
+        let atr = rules.needs_atr().then(|| {
+            self.bars.series(SeriesKey::Atr(rules.atr_period), || {
+                volatility::atr((0..self.bars.len()).map(|i| self.bars.bar(i)), rules.atr_period)
+            })
+        });
+        let volatility = rules.needs_volatility().then(|| {
+            let realised = self.bars.series(SeriesKey::Volatility(rules.vol_window), || {
+                volatility::realised(self.bars.close(), rules.vol_window as usize)
+            });
+            (realised, self.bars_per_year().sqrt())
+        });
+        Ok(Prepared { rules, atr, volatility })
+    }
+
+    /// Bars a year: by the clock where the market never closes, else as counted over the whole candles.
+    fn bars_per_year(&self) -> f64 {
+        let bars = self.bars;
+        if self.instrument.kind.around_the_clock() {
+            return 365.0 * DAY_MS / bars.interval_ms() as f64;
+        }
+        bars.len() as f64 / years(bars, 0, bars.len())
+    }
+
+    /// Settlements of the instrument: none unless it is a perpetual.
+    pub fn funding(&self) -> (&'a [i64], &'a [f64]) {
+        match self.bars.funding() {
+            Some(funding) if self.instrument.kind == Kind::Perpetual => {
+                (&funding.time, &funding.rate)
+            }
+            _ => (&[], &[]),
+        }
+    }
+}
+
+/// Years from the open of the first bar to the close of the last of `start..stop`.
+pub fn years(bars: &Bars, start: usize, stop: usize) -> f64 {
+    let span = bars.close_time(stop - 1) - bars.open_time()[start];
+    span as f64 / DAY_MS / YEAR_DAYS
+}
+
+/// Rules with the indicators they need.
+#[derive(Clone, Debug)]
+pub struct Prepared<'r> {
+    /// The rules.
+    pub rules: &'r Rules,
+    atr: Option<Arc<[f64]>>,
+    volatility: Option<(Arc<[f64]>, f64)>,
+}
+
+impl Prepared<'_> {
+    /// Signals and indicators known at the close of bar `i` of the candles.
+    pub fn row(&self, signals: &Signals, i: usize) -> SignalRow {
+        let at = |index: usize| signals.array(index).map_or(f64::NAN, |values| values[i]);
+        SignalRow {
+            long: at(0),
+            short: at(1),
+            exit_long: at(2),
+            exit_short: at(3),
+            stop: at(4),
+            target: at(5),
+            size: at(6),
+            atr: self.atr.as_ref().map_or(f64::NAN, |values| values[i]),
+            volatility: self
+                .volatility
+                .as_ref()
+                .map_or(f64::NAN, |(values, annualise)| values[i] * annualise),
+        }
+    }
+}

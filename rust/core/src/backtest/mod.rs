@@ -1,0 +1,14 @@
+//! Backtests: EXECUTION.md in code.
+
+pub mod costs;
+pub mod daily;
+pub mod market;
+pub mod metrics;
+pub mod position;
+pub mod record;
+pub mod replay;
+pub mod rules;
+pub mod run;
+pub mod sweep;
+pub mod table;
+pub mod tally;

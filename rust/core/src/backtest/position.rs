@@ -1,0 +1,547 @@
+//! The only place that computes money: sizes, levels, fills, fees, funding, profit and loss.
+//!
+//! Everything is per unit of the equity at entry, so that a trade's return has the same bits whatever the account;
+//! [`Position::close`] multiplies by the equity once, for the record. Engines find the bars and ask here for the rest.
+//! Sections named in the comments are those of EXECUTION.md.
+
+use crate::backtest::costs::Costs;
+use crate::backtest::record::{Reason, Side, Trade};
+use crate::backtest::rules::{DistanceKind, Rules, Sizing, TargetOrder};
+use crate::bars::Bar;
+use crate::instrument::Instrument;
+
+/// A minimal notional is missed only beyond this relative rounding slack (section 3).
+const NOTIONAL_SLACK: f64 = 1e-12;
+
+/// Accounts below this share of the initial equity are ruined (section 3).
+const RUIN: f64 = 1e-9;
+
+/// A decision to enter, with what its bar knew.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'r> {
+    /// Rules of the signal bar; the position keeps them.
+    pub rules: &'r Rules,
+    /// Side to enter.
+    pub side: Side,
+    /// Bar of the decision.
+    pub signal_bar: usize,
+    /// The signal's value.
+    pub p: f64,
+    /// The threshold it met.
+    pub threshold: f64,
+    /// Average true range, NaN if undefined or unused.
+    pub atr: f64,
+    /// Volatility a year, NaN if undefined or unused.
+    pub volatility: f64,
+    /// Signal array `stop`.
+    pub stop: f64,
+    /// Signal array `target`.
+    pub target: f64,
+    /// Signal array `size`.
+    pub size: f64,
+}
+
+impl Order<'_> {
+    /// Stop or target distance as a fraction of `fill`; `share` is the order's size fraction.
+    fn distance(
+        &self,
+        kind: DistanceKind,
+        multiple: f64,
+        signal: f64,
+        fill: f64,
+        share: f64,
+    ) -> f64 {
+        match kind {
+            DistanceKind::Price => multiple,
+            DistanceKind::Equity => multiple / (share * self.rules.leverage),
+            DistanceKind::Atr => multiple * self.atr / fill,
+            DistanceKind::Signal => multiple * signal,
+        }
+    }
+
+    /// Share of the equity put up as margin and entry fee, when filled at `fill`.
+    fn share(&self, fill: f64) -> f64 {
+        let rules = self.rules;
+        let most = rules.fraction;
+        let capped = |wanted: f64| if wanted < most { wanted } else { most };
+        match rules.sizing {
+            Sizing::Fraction | Sizing::Notional => most,
+            Sizing::Confidence if self.threshold == 1.0 => most,
+            Sizing::Confidence => {
+                let excess = (self.p - self.threshold) / (1.0 - self.threshold);
+                rules.size_min + (most - rules.size_min) * excess
+            }
+            Sizing::Signal => most * self.size,
+            Sizing::Risk => {
+                // Never of kind equity here (`Rules::check`), so the share does not enter the distance.
+                let stop = rules.stop_loss.unwrap_or(f64::NAN);
+                let distance = self.distance(rules.stop_loss_kind, stop, self.stop, fill, f64::NAN);
+                if distance == 0.0 {
+                    most
+                } else {
+                    capped(rules.risk.unwrap_or(f64::NAN) / (rules.leverage * distance))
+                }
+            }
+            Sizing::Volatility if self.volatility == 0.0 => most,
+            Sizing::Volatility => {
+                capped(rules.vol_target.unwrap_or(f64::NAN) / (self.volatility * rules.leverage))
+            }
+        }
+    }
+
+    /// Whether all that the rules need at the signal bar is there, the size included (section 2, step 8).
+    ///
+    /// `close` stands in for the unknown fill; the sign of the share does not depend on it.
+    pub fn is_complete(&self, close: f64) -> bool {
+        let rules = self.rules;
+        let has = |set: bool, kind: DistanceKind, signal: f64| {
+            !set || match kind {
+                DistanceKind::Atr => !self.atr.is_nan(),
+                DistanceKind::Signal => signal > 0.0,
+                DistanceKind::Price | DistanceKind::Equity => true,
+            }
+        };
+        has(rules.stop_loss.is_some(), rules.stop_loss_kind, self.stop)
+            && has(rules.take_profit.is_some(), rules.take_profit_kind, self.target)
+            && !(rules.needs_volatility() && self.volatility.is_nan())
+            && self.share(close) > 0.0
+    }
+
+    /// Limit price of a resting entry decided at `close`.
+    pub fn limit_level(&self, close: f64) -> f64 {
+        close * (1.0 - self.side.sign() * self.rules.limit_offset)
+    }
+}
+
+/// Price of a taker order on `base`: worse by the slippage.
+pub fn taker_price(base: f64, buying: bool, costs: &Costs) -> f64 {
+    if buying { base * (1.0 + costs.slippage) } else { base * (1.0 - costs.slippage) }
+}
+
+/// Where and how an entry is filled.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryFill {
+    /// Fill price, slippage included.
+    pub price: f64,
+    /// Fee rate of the fill.
+    pub fee_rate: f64,
+    /// Bar of the fill.
+    pub bar: usize,
+    /// Opening time of that bar.
+    pub time: i64,
+    /// Filled inside its bar by a resting order, so that only that bar's close is known to come after.
+    pub inside: bool,
+}
+
+/// How a position ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {
+    /// Filled at a price that includes slippage.
+    Fill {
+        /// Fill price.
+        price: f64,
+        /// Fee rate of the fill.
+        fee_rate: f64,
+    },
+    /// Liquidated: the margin is lost, no fee.
+    Liquidation {
+        /// Reported price.
+        price: f64,
+    },
+    /// Funding ate the whole account (section 2, step 1).
+    Bankruptcy {
+        /// Reported price.
+        price: f64,
+    },
+}
+
+/// An open position; amounts are per unit of `equity`.
+#[derive(Clone, Debug)]
+pub struct Position<'r> {
+    /// Rules of the signal bar.
+    pub rules: &'r Rules,
+    /// Side held.
+    pub side: Side,
+    /// Bar of the fill.
+    pub entry_bar: usize,
+    /// Filled inside its bar by a resting order.
+    pub filled_inside: bool,
+    /// Target level; NaN if none.
+    pub target: f64,
+    /// Liquidation level; NaN if it can never be reached.
+    pub liquidation: f64,
+    /// Stop and target were both inside a bar, or the order of events in the entry bar is unknown.
+    pub ambiguous: bool,
+    /// A trailing or break-even level moved beyond prices of its own bar.
+    pub ambiguous_trail: bool,
+    signal_bar: usize,
+    entry_time: i64,
+    equity: f64,
+    fill: f64,
+    share: f64,
+    quantity: f64,
+    notional: f64,
+    margin: f64,
+    entry_fee: f64,
+    funding: f64,
+    p: f64,
+    stop: f64,
+    break_even: f64,
+    trail: f64,
+    extreme: f64,
+    worst: f64,
+    best: f64,
+}
+
+/// Levels at or below zero never fire.
+fn level(price: f64) -> f64 {
+    if price > 0.0 { price } else { f64::NAN }
+}
+
+impl<'r> Position<'r> {
+    /// Fills an order; `None` if its size is void (section 3).
+    pub fn open(
+        order: &Order<'r>,
+        fill: EntryFill,
+        equity: f64,
+        instrument: &Instrument,
+    ) -> Option<Self> {
+        let rules = order.rules;
+        let side = order.side;
+        let sign = side.sign();
+        let share = order.share(fill.price);
+        let fee_guard = if fill.fee_rate > 0.0 { fill.fee_rate } else { 0.0 };
+        let mut notional = share * rules.leverage / (1.0 + rules.leverage * fee_guard);
+        if rules.sizing == Sizing::Notional {
+            let most = rules.notional.unwrap_or(f64::NAN) / equity;
+            if most < notional {
+                notional = most;
+            }
+        }
+        let mut quantity = notional / fill.price;
+        if instrument.lot > 0.0 {
+            quantity = (quantity * equity / instrument.lot).floor() * instrument.lot / equity;
+        }
+        notional = quantity * fill.price;
+        if notional <= 0.0 || notional * equity < instrument.min_notional * (1.0 - NOTIONAL_SLACK) {
+            return None;
+        }
+        let at = |set: Option<f64>, kind, signal, sign: f64| match set {
+            Some(multiple) => {
+                let distance = order.distance(kind, multiple, signal, fill.price, share);
+                level(fill.price * (1.0 + sign * distance))
+            }
+            None => f64::NAN,
+        };
+        let inverse = 1.0 / rules.leverage;
+        let liquidation = match side {
+            Side::Long => fill.price * (1.0 - inverse) / (1.0 - instrument.maintenance),
+            Side::Short => fill.price * (1.0 + inverse) / (1.0 + instrument.maintenance),
+        };
+        Some(Self {
+            rules,
+            side,
+            entry_bar: fill.bar,
+            filled_inside: fill.inside,
+            target: at(rules.take_profit, rules.take_profit_kind, order.target, sign),
+            liquidation: level(liquidation),
+            ambiguous: false,
+            ambiguous_trail: false,
+            signal_bar: order.signal_bar,
+            entry_time: fill.time,
+            equity,
+            fill: fill.price,
+            share,
+            quantity,
+            notional,
+            margin: notional / rules.leverage,
+            entry_fee: fill.fee_rate * quantity * fill.price,
+            funding: 0.0,
+            p: order.p,
+            stop: at(rules.stop_loss, rules.stop_loss_kind, order.stop, -sign),
+            break_even: f64::NAN,
+            trail: f64::NAN,
+            extreme: -sign * f64::INFINITY,
+            worst: fill.price,
+            best: fill.price,
+        })
+    }
+
+    /// Bars held so far, `bar` included.
+    pub fn bars_held(&self, bar: usize) -> usize {
+        bar - self.entry_bar + 1
+    }
+
+    /// Charges one settlement at the bar's open; positive rates are paid by longs.
+    pub fn charge_funding(&mut self, rate: f64, open: f64) {
+        self.funding -= self.side.sign() * rate * self.quantity * open;
+    }
+
+    /// Whether funding has left nothing of the account at `open` (section 2, step 1).
+    pub fn is_bankrupt(&self, open: f64) -> bool {
+        1.0 - self.entry_fee + self.funding + self.price_part(open, 0.0) <= 0.0
+    }
+
+    /// Profit from the price less `exit_fee`, capped at the margin.
+    fn price_part(&self, price: f64, exit_fee: f64) -> f64 {
+        let gain = self.side.sign() * self.quantity * (price - self.fill) - exit_fee;
+        if gain > -self.margin { gain } else { -self.margin }
+    }
+
+    /// The most favourable of stop, break-even and trailing level, with its reason; NaN if none is set.
+    pub fn stop_in_force(&self) -> (f64, Reason) {
+        let mut best = (self.stop, Reason::Stop);
+        for (level, reason) in [(self.break_even, Reason::BreakEven), (self.trail, Reason::Trail)] {
+            // A later one wins only if strictly better, so that equal levels take the first reason.
+            if best.0.is_nan() || self.side.sign() * level > self.side.sign() * best.0 {
+                best = (level, reason);
+            }
+        }
+        best
+    }
+
+    /// Whether `price` sets off the target.
+    pub fn target_hit(&self, price: f64) -> bool {
+        match self.rules.take_profit_order {
+            TargetOrder::Limit => self.side.beyond(price, self.target),
+            TargetOrder::Market => self.side.at_or_beyond(price, self.target),
+        }
+    }
+
+    /// Whether the target lies beyond both the fill and `open`, so that an entry inside the bar can still meet it.
+    pub fn target_ahead_of(&self, open: f64) -> bool {
+        self.side.beyond(self.target, self.fill) && self.side.beyond(self.target, open)
+    }
+
+    /// Fill of a market order on `base`, or of a stop.
+    pub fn taker_exit(&self, base: f64, costs: &Costs) -> Exit {
+        Exit::Fill {
+            price: taker_price(base, self.side == Side::Short, costs),
+            fee_rate: costs.taker,
+        }
+    }
+
+    /// Fill of the target, at its level.
+    pub fn target_exit(&self, costs: &Costs) -> Exit {
+        match self.rules.take_profit_order {
+            TargetOrder::Limit => Exit::Fill { price: self.target, fee_rate: costs.maker },
+            TargetOrder::Market => self.taker_exit(self.target, costs),
+        }
+    }
+
+    /// Takes note of a whole bar, for the worst and best price.
+    pub fn see_bar(&mut self, bar: &Bar) {
+        self.see_price(bar.low);
+        self.see_price(bar.high);
+    }
+
+    /// Takes note of one price.
+    pub fn see_price(&mut self, price: f64) {
+        if self.side.beyond(price, self.best) {
+            self.best = price;
+        }
+        if self.side.beyond(self.worst, price) {
+            self.worst = price;
+        }
+    }
+
+    /// Moves trailing and break-even levels by a closed bar; they act from the next one (section 2, step 7c).
+    pub fn trail(&mut self, bar: &Bar, index: usize) {
+        let rules = self.rules;
+        if rules.trailing.is_none() && rules.break_even.is_none() {
+            return;
+        }
+        let sign = self.side.sign();
+        let close_only = self.filled_inside && index == self.entry_bar;
+        let reach = if close_only { bar.close } else { self.side.best(bar) };
+        if self.side.beyond(reach, self.extreme) {
+            self.extreme = reach;
+        }
+        if let Some(distance) = rules.trailing {
+            self.trail = level(self.extreme * (1.0 - sign * distance));
+        }
+        if let Some(trigger) = rules.break_even
+            && sign * self.extreme >= sign * self.fill * (1.0 + sign * trigger)
+        {
+            self.break_even = level(self.fill * (1.0 + sign * rules.break_even_offset));
+        }
+        if !close_only && self.side.at_or_worse(self.side.worst(bar), self.stop_in_force().0) {
+            self.ambiguous_trail = true;
+        }
+    }
+
+    /// Marked equity at a close.
+    pub fn mark(&self, close: f64) -> f64 {
+        let gain = self.side.sign() * self.quantity * (close - self.fill);
+        let unit = 1.0 - self.entry_fee + self.funding + gain;
+        if unit > 0.0 { self.equity * unit } else { 0.0 }
+    }
+
+    /// Ends the position: the trade's record, and the equity after it.
+    ///
+    /// `bars_held` counts the exit bar only where the exit lies inside it or at its close.
+    pub fn close(&self, exit: Exit, at: &ExitPoint, initial_equity: f64) -> (Trade, f64) {
+        let (price, exit_fee, gross) = match exit {
+            Exit::Fill { price, fee_rate } => {
+                let fee = fee_rate * self.quantity * price;
+                (price, fee, self.price_part(price, fee))
+            }
+            Exit::Liquidation { price } => (price, 0.0, -self.margin),
+            Exit::Bankruptcy { price } => (price, 0.0, f64::NEG_INFINITY),
+        };
+        let wanted = gross - self.entry_fee + self.funding;
+        let mut unit = if wanted > -1.0 { wanted } else { -1.0 };
+        let mut after = self.equity * (1.0 + unit);
+        if after < RUIN * initial_equity {
+            after = 0.0;
+            unit = -1.0;
+        }
+        let against = |price: f64| self.side.sign() * (price / self.fill - 1.0);
+        let trade = Trade {
+            side: self.side,
+            signal_bar: self.signal_bar,
+            entry_bar: self.entry_bar,
+            entry_time: self.entry_time,
+            entry_price: self.fill,
+            exit_bar: at.bar,
+            exit_time: at.time,
+            exit_price: price,
+            quantity: self.quantity * self.equity,
+            notional: self.notional * self.equity,
+            margin: self.margin * self.equity,
+            fraction: self.share,
+            p_entry: self.p,
+            reason: at.reason,
+            bars_held: at.bar - self.entry_bar + usize::from(!at.at_open),
+            fees: (self.entry_fee + exit_fee) * self.equity,
+            funding: self.funding * self.equity,
+            pnl: self.equity * unit,
+            unit_return: unit,
+            ambiguous: self.ambiguous,
+            ambiguous_trail: self.ambiguous_trail,
+            mae: against(self.worst),
+            mfe: against(self.best),
+        };
+        (trade, after)
+    }
+}
+
+/// When and why a position ends.
+#[derive(Clone, Copy, Debug)]
+pub struct ExitPoint {
+    /// Bar of the exit.
+    pub bar: usize,
+    /// Time for the record.
+    pub time: i64,
+    /// Whether the exit lies at the bar's open.
+    pub at_open: bool,
+    /// Why.
+    pub reason: Reason,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instrument::Kind;
+
+    fn order(rules: &Rules, side: Side) -> Order<'_> {
+        Order {
+            rules,
+            side,
+            signal_bar: 0,
+            p: 0.75,
+            threshold: 0.5,
+            atr: 2.0,
+            volatility: 0.5,
+            stop: 0.01,
+            target: 0.02,
+            size: 0.5,
+        }
+    }
+
+    fn at(price: f64, fee_rate: f64) -> EntryFill {
+        EntryFill { price, fee_rate, bar: 1, time: 0, inside: false }
+    }
+
+    fn spot(lot: f64, min_notional: f64) -> Instrument {
+        Instrument::new(Kind::Spot, 0.005, lot, min_notional).unwrap()
+    }
+
+    #[test]
+    fn margin_and_fee_fit_the_share() {
+        let rules = Rules { leverage: 10.0, fraction: 0.5, ..Rules::default() };
+        let held =
+            Position::open(&order(&rules, Side::Long), at(100.0, 0.001), 1e4, &spot(0.0, 0.0))
+                .unwrap();
+        assert!((held.margin + held.entry_fee - 0.5).abs() < 1e-15);
+        let rebate =
+            Position::open(&order(&rules, Side::Long), at(100.0, -0.001), 1e4, &spot(0.0, 0.0))
+                .unwrap();
+        assert_eq!(rebate.margin, 0.5);
+    }
+
+    #[test]
+    fn sizes_follow_their_formulas() {
+        let share = |rules: &Rules| order(rules, Side::Long).share(100.0);
+        let base = Rules { fraction: 0.8, ..Rules::default() };
+        assert_eq!(
+            share(&Rules { sizing: Sizing::Confidence, size_min: 0.2, ..base.clone() }),
+            0.2 + 0.6 * 0.5
+        );
+        assert_eq!(share(&Rules { sizing: Sizing::Signal, ..base.clone() }), 0.4);
+        let risk = Rules {
+            sizing: Sizing::Risk,
+            risk: Some(0.01),
+            stop_loss: Some(0.05),
+            leverage: 2.0,
+            ..base.clone()
+        };
+        assert_eq!(share(&risk), 0.01 / (2.0 * 0.05));
+        assert_eq!(share(&Rules { risk: Some(0.5), ..risk }), 0.8);
+        let volatility = Rules { sizing: Sizing::Volatility, vol_target: Some(0.2), ..base };
+        assert_eq!(share(&volatility), 0.2 / 0.5);
+    }
+
+    #[test]
+    fn lots_and_minimal_notional_void_an_order() {
+        let rules = Rules::default();
+        let open = |lot, least| {
+            Position::open(&order(&rules, Side::Long), at(100.0, 0.0), 1e4, &spot(lot, least))
+        };
+        assert_eq!(open(0.0, 0.0).unwrap().quantity * 1e4, 100.0);
+        assert!((open(3.0, 0.0).unwrap().quantity * 1e4 - 99.0).abs() < 1e-12);
+        assert!(open(101.0, 0.0).is_none());
+        assert!(open(0.0, 10_000.0).is_some() && open(0.0, 10_001.0).is_none());
+    }
+
+    #[test]
+    fn liquidation_level_leaves_the_maintenance_margin() {
+        let rules = Rules { leverage: 10.0, ..Rules::default() };
+        for side in [Side::Long, Side::Short] {
+            let held =
+                Position::open(&order(&rules, side), at(100.0, 0.0), 1e4, &spot(0.0, 0.0)).unwrap();
+            let left = held.margin + side.sign() * held.quantity * (held.liquidation - 100.0);
+            assert!((left - 0.005 * held.quantity * held.liquidation).abs() < 1e-12);
+        }
+        let plain = Rules::default();
+        let unlevered =
+            Position::open(&order(&plain, Side::Long), at(100.0, 0.0), 1e4, &spot(0.0, 0.0))
+                .unwrap();
+        assert!(unlevered.liquidation.is_nan());
+    }
+
+    #[test]
+    fn equal_levels_take_the_first_reason() {
+        let rules = Rules { stop_loss: Some(0.1), ..Rules::default() };
+        let mut held =
+            Position::open(&order(&rules, Side::Long), at(100.0, 0.0), 1e4, &spot(0.0, 0.0))
+                .unwrap();
+        assert_eq!(held.stop_in_force(), (90.0, Reason::Stop));
+        held.trail = 90.0;
+        assert_eq!(held.stop_in_force().1, Reason::Stop);
+        (held.stop, held.break_even) = (f64::NAN, 90.0);
+        assert_eq!(held.stop_in_force().1, Reason::BreakEven);
+        held.trail = 91.0;
+        assert_eq!(held.stop_in_force(), (91.0, Reason::Trail));
+    }
+}

@@ -1,0 +1,443 @@
+//! Bar by bar: the definition of a backtest, and the live path. EXECUTION.md, section 2, step by step.
+//!
+//! [`Replay::step`] takes one closed bar with the signals known at its close and leaves the account as it stands then.
+//! It decides *when*; every price, size and profit comes from `position.rs`.
+
+use crate::backtest::costs::Costs;
+use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, taker_price};
+use crate::backtest::record::{Observer, Reason, Side};
+use crate::backtest::rules::{Entry, Fill, Intrabar, Rules};
+use crate::bars::Bar;
+use crate::instrument::Instrument;
+
+/// Signals and indicators known at the close of a bar; NaN where there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct SignalRow {
+    /// Signal for entering long.
+    pub long: f64,
+    /// Signal for entering short.
+    pub short: f64,
+    /// Signal for leaving long.
+    pub exit_long: f64,
+    /// Signal for leaving short.
+    pub exit_short: f64,
+    /// Stop distance.
+    pub stop: f64,
+    /// Target distance.
+    pub target: f64,
+    /// Size.
+    pub size: f64,
+    /// Average true range under the current rules.
+    pub atr: f64,
+    /// Volatility a year under the current rules.
+    pub volatility: f64,
+}
+
+/// All that one step needs.
+#[derive(Clone, Copy, Debug)]
+pub struct StepInput<'r, 'a> {
+    /// Position of the bar in its window, from 0.
+    pub index: usize,
+    /// The closed bar.
+    pub bar: Bar,
+    /// Its close time.
+    pub close_time: i64,
+    /// Close of the bar before it in the window; unused in the first.
+    pub previous_close: f64,
+    /// Settlements after the previous bar's open, up to this one's.
+    pub funding_time: &'a [i64],
+    /// Their rates.
+    pub funding_rate: &'a [f64],
+    /// Signals known at the close.
+    pub row: SignalRow,
+    /// Rules in force for decisions; `None` before a schedule's first.
+    pub rules: Option<&'r Rules>,
+    /// Whether the run ends with this bar.
+    pub last: bool,
+}
+
+/// A resting entry and the bars in which it may fill.
+#[derive(Clone, Debug)]
+struct Resting<'r> {
+    order: Order<'r>,
+    level: f64,
+    first_bar: usize,
+    last_bar: usize,
+}
+
+/// An account stepped through bars.
+#[derive(Clone, Debug)]
+pub struct Replay<'r> {
+    costs: Costs,
+    instrument: Instrument,
+    initial_equity: f64,
+    equity: f64,
+    ruined: bool,
+    position: Option<Position<'r>>,
+    queued_exit: Option<Reason>,
+    queued_entry: Option<Order<'r>>,
+    resting: Option<Resting<'r>>,
+    last_exit: Option<usize>,
+}
+
+impl<'r> Replay<'r> {
+    /// An account without a position.
+    pub fn new(costs: Costs, instrument: Instrument, initial_equity: f64) -> Self {
+        Self {
+            costs,
+            instrument,
+            initial_equity,
+            equity: initial_equity,
+            ruined: false,
+            position: None,
+            queued_exit: None,
+            queued_entry: None,
+            resting: None,
+            last_exit: None,
+        }
+    }
+
+    /// Realised equity.
+    pub fn equity(&self) -> f64 {
+        self.equity
+    }
+
+    /// Takes one closed bar.
+    pub fn step(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        if !self.ruined {
+            self.run_bar(input, out);
+        }
+        if self.ruined {
+            out.mark(input.index, 0.0);
+        } else {
+            let close = input.bar.close;
+            out.mark(
+                input.index,
+                self.position.as_ref().map_or(self.equity, |held| held.mark(close)),
+            );
+        }
+    }
+
+    fn run_bar(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        self.fill_queued(input, Fill::Close, out);
+        self.settle_funding(input, out);
+        self.liquidate_at_open(input, out);
+        let carried = self.position.is_some();
+        let exits_now = self.queued_exit.is_some();
+        self.fill_queued(input, Fill::NextOpen, out);
+        if carried && !exits_now {
+            self.stop_or_target_at_open(input, out);
+        }
+        self.fill_resting(input);
+        self.inside(input, out);
+        self.at_close(input, out);
+    }
+
+    /// Ends the position; ruin drops whatever is pending.
+    fn close(&mut self, exit: Exit, at: ExitPoint, out: &mut impl Observer) {
+        let Some(held) = self.position.take() else { return };
+        let (trade, after) = held.close(exit, &at, self.initial_equity);
+        out.trade(&trade);
+        self.equity = after;
+        self.last_exit = Some(at.bar);
+        self.queued_exit = None;
+        if after == 0.0 {
+            self.ruined = true;
+            self.queued_entry = None;
+            self.resting = None;
+        }
+    }
+
+    fn close_at_open(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        price_seen: f64,
+        reason: Reason,
+        exit: impl FnOnce(&Position<'r>, &Costs) -> Exit,
+        out: &mut impl Observer,
+    ) {
+        let Some(held) = &mut self.position else { return };
+        held.see_price(price_seen);
+        let exit = exit(held, &self.costs);
+        let at = ExitPoint { bar: input.index, time: input.bar.open_time, at_open: true, reason };
+        self.close(exit, at, out);
+    }
+
+    /// Step 3: orders queued at the last close, exit first. Under `fill="close"` they fill at that close, before step 1.
+    fn fill_queued(&mut self, input: &StepInput<'r, '_>, mode: Fill, out: &mut impl Observer) {
+        let base = match mode {
+            Fill::Close => input.previous_close,
+            Fill::NextOpen => input.bar.open,
+        };
+        if let (Some(held), Some(reason)) = (&self.position, self.queued_exit)
+            && held.rules.fill == mode
+        {
+            self.close_at_open(
+                input,
+                base,
+                reason,
+                |held, costs| held.taker_exit(base, costs),
+                out,
+            );
+        }
+        if let Some(order) = self.queued_entry.take_if(|order| order.rules.fill == mode)
+            && !self.ruined
+        {
+            let price = taker_price(base, order.side == Side::Long, &self.costs);
+            self.enter(&order, price, self.costs.taker, input, false);
+        }
+    }
+
+    fn enter(
+        &mut self,
+        order: &Order<'r>,
+        price: f64,
+        fee_rate: f64,
+        input: &StepInput<'r, '_>,
+        inside: bool,
+    ) {
+        let fill =
+            EntryFill { price, fee_rate, bar: input.index, time: input.bar.open_time, inside };
+        self.position = Position::open(order, fill, self.equity, &self.instrument);
+    }
+
+    /// Step 1.
+    fn settle_funding(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        let Some(held) = &mut self.position else { return };
+        // Filled at the previous close, it holds only from there on.
+        let fresh = held.entry_bar == input.index;
+        let open = input.bar.open;
+        let mut due = false;
+        for (&time, &rate) in input.funding_time.iter().zip(input.funding_rate) {
+            if !fresh || time == input.bar.open_time {
+                held.charge_funding(rate, open);
+                due = true;
+            }
+        }
+        if due && held.is_bankrupt(open) {
+            self.close_at_open(
+                input,
+                open,
+                Reason::Liquidation,
+                |_, _| Exit::Bankruptcy { price: open },
+                out,
+            );
+        }
+    }
+
+    /// Step 2.
+    fn liquidate_at_open(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        let open = input.bar.open;
+        if let Some(held) = &self.position
+            && held.side.at_or_worse(open, held.liquidation)
+        {
+            let price = held.liquidation;
+            let liquidate = |_: &Position<'r>, _: &Costs| Exit::Liquidation { price };
+            self.close_at_open(input, open, Reason::Liquidation, liquidate, out);
+        }
+    }
+
+    /// Step 4.
+    fn stop_or_target_at_open(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        let Some(held) = &self.position else { return };
+        let open = input.bar.open;
+        let (stop, reason) = held.stop_in_force();
+        if held.side.at_or_worse(open, stop) {
+            self.close_at_open(
+                input,
+                open,
+                reason,
+                |held, costs| held.taker_exit(open, costs),
+                out,
+            );
+        } else if held.target_hit(open) {
+            self.close_at_open(input, open, Reason::Take, Position::target_exit, out);
+        }
+    }
+
+    /// Step 5.
+    fn fill_resting(&mut self, input: &StepInput<'r, '_>) {
+        if self.position.is_some() {
+            return;
+        }
+        let Some(Resting { order, level, first_bar, last_bar }) = self.resting.take() else {
+            return;
+        };
+        // A buy fills at its level or lower, so "better" is the short's side of the comparison.
+        let better = order.side.opposite();
+        let open = input.bar.open;
+        if input.index == first_bar && better.at_or_beyond(open, level) {
+            let slipped = taker_price(open, order.side == Side::Long, &self.costs);
+            let price = if better.beyond(level, slipped) { level } else { slipped };
+            self.enter(&order, price, self.costs.taker, input, false);
+        } else if better.beyond(open, level) {
+            self.enter(&order, level, self.costs.maker, input, false);
+        } else if better.beyond(order.side.worst(&input.bar), level) {
+            self.enter(&order, level, self.costs.maker, input, true);
+        } else if input.index < last_bar {
+            self.resting = Some(Resting { order, level, first_bar, last_bar });
+        }
+    }
+
+    /// Step 6.
+    fn inside(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        let Some(held) = &mut self.position else { return };
+        let side = held.side;
+        let open = input.bar.open;
+        let (stop, stop_reason) = held.stop_in_force();
+        // The level nearer to the winning side comes first; the stop if equal or if it alone is set.
+        let liquidated =
+            side.beyond(held.liquidation, stop) || (stop.is_nan() && !held.liquidation.is_nan());
+        let adverse_level = if liquidated { held.liquidation } else { stop };
+        let adverse = side.at_or_worse(side.worst(&input.bar), adverse_level);
+        let just_inside = held.filled_inside && held.entry_bar == input.index;
+        let target =
+            held.target_hit(side.best(&input.bar)) && (!just_inside || held.target_ahead_of(open));
+        if target && (adverse || just_inside) {
+            held.ambiguous = true;
+        }
+        held.see_bar(&input.bar);
+        let take = target
+            && match held.rules.intrabar {
+                Intrabar::Optimistic => true,
+                _ if just_inside => false,
+                Intrabar::Pessimistic => !adverse,
+                Intrabar::NearestOpen => {
+                    !adverse || (held.target - open).abs() < (adverse_level - open).abs()
+                }
+            };
+        let (exit, reason) = if take {
+            (held.target_exit(&self.costs), Reason::Take)
+        } else if adverse && liquidated {
+            (Exit::Liquidation { price: held.liquidation }, Reason::Liquidation)
+        } else if adverse {
+            let base = if side.beyond(stop, open) { open } else { stop };
+            (held.taker_exit(base, &self.costs), stop_reason)
+        } else {
+            return;
+        };
+        let at = ExitPoint { bar: input.index, time: input.bar.open_time, at_open: false, reason };
+        self.close(exit, at, out);
+    }
+
+    /// Steps 7 and 8.
+    fn at_close(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        if input.last {
+            if let Some(held) = &self.position {
+                let exit = held.taker_exit(input.bar.close, &self.costs);
+                let at = ExitPoint {
+                    bar: input.index,
+                    time: input.close_time,
+                    at_open: false,
+                    reason: Reason::End,
+                };
+                self.close(exit, at, out);
+            }
+            self.forget();
+            return;
+        }
+        if self.position.is_some() {
+            self.queue_exit(input);
+        } else if !self.ruined && self.resting.is_none() {
+            self.decide(input);
+        }
+    }
+
+    /// Pending orders and cooling-down end with the run.
+    fn forget(&mut self) {
+        self.queued_entry = None;
+        self.queued_exit = None;
+        self.resting = None;
+        self.last_exit = None;
+    }
+
+    /// Step 7, (b) and (c).
+    fn queue_exit(&mut self, input: &StepInput<'r, '_>) {
+        let Some(held) = &mut self.position else { return };
+        let (p, threshold) = match held.side {
+            Side::Long => (input.row.exit_long, held.rules.exit_long),
+            Side::Short => (input.row.exit_short, held.rules.exit_short),
+        };
+        let other = input
+            .rules
+            .filter(|rules| rules.reverse)
+            .and_then(|rules| choose(rules, input))
+            .filter(|order| order.side != held.side);
+        let signalled = threshold.is_some_and(|threshold| p >= threshold);
+        let overdue =
+            held.rules.max_hold.is_some_and(|most| held.bars_held(input.index) >= most as usize);
+        self.queued_exit = if signalled {
+            Some(Reason::Signal)
+        } else if overdue {
+            Some(Reason::Time)
+        } else if other.is_some() {
+            Some(Reason::Reverse)
+        } else {
+            held.trail(&input.bar, input.index);
+            None
+        };
+        self.queued_entry = other;
+    }
+
+    /// Step 8.
+    fn decide(&mut self, input: &StepInput<'r, '_>) {
+        let Some(rules) = input.rules else { return };
+        let cooling =
+            self.last_exit.is_some_and(|exit| input.index < exit + rules.cooldown as usize);
+        if cooling {
+            return;
+        }
+        let Some(order) = choose(rules, input) else { return };
+        match rules.entry {
+            Entry::Market => self.queued_entry = Some(order),
+            Entry::Limit => {
+                self.resting = Some(Resting {
+                    order,
+                    level: order.limit_level(input.bar.close),
+                    first_bar: input.index + 1,
+                    last_bar: input.index + rules.limit_bars as usize,
+                });
+            }
+        }
+    }
+}
+
+/// The side that qualifies at a close, if any (step 8, position and pending orders aside).
+fn choose<'r>(rules: &'r Rules, input: &StepInput<'r, '_>) -> Option<Order<'r>> {
+    let row = &input.row;
+    let order = |side: Side, p: f64, threshold: Option<f64>| {
+        let threshold = threshold?;
+        let order = Order {
+            rules,
+            side,
+            signal_bar: input.index,
+            p,
+            threshold,
+            atr: row.atr,
+            volatility: row.volatility,
+            stop: row.stop,
+            target: row.target,
+            size: row.size,
+        };
+        (p >= threshold && order.is_complete(input.bar.close)).then_some(order)
+    };
+    let long = order(Side::Long, row.long, rules.entry_long);
+    let short = order(Side::Short, row.short, rules.entry_short);
+    if let Some(gate) = rules.short_gate {
+        let p_long = if row.long.is_nan() { f64::NEG_INFINITY } else { row.long };
+        return short.filter(|short| short.p - p_long >= gate).or(long);
+    }
+    match (long, short) {
+        (Some(long), Some(short)) => {
+            let (up, down) = (long.p - long.threshold, short.p - short.threshold);
+            if up > down {
+                Some(long)
+            } else if down > up {
+                Some(short)
+            } else {
+                None
+            }
+        }
+        (long, short) => long.or(short),
+    }
+}

@@ -1,0 +1,245 @@
+//! One run over one window: rules, or a schedule of rules, stepped through bars.
+
+use crate::backtest::daily::{DailyReturns, Drawdown};
+use crate::backtest::market::{Market, Prepared};
+use crate::backtest::metrics::Measured;
+use crate::backtest::record::{Observer, Trade};
+use crate::backtest::replay::{Replay, SignalRow, StepInput};
+use crate::backtest::rules::Rules;
+use crate::backtest::tally::Tally;
+use crate::window::Window;
+use crate::{Error, Result};
+
+/// What happens to a position where the rules of a schedule change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// It is kept under the rules of its signal bar.
+    Carry,
+    /// It is closed at the last bar of its segment; the account goes on.
+    Close,
+}
+
+impl Boundary {
+    /// Reads the boundary from its name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "carry" => Ok(Self::Carry),
+            "close" => Ok(Self::Close),
+            _ => Err(Error::unknown("boundary", name, &["carry", "close"])),
+        }
+    }
+}
+
+/// Rules by the bar of the candles from which on they decide; nothing is decided before the first.
+#[derive(Clone, Debug)]
+pub struct Schedule<'r> {
+    segments: Vec<(usize, Prepared<'r>)>,
+    boundary: Boundary,
+}
+
+impl<'r> Schedule<'r> {
+    /// The same rules throughout.
+    pub fn constant(market: &Market<'_>, rules: &'r Rules) -> Result<Self> {
+        Ok(Self { segments: vec![(0, market.prepare(rules)?)], boundary: Boundary::Carry })
+    }
+
+    /// Rules that change at bars; starts must increase and `fill` must be one for all.
+    pub fn new(
+        market: &Market<'_>,
+        segments: &'r [(usize, Rules)],
+        boundary: Boundary,
+    ) -> Result<Self> {
+        let Some((_, first)) = segments.first() else {
+            return Err(Error::Rules("a schedule needs at least one (start, rules) pair".into()));
+        };
+        if let Some(i) = segments.windows(2).position(|w| w[1].0 <= w[0].0) {
+            return Err(Error::Rules(format!(
+                "starts of a schedule must increase, but entry {} starts at bar {} and entry {} at bar {}",
+                i,
+                segments[i].0,
+                i + 1,
+                segments[i + 1].0
+            )));
+        }
+        if segments.iter().any(|(_, rules)| rules.fill != first.fill) {
+            return Err(Error::Rules(
+                "all rules of a schedule must share `fill`: an entry at a close would come before its own exit at \
+                 the next open"
+                    .into(),
+            ));
+        }
+        let segments = segments
+            .iter()
+            .map(|(start, rules)| Ok((*start, market.prepare(rules)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { segments, boundary })
+    }
+}
+
+/// A row for bars before a schedule's first rules: nothing is known, nothing decided.
+const NOTHING: SignalRow = SignalRow {
+    long: f64::NAN,
+    short: f64::NAN,
+    exit_long: f64::NAN,
+    exit_short: f64::NAN,
+    stop: f64::NAN,
+    target: f64::NAN,
+    size: f64::NAN,
+    atr: f64::NAN,
+    volatility: f64::NAN,
+};
+
+/// Steps an account through a window; trades and marks go to `out`.
+pub fn replay(
+    market: &Market<'_>,
+    schedule: &Schedule<'_>,
+    window: Window,
+    initial_equity: f64,
+    out: &mut impl Observer,
+) {
+    let bars = market.bars;
+    let times = bars.open_time();
+    let (funding_time, funding_rate) = market.funding();
+    let mut funding = funding_time.partition_point(|t| *t <= times[window.start]);
+    let mut account = Replay::new(market.costs, market.instrument, initial_equity);
+    let mut next_segment = 0;
+    let mut current: Option<&Prepared<'_>> = None;
+    // `i` counts bars of the candles: it indexes the times, the bars, the signals and the schedule.
+    #[allow(clippy::needless_range_loop)]
+    for i in window.start..window.stop {
+        while schedule.segments.get(next_segment).is_some_and(|(start, _)| *start <= i) {
+            current = Some(&schedule.segments[next_segment].1);
+            next_segment += 1;
+        }
+        let segment_ends = schedule.boundary == Boundary::Close
+            && schedule.segments.get(next_segment).is_some_and(|(start, _)| *start == i + 1);
+        let due = funding;
+        while funding_time.get(funding).is_some_and(|t| *t <= times[i]) {
+            funding += 1;
+        }
+        let input = StepInput {
+            index: i - window.start,
+            bar: bars.bar(i),
+            close_time: bars.close_time(i),
+            previous_close: if i > window.start { bars.close()[i - 1] } else { f64::NAN },
+            funding_time: &funding_time[due..funding],
+            funding_rate: &funding_rate[due..funding],
+            row: current.map_or(NOTHING, |prepared| prepared.row(market.signals, i)),
+            rules: current.map(|prepared| prepared.rules),
+            last: i + 1 == window.stop || segment_ends,
+        };
+        account.step(&input, out);
+    }
+}
+
+/// Everything a run leaves: trades if asked for, marks, daily returns and what the metrics need.
+#[derive(Clone, Debug)]
+pub struct Recorder<'a> {
+    open_time: &'a [i64],
+    keep_trades: bool,
+    /// Trades, if they are kept.
+    pub trades: Vec<Trade>,
+    /// Marked equity at each close.
+    pub marks: Vec<f64>,
+    /// Daily returns.
+    pub daily: DailyReturns,
+    drawdown: Drawdown,
+    tally: Tally,
+}
+
+impl<'a> Recorder<'a> {
+    /// Records a run over `window`; `marks` is a buffer to reuse.
+    pub fn new(
+        market: &Market<'a>,
+        window: Window,
+        initial_equity: f64,
+        keep_trades: bool,
+        mut marks: Vec<f64>,
+    ) -> Self {
+        marks.clear();
+        marks.reserve(window.bars());
+        Self {
+            open_time: &market.bars.open_time()[window.start..window.stop],
+            keep_trades,
+            trades: vec![],
+            marks,
+            daily: DailyReturns::new(initial_equity),
+            drawdown: Drawdown::new(initial_equity),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Ends the record.
+    pub fn finish(mut self, market: &Market<'_>, window: Window, initial_equity: f64) -> Outcome {
+        self.daily.finish_day();
+        let bars = market.bars;
+        let last = window.stop - 1;
+        Outcome {
+            measured: Measured {
+                tally: self.tally,
+                daily: self.daily.returns,
+                max_drawdown: self.drawdown.largest,
+                initial_equity,
+                final_equity: self.marks.last().copied().unwrap_or(initial_equity),
+                bars: window.bars(),
+                span_ms: bars.close_time(last) - bars.open_time()[window.start],
+                growth: bars.close()[last] / bars.open()[window.start],
+            },
+            days: self.daily.days,
+            trades: self.trades,
+            marks: self.marks,
+        }
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn trade(&mut self, trade: &Trade) {
+        self.tally.add(trade);
+        if self.keep_trades {
+            self.trades.push(trade.clone());
+        }
+    }
+
+    fn mark(&mut self, bar: usize, equity: f64) {
+        self.marks.push(equity);
+        self.drawdown.mark(equity);
+        self.daily.mark(self.open_time[bar], equity);
+    }
+}
+
+/// Result of one run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the metrics need.
+    pub measured: Measured,
+    /// UTC days of the daily returns.
+    pub days: Vec<i64>,
+    /// Trades, if they were kept.
+    pub trades: Vec<Trade>,
+    /// Marked equity at each close.
+    pub marks: Vec<f64>,
+}
+
+/// Runs a schedule over a window and keeps everything.
+pub fn run(
+    market: &Market<'_>,
+    schedule: &Schedule<'_>,
+    window: Window,
+    initial_equity: f64,
+    keep_trades: bool,
+    marks: Vec<f64>,
+) -> Outcome {
+    let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
+    replay(market, schedule, window, initial_equity, &mut recorder);
+    recorder.finish(market, window, initial_equity)
+}
+
+/// Holding the market over a window, unlevered and without costs: the yardstick beside a strategy.
+pub fn hold(market: &Market<'_>, window: Window, initial_equity: f64) -> Outcome {
+    let mut recorder = Recorder::new(market, window, initial_equity, false, vec![]);
+    let first = market.bars.open()[window.start];
+    for (i, close) in market.bars.close()[window.start..window.stop].iter().enumerate() {
+        recorder.mark(i, initial_equity * (close / first));
+    }
+    recorder.finish(market, window, initial_equity)
+}

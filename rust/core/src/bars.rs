@@ -1,0 +1,371 @@
+//! Candles as the engines see them: columns, validated once, never changed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::digest::Digest;
+use crate::{Error, Result};
+
+/// One closed bar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bar {
+    /// Opening time, milliseconds UTC.
+    pub open_time: i64,
+    /// First price.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Last price.
+    pub close: f64,
+}
+
+/// Funding settlements of a perpetual, in time order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Funding {
+    /// Settlement times, milliseconds UTC, on whole seconds, strictly increasing.
+    pub time: Vec<i64>,
+    /// Rates as fractions; positive: longs pay shorts.
+    pub rate: Vec<f64>,
+}
+
+impl Funding {
+    /// Rounds times to the nearest second (exchanges stamp them milliseconds late; a half rounds up) and checks order.
+    pub fn new(time: &[i64], rate: Vec<f64>) -> Result<Self> {
+        if time.len() != rate.len() {
+            return Err(Error::Length {
+                name: "funding_rate".into(),
+                len: rate.len(),
+                other: "funding_time",
+                other_len: time.len(),
+            });
+        }
+        let time: Vec<i64> = time.iter().map(|t| (t + 500).div_euclid(1000) * 1000).collect();
+        increasing("funding_time", &time)?;
+        if let Some(row) = rate.iter().position(|r| !r.is_finite()) {
+            return Err(Error::Bar {
+                column: "funding_rate".into(),
+                row,
+                value: rate[row].to_string(),
+                bound: "finite",
+            });
+        }
+        Ok(Self { time, rate })
+    }
+}
+
+/// What is known of a market: the columns of its bars and its funding.
+#[derive(Debug)]
+pub struct Bars {
+    open_time: Vec<i64>,
+    open: Vec<f64>,
+    high: Vec<f64>,
+    low: Vec<f64>,
+    close: Vec<f64>,
+    volume: Vec<f64>,
+    interval_ms: i64,
+    extra: BTreeMap<String, Vec<f64>>,
+    funding: Option<Funding>,
+    labels: Vec<(String, String)>,
+    digest: OnceLock<String>,
+    series: Mutex<BTreeMap<SeriesKey, Arc<[f64]>>>,
+}
+
+/// An indicator that rules need, by its parameter; computed once for all combinations that share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SeriesKey {
+    /// Average true range by its period.
+    Atr(u32),
+    /// Realised volatility by its window.
+    Volatility(u32),
+}
+
+/// Columns handed to [`Bars::new`]; all of one length.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// Opening times, milliseconds UTC.
+    pub open_time: Vec<i64>,
+    /// First prices.
+    pub open: Vec<f64>,
+    /// Highest prices.
+    pub high: Vec<f64>,
+    /// Lowest prices.
+    pub low: Vec<f64>,
+    /// Last prices.
+    pub close: Vec<f64>,
+    /// Traded volume in base units.
+    pub volume: Vec<f64>,
+    /// Further columns by name, such as `taker_buy_volume`; NaN is allowed.
+    pub extra: BTreeMap<String, Vec<f64>>,
+}
+
+impl Bars {
+    /// Checks what every engine relies on: equal lengths, increasing times, finite positive prices, volume >= 0.
+    ///
+    /// The long list of faults and their repairs belongs to the reader; this is the lock on the door behind it.
+    /// `labels` are further facts that belong to the identity (symbol, calendar, instrument, repairs).
+    pub fn new(
+        columns: Columns,
+        interval_ms: i64,
+        funding: Option<Funding>,
+        labels: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let Columns { open_time, open, high, low, close, volume, extra } = columns;
+        if interval_ms <= 0 {
+            return Err(Error::parameter("interval_ms", interval_ms, "> 0"));
+        }
+        let n = open_time.len();
+        let named = [
+            ("open", &open, true),
+            ("high", &high, true),
+            ("low", &low, true),
+            ("close", &close, true),
+            ("volume", &volume, false),
+        ];
+        for (name, values, _) in &named {
+            same_length(name, values.len(), n)?;
+        }
+        for (name, values) in &extra {
+            same_length(name, values.len(), n)?;
+        }
+        increasing("open_time", &open_time)?;
+        for (name, values, positive) in named {
+            let bad = |v: &f64| !v.is_finite() || if positive { *v <= 0.0 } else { *v < 0.0 };
+            if let Some(row) = values.iter().position(bad) {
+                return Err(Error::Bar {
+                    column: name.into(),
+                    row,
+                    value: values[row].to_string(),
+                    bound: if positive { "finite and > 0" } else { "finite and >= 0" },
+                });
+            }
+        }
+        Ok(Self {
+            open_time,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            interval_ms,
+            extra,
+            funding,
+            labels,
+            digest: OnceLock::new(),
+            series: Mutex::default(),
+        })
+    }
+
+    /// Number of bars.
+    pub fn len(&self) -> usize {
+        self.open_time.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.open_time.is_empty()
+    }
+
+    /// Bar length in milliseconds.
+    pub fn interval_ms(&self) -> i64 {
+        self.interval_ms
+    }
+
+    /// Opening times, milliseconds UTC.
+    pub fn open_time(&self) -> &[i64] {
+        &self.open_time
+    }
+
+    /// First prices.
+    pub fn open(&self) -> &[f64] {
+        &self.open
+    }
+
+    /// Highest prices.
+    pub fn high(&self) -> &[f64] {
+        &self.high
+    }
+
+    /// Lowest prices.
+    pub fn low(&self) -> &[f64] {
+        &self.low
+    }
+
+    /// Last prices.
+    pub fn close(&self) -> &[f64] {
+        &self.close
+    }
+
+    /// Traded volume in base units.
+    pub fn volume(&self) -> &[f64] {
+        &self.volume
+    }
+
+    /// Further columns by name.
+    pub fn extra(&self) -> &BTreeMap<String, Vec<f64>> {
+        &self.extra
+    }
+
+    /// Funding settlements, if attached.
+    pub fn funding(&self) -> Option<&Funding> {
+        self.funding.as_ref()
+    }
+
+    /// Facts beside the columns that belong to the identity.
+    pub fn labels(&self) -> &[(String, String)] {
+        &self.labels
+    }
+
+    /// Bar `i`.
+    pub fn bar(&self, i: usize) -> Bar {
+        Bar {
+            open_time: self.open_time[i],
+            open: self.open[i],
+            high: self.high[i],
+            low: self.low[i],
+            close: self.close[i],
+        }
+    }
+
+    /// Close time of bar `i`, milliseconds UTC.
+    pub fn close_time(&self, i: usize) -> i64 {
+        self.open_time[i] + self.interval_ms
+    }
+
+    /// An indicator over all bars, computed at its first use and kept.
+    pub fn series(&self, key: SeriesKey, compute: impl FnOnce() -> Vec<f64>) -> Arc<[f64]> {
+        // A panic while the lock is held leaves the map whole: values go in complete or not at all.
+        let mut kept = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entry(key).or_insert_with(|| compute().into()).clone()
+    }
+
+    /// Identity of everything in here, computed once.
+    pub fn digest(&self) -> &str {
+        self.digest.get_or_init(|| {
+            let mut digest = Digest::new("candles/1");
+            digest.int(self.interval_ms);
+            for (name, value) in &self.labels {
+                digest.text(name);
+                digest.text(value);
+            }
+            digest.ints(&self.open_time);
+            for values in [&self.open, &self.high, &self.low, &self.close, &self.volume] {
+                digest.floats(values);
+            }
+            for (name, values) in &self.extra {
+                digest.text(name);
+                digest.floats(values);
+            }
+            if let Some(funding) = &self.funding {
+                digest.ints(&funding.time);
+                digest.floats(&funding.rate);
+            }
+            digest.hex()
+        })
+    }
+
+    /// Bars `start..stop` as candles of their own; funding is kept whole, times decide what applies.
+    pub fn slice(&self, start: usize, stop: usize) -> Result<Self> {
+        if start > stop || stop > self.len() {
+            return Err(Error::Window(format!(
+                "slice {start}..{stop} lies outside the {} bars",
+                self.len()
+            )));
+        }
+        let columns = Columns {
+            open_time: self.open_time[start..stop].to_vec(),
+            open: self.open[start..stop].to_vec(),
+            high: self.high[start..stop].to_vec(),
+            low: self.low[start..stop].to_vec(),
+            close: self.close[start..stop].to_vec(),
+            volume: self.volume[start..stop].to_vec(),
+            extra: self.extra.iter().map(|(k, v)| (k.clone(), v[start..stop].to_vec())).collect(),
+        };
+        Self::new(columns, self.interval_ms, self.funding.clone(), self.labels.clone())
+    }
+}
+
+fn same_length(name: &str, len: usize, n: usize) -> Result<()> {
+    if len == n {
+        return Ok(());
+    }
+    Err(Error::Length { name: name.to_owned(), len, other: "open_time", other_len: n })
+}
+
+fn increasing(column: &str, times: &[i64]) -> Result<()> {
+    match times.windows(2).position(|w| w[1] <= w[0]) {
+        None => Ok(()),
+        Some(i) => Err(Error::Bar {
+            column: column.to_owned(),
+            row: i + 1,
+            value: times[i + 1].to_string(),
+            bound: "later than the row before",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(n: usize) -> Columns {
+        let prices = vec![1.0; n];
+        Columns {
+            open_time: (0_i64..).step_by(60_000).take(n).collect(),
+            open: prices.clone(),
+            high: prices.clone(),
+            low: prices.clone(),
+            close: prices.clone(),
+            volume: vec![0.0; n],
+            extra: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn structure_is_checked() {
+        let refuse = |c: Columns| Bars::new(c, 60_000, None, vec![]).unwrap_err().to_string();
+        assert!(Bars::new(columns(3), 60_000, None, vec![]).is_ok());
+        let mut c = columns(3);
+        c.close[1] = f64::NAN;
+        assert_eq!(refuse(c), "`close` of bar 1 is NaN, must be finite and > 0");
+        let mut c = columns(3);
+        c.open_time[2] = c.open_time[1];
+        assert_eq!(refuse(c), "`open_time` of bar 2 is 60000, must be later than the row before");
+        let mut c = columns(3);
+        c.volume.pop();
+        assert_eq!(refuse(c), "`volume` has 2 values but open_time has 3: give one value a bar");
+        let mut c = columns(3);
+        c.volume[0] = -1.0;
+        assert_eq!(refuse(c), "`volume` of bar 0 is -1, must be finite and >= 0");
+    }
+
+    #[test]
+    fn funding_times_are_rounded_to_the_nearest_second() {
+        let funding = Funding::new(&[28_800_016, 57_599_999, 86_400_500], vec![0.0; 3]).unwrap();
+        assert_eq!(funding.time, [28_800_000, 57_600_000, 86_401_000]);
+        assert!(Funding::new(&[1_000, 1_200], vec![0.0; 2]).is_err());
+        assert!(Funding::new(&[1_000], vec![f64::NAN]).is_err());
+    }
+
+    #[test]
+    fn digest_covers_every_part() {
+        let base = Bars::new(columns(3), 60_000, None, vec![]).unwrap();
+        let mut seen = vec![base.digest().to_owned()];
+        let mut add = |c: Columns, interval, funding, labels| {
+            let digest = Bars::new(c, interval, funding, labels).unwrap().digest().to_owned();
+            assert!(!seen.contains(&digest));
+            seen.push(digest);
+        };
+        let mut c = columns(3);
+        c.low[2] = 0.5;
+        add(c, 60_000, None, vec![]);
+        let mut c = columns(3);
+        c.extra.insert("trades".into(), vec![1.0; 3]);
+        add(c, 60_000, None, vec![]);
+        add(columns(3), 30_000, None, vec![]);
+        add(columns(3), 60_000, Some(Funding::new(&[0], vec![0.1]).unwrap()), vec![]);
+        add(columns(3), 60_000, None, vec![("symbol".into(), "X".into())]);
+        assert_eq!(base.slice(0, 3).unwrap().digest(), base.digest());
+    }
+}

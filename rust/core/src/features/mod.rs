@@ -1,0 +1,3 @@
+//! Features: state machines over closed bars. They know nothing of backtests.
+
+pub mod volatility;

@@ -1,0 +1,18 @@
+//! barproof-core: candles, features and backtests in pure Rust.
+//!
+//! The map of the house is in `ARCHITECTURE.md`. Whatever this crate accepts has been validated where it came in:
+//! [`bars::Bars`], [`signals::Signals`] and [`backtest::market::Market`] cannot be built wrong, and nothing behind them
+//! checks again.
+
+pub mod backtest;
+pub mod bars;
+pub mod digest;
+pub mod error;
+pub mod features;
+pub mod instrument;
+pub mod numeric;
+pub mod signals;
+pub mod simulate;
+pub mod window;
+
+pub use error::{Error, Result};

@@ -1,0 +1,91 @@
+//! Deterministic mathematics: the same bits on every machine, thread count and SIMD path.
+//!
+//! The platform's `ln`, `exp` and `pow` differ between C libraries, so these come from the pinned `libm` crate.
+//! Square roots and the four operations are exact by IEEE 754. Nothing here uses fused multiply-add.
+
+/// Natural logarithm.
+pub fn ln(x: f64) -> f64 {
+    libm::log(x)
+}
+
+/// Exponential.
+pub fn exp(x: f64) -> f64 {
+    libm::exp(x)
+}
+
+/// Power.
+pub fn pow(x: f64, y: f64) -> f64 {
+    libm::pow(x, y)
+}
+
+/// Cosine of an angle in radians.
+pub fn cos(x: f64) -> f64 {
+    libm::cos(x)
+}
+
+/// Sum with Neumaier's compensation: the error stays at one rounding however many terms are added.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    sum: f64,
+    lost: f64,
+}
+
+impl Sum {
+    /// Adds one term.
+    pub fn add(&mut self, x: f64) {
+        let total = self.sum + x;
+        self.lost +=
+            if self.sum.abs() >= x.abs() { (self.sum - total) + x } else { (x - total) + self.sum };
+        self.sum = total;
+    }
+
+    /// The sum so far.
+    pub fn value(self) -> f64 {
+        self.sum + self.lost
+    }
+}
+
+impl FromIterator<f64> for Sum {
+    fn from_iter<I: IntoIterator<Item = f64>>(terms: I) -> Self {
+        let mut sum = Self::default();
+        for x in terms {
+            sum.add(x);
+        }
+        sum
+    }
+}
+
+/// Mean of the values; NaN of none.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().copied().collect::<Sum>().value() / values.len() as f64
+}
+
+/// Standard deviation with `ddof` 1, by two passes; NaN of fewer than two values.
+pub fn standard_deviation(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return f64::NAN;
+    }
+    let centre = mean(values);
+    let squares: Sum = values.iter().map(|v| (v - centre) * (v - centre)).collect();
+    (squares.value() / (values.len() - 1) as f64).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compensation_keeps_what_a_plain_sum_loses() {
+        let terms = [1e16, 1.0, 1.0, -1e16];
+        assert_eq!(terms.iter().sum::<f64>(), 2.0 - 2.0 + 0.0);
+        assert_eq!(terms.into_iter().collect::<Sum>().value(), 2.0);
+    }
+
+    #[test]
+    fn deviation_survives_a_large_offset() {
+        let values: Vec<f64> = [4.0, 7.0, 13.0, 16.0].iter().map(|v| v + 1e9).collect();
+        assert!((standard_deviation(&values) - 30.0_f64.sqrt()).abs() < 1e-9);
+        assert!(standard_deviation(&[1.0]).is_nan());
+        assert!(mean(&[]).is_nan());
+    }
+}

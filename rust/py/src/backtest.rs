@@ -1,0 +1,265 @@
+//! Backtests and sweeps: take, call, wrap.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use barproof_core::Result;
+use barproof_core::backtest::costs::Costs;
+use barproof_core::backtest::market::Market;
+use barproof_core::backtest::metrics::Metrics;
+use barproof_core::backtest::record::Trade;
+use barproof_core::backtest::rules::Rules;
+use barproof_core::backtest::run::{Boundary, Outcome, Schedule, hold, run};
+use barproof_core::backtest::sweep::{self, Combination, Progress, Settings};
+use barproof_core::bars::Bars as CoreBars;
+use barproof_core::instrument::{Instrument, Kind};
+use barproof_core::window::Window;
+use numpy::{Element, IntoPyArray};
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::bars::Bars;
+use crate::error::to_python;
+use crate::rules::{rules, value};
+use crate::signals::Signals;
+
+/// (taker, maker, slippage)
+type CostsIn = (f64, f64, f64);
+/// (kind, maintenance, lot, `min_notional`)
+type InstrumentIn = (String, f64, f64, f64);
+
+/// How often a sweep looks for Ctrl-C and reports progress.
+const POLL: Duration = Duration::from_millis(50);
+
+fn instrument((kind, maintenance, lot, min_notional): &InstrumentIn) -> Result<Instrument> {
+    Instrument::new(Kind::parse(kind)?, *maintenance, *lot, *min_notional)
+}
+
+fn window((start, stop): (usize, usize), bars: &CoreBars) -> Result<Window> {
+    Window::new(start, stop, bars.len())
+}
+
+fn column<T: Element>(
+    out: &Bound<'_, PyDict>,
+    name: &str,
+    trades: &[Trade],
+    of: impl Fn(&Trade) -> T,
+) -> PyResult<()> {
+    let values: Vec<T> = trades.iter().map(of).collect();
+    out.set_item(name, values.into_pyarray(out.py()))
+}
+
+fn trade_columns<'py>(py: Python<'py>, trades: &[Trade]) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    let sides: Vec<&str> = trades.iter().map(|t| t.side.name()).collect();
+    out.set_item("side", sides)?;
+    column(&out, "signal_bar", trades, |t| t.signal_bar as u64)?;
+    column(&out, "entry_bar", trades, |t| t.entry_bar as u64)?;
+    column(&out, "entry_time", trades, |t| t.entry_time)?;
+    column(&out, "entry_price", trades, |t| t.entry_price)?;
+    column(&out, "exit_bar", trades, |t| t.exit_bar as u64)?;
+    column(&out, "exit_time", trades, |t| t.exit_time)?;
+    column(&out, "exit_price", trades, |t| t.exit_price)?;
+    column(&out, "quantity", trades, |t| t.quantity)?;
+    column(&out, "notional", trades, |t| t.notional)?;
+    column(&out, "margin", trades, |t| t.margin)?;
+    column(&out, "fraction", trades, |t| t.fraction)?;
+    column(&out, "p_entry", trades, |t| t.p_entry)?;
+    let reasons: Vec<&str> = trades.iter().map(|t| t.reason.name()).collect();
+    out.set_item("reason", reasons)?;
+    column(&out, "bars_held", trades, |t| t.bars_held as u64)?;
+    column(&out, "fees", trades, |t| t.fees)?;
+    column(&out, "funding", trades, |t| t.funding)?;
+    column(&out, "pnl", trades, |t| t.pnl)?;
+    column(&out, "return", trades, |t| t.unit_return)?;
+    column(&out, "ambiguous", trades, |t| t.ambiguous)?;
+    column(&out, "ambiguous_trail", trades, |t| t.ambiguous_trail)?;
+    column(&out, "mae", trades, |t| t.mae)?;
+    column(&out, "mfe", trades, |t| t.mfe)?;
+    Ok(out)
+}
+
+fn metrics_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    for (row, value) in Metrics::TABLE.iter().zip(metrics.values()) {
+        out.set_item(row.name, value)?;
+    }
+    Ok(out)
+}
+
+/// Runs a schedule of rules (a single pair at bar 0: the same rules throughout) over one window.
+#[pyfunction]
+#[pyo3(signature = (bars, signals, schedule, *, boundary, costs, instrument_, window_, initial_equity, periods_per_year))]
+#[allow(clippy::too_many_arguments)] // keyword-only at the boundary
+pub fn backtest<'py>(
+    py: Python<'py>,
+    bars: &Bars,
+    signals: &Signals,
+    schedule: Vec<(usize, Bound<'py, PyDict>)>,
+    boundary: &str,
+    costs: CostsIn,
+    instrument_: InstrumentIn,
+    window_: (usize, usize),
+    initial_equity: f64,
+    periods_per_year: f64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let segments = schedule
+        .iter()
+        .map(|(start, fields)| Ok((*start, rules(fields)?)))
+        .collect::<PyResult<Vec<(usize, Rules)>>>()?;
+    let (bars, signals) = (bars.core.clone(), signals.core.clone());
+    let work = || -> Result<(Outcome, Metrics, Metrics)> {
+        let costs = Costs::new(costs.0, costs.1, costs.2)?;
+        let market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
+        let window = window(window_, &bars)?;
+        let schedule = Schedule::new(&market, &segments, Boundary::parse(boundary)?)?;
+        let outcome = run(&market, &schedule, window, initial_equity, true, vec![]);
+        let metrics = outcome.measured.metrics(periods_per_year);
+        let held = hold(&market, window, initial_equity).measured.metrics(periods_per_year);
+        Ok((outcome, metrics, held))
+    };
+    let (outcome, metrics, held) = py.detach(work).map_err(|e| to_python(py, &e))?;
+    let out = PyDict::new(py);
+    out.set_item("trades", trade_columns(py, &outcome.trades)?)?;
+    out.set_item("equity", outcome.marks.into_pyarray(py))?;
+    out.set_item("metrics", metrics_dict(py, &metrics)?)?;
+    out.set_item("hold", metrics_dict(py, &held)?)?;
+    out.set_item("days", outcome.days.into_pyarray(py))?;
+    out.set_item("daily_returns", outcome.measured.daily.into_pyarray(py))?;
+    Ok(out)
+}
+
+/// Reads a table of combinations: the base, changed by one list of values per varying field.
+fn combinations(
+    base: &Bound<'_, PyDict>,
+    columns: &Bound<'_, PyDict>,
+    count: usize,
+) -> PyResult<Vec<Rules>> {
+    let mut out = vec![rules(base)?; count];
+    for (name, values) in columns {
+        let name: String = name.extract()?;
+        for (slot, object) in out.iter_mut().zip(values.try_iter()?) {
+            let value = value(&name, &object?)?;
+            slot.set(&name, &value).map_err(|e| to_python(base.py(), &e))?;
+        }
+    }
+    Ok(out)
+}
+
+/// The first combination of a table that contradicts itself, with the reason.
+#[pyfunction]
+pub fn check_table(
+    base: &Bound<'_, PyDict>,
+    columns: &Bound<'_, PyDict>,
+    count: usize,
+) -> PyResult<Option<(usize, String)>> {
+    let refused = combinations(base, columns, count)?
+        .iter()
+        .enumerate()
+        .find_map(|(i, rules)| Some((i, rules.check().err()?.to_string())));
+    Ok(refused)
+}
+
+/// Metrics by column: one array a metric, one row a (combination, window).
+fn metric_columns<'py, 'a>(
+    py: Python<'py>,
+    rows: impl Iterator<Item = &'a Metrics>,
+) -> PyResult<Bound<'py, PyList>> {
+    let mut columns: Vec<Vec<f64>> = vec![vec![]; Metrics::TABLE.len()];
+    for metrics in rows {
+        for (column, value) in columns.iter_mut().zip(metrics.values()) {
+            column.push(value);
+        }
+    }
+    PyList::new(py, columns.into_iter().map(|column| column.into_pyarray(py)))
+}
+
+/// Runs a table of combinations over windows; Ctrl-C ends it early with what is finished.
+#[pyfunction]
+#[pyo3(signature = (bars, signals, base, columns, count, *, costs, instrument_, windows, initial_equity, periods_per_year, threads, keep_daily, progress))]
+#[allow(clippy::too_many_arguments)] // keyword-only at the boundary
+pub fn sweep_table<'py>(
+    py: Python<'py>,
+    bars: &Bars,
+    signals: &Signals,
+    base: &Bound<'py, PyDict>,
+    columns: &Bound<'py, PyDict>,
+    count: usize,
+    costs: CostsIn,
+    instrument_: InstrumentIn,
+    windows: Vec<(usize, usize)>,
+    initial_equity: f64,
+    periods_per_year: f64,
+    threads: usize,
+    keep_daily: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let combinations = combinations(base, columns, count)?;
+    let (bars, signals) = (bars.core.clone(), signals.core.clone());
+    let settings = Settings { initial_equity, periods_per_year, threads };
+    let state = Progress::default();
+    let work = || -> Result<Vec<Option<Combination>>> {
+        let costs = Costs::new(costs.0, costs.1, costs.2)?;
+        let market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
+        let windows = windows.iter().map(|w| window(*w, &bars)).collect::<Result<Vec<_>>>()?;
+        sweep::sweep(&market, &combinations, &windows, &settings, keep_daily, &state)
+    };
+    let watch = || -> PyResult<()> {
+        Python::attach(|py| {
+            py.check_signals()?;
+            if let Some(progress) = &progress {
+                progress.call1(py, (state.done.load(Ordering::Relaxed), count))?;
+            }
+            Ok(())
+        })
+    };
+    let (result, stopped) = py.detach(|| watched(work, watch, &state));
+    let interrupted = match stopped {
+        Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => true,
+        Some(error) => return Err(error),
+        None => false,
+    };
+    let finished = result.map_err(|e| to_python(py, &e))?;
+    let rows = || finished.iter().flatten();
+    let out = PyDict::new(py);
+    let done: Vec<bool> = finished.iter().map(Option::is_some).collect();
+    out.set_item("done", done.into_pyarray(py))?;
+    out.set_item("interrupted", interrupted)?;
+    out.set_item("frame", metric_columns(py, rows().flat_map(|c| c.windows.iter()))?)?;
+    out.set_item("pooled", metric_columns(py, rows().map(|c| &c.pooled))?)?;
+    if keep_daily {
+        let daily: Vec<f64> = rows().flat_map(|c| c.daily.iter().copied()).collect();
+        out.set_item("daily", daily.into_pyarray(py))?;
+    }
+    Ok(out)
+}
+
+/// Runs `work` on a thread of its own while `watch` is called now and then; an error of `watch` cancels the work.
+fn watched<T: Send>(
+    work: impl FnOnce() -> Result<T> + Send,
+    watch: impl Fn() -> PyResult<()>,
+    state: &Progress,
+) -> (Result<T>, Option<PyErr>) {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let worker = scope.spawn(move || {
+            let result = work();
+            // The receiver waits until the worker ends, so it is always there.
+            let _ = sender.send(());
+            result
+        });
+        let mut stopped = None;
+        while receiver.recv_timeout(POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if stopped.is_none()
+                && let Err(error) = watch()
+            {
+                stopped = Some(error);
+                state.cancel.store(true, Ordering::Relaxed);
+            }
+        }
+        let result = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (result, stopped)
+    })
+}

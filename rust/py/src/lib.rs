@@ -1,0 +1,33 @@
+//! `barproof._core`: take, call, wrap. No mathematics lives here.
+
+// pyo3 hands extracted arguments over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+mod backtest;
+mod bars;
+mod convert;
+mod error;
+mod rules;
+mod signals;
+mod simulate;
+
+use pyo3::prelude::*;
+
+/// The extension module.
+#[pymodule(gil_used = true)]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("RELEASE_BUILD", !cfg!(debug_assertions))?;
+    m.add_class::<bars::Bars>()?;
+    m.add_class::<signals::Signals>()?;
+    m.add_function(wrap_pyfunction!(rules::digest, m)?)?;
+    m.add_function(wrap_pyfunction!(rules::check_field, m)?)?;
+    m.add_function(wrap_pyfunction!(rules::check_rules, m)?)?;
+    m.add_function(wrap_pyfunction!(rules::rules_table, m)?)?;
+    m.add_function(wrap_pyfunction!(rules::metrics_table, m)?)?;
+    m.add_function(wrap_pyfunction!(backtest::backtest, m)?)?;
+    m.add_function(wrap_pyfunction!(backtest::check_table, m)?)?;
+    m.add_function(wrap_pyfunction!(backtest::sweep_table, m)?)?;
+    m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
+    Ok(())
+}

@@ -1,0 +1,238 @@
+"""An example of every error of the modules directly under `barproof`: id, call, class, exact message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import polars as pl
+
+import barproof as bp
+from barproof import _sweep
+from tests.helpers import START, flat, market
+
+Example = tuple[str, Callable[[], object], type[BaseException], str]
+
+BARS = market(flat(100.0, 10))
+PERPETUAL = market(flat(100.0, 10), kind="perpetual", interval="1h")
+EQUITY = market(flat(100.0, 10), kind="spot", maintenance=0.01)
+P = bp.Signals(long=np.linspace(0, 1, 10), short=np.linspace(1, 0, 10))
+SCORE = bp.Signals(long=np.linspace(-1, 1, 10), kind="score")
+RULES = bp.Rules(entry_long=0.5)
+COSTS = bp.Costs(taker=0.0005)
+QUIET = bp.Signals(long=np.zeros(10))
+GRID = bp.Grid(RULES, max_hold=[1, 2])
+ARRAYS = "long, short, exit_long, exit_short, stop, target, size"
+METRICS = ", ".join(row["name"] for row in bp._core.metrics_table())
+NAMES = ", ".join(bp.Rules().to_dict())
+
+
+def run(
+    rules: Any = RULES, signals: Any = P, candles: Any = BARS, costs: Any = COSTS, **options: Any
+) -> bp.Result:
+    return bp.backtest(candles, signals, rules, costs=costs, **options)
+
+
+def sweep(grid: Any = GRID, signals: Any = P, candles: Any = BARS, **options: Any) -> bp.Sweep:
+    return bp.sweep(candles, signals, grid, costs=COSTS, **options)
+
+
+def unfunded() -> bp.Result:
+    # Reading refuses a perpetual without funding; candles made otherwise meet the engine's own check.
+    naked = bp.Candles._from_arrays(
+        **{
+            name: getattr(BARS, name)
+            for name in ("open_time", "open", "high", "low", "close", "volume")
+        },
+        symbol="X",
+        interval_ms=60_000,
+        instrument=bp.Instrument("perpetual"),
+    )
+    return run(candles=naked)
+
+
+def no_memory(call: Callable[[], object]) -> object:
+    with mock.patch.object(_sweep, "available_bytes", lambda: 1_000):
+        return call()
+
+
+def interrupted_sweep() -> object:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    many = bp.Grid(RULES, entry_long=list(np.linspace(0.5, 0.6, 20_000)))
+    candles = bp.simulate_candles(1, bars=100_000)
+    signals = bp.Signals(long=np.zeros(100_000))
+    with mock.patch.object(_sweep, "Sweep", mock.MagicMock(return_value=[])):
+        return sweep(many, signals, candles, threads=1, progress=stop)
+
+
+def interrupted_daily() -> object:
+    swept = sweep()
+    with mock.patch.object(_sweep, "_call", lambda *_, **__: {"interrupted": True}):
+        return swept.daily_returns.to_numpy()
+
+
+def environment(text: str) -> object:
+    with mock.patch.dict("os.environ", {"BARPROOF_THREADS": text}):
+        return _sweep.thread_count(None)
+
+
+def table(**columns: Any) -> pl.DataFrame:
+    return pl.DataFrame({"open_time": BARS.open_time[:2].copy(), "long": [0.1, 0.2], **columns})
+
+
+def bars_with(**changes: Any) -> object:
+    columns: dict[str, Any] = {"open_time": np.array([0, 60_000]), "volume": np.zeros(2)}
+    columns |= {name: np.ones(2) for name in ("open", "high", "low", "close")}
+    options: dict[str, Any] = {
+        "interval_ms": 60_000, "extra": {}, "funding_time": None, "funding_rate": None, "labels": [],
+    }  # fmt: skip
+    for name, value in changes.items():
+        (columns if name in columns else options)[name] = value
+    return bp._core.Bars(**columns, **options)
+
+
+class Gaps:
+    """A splitter whose test rows are no run."""
+
+    def split(self, candles: object) -> list[tuple[list[int], list[int]]]:
+        return [([0], [1, 3])]
+
+
+CALLS: list[Example] = [
+    # one backtest
+    ("candles", lambda: run(candles=3), bp.LayoutError, "`candles` must be Candles, was int: use read_candles(...)"),
+    ("signals", lambda: run(signals=[0.5]), bp.LayoutError, "`signals` must be Signals, was list: use Signals(long=...)"),
+    ("costs", lambda: run(costs=0.1), bp.LayoutError, "`costs` must be Costs, was float: use Costs(taker=...) or Costs.free()"),
+    ("no bars", lambda: run(candles=BARS[3:3]), bp.ParameterError, "`candles` hold no bars: there is nothing to run on"),
+    ("engine", lambda: run(engine="fast"), bp.ParameterError, "`engine` is 'fast', but this version has one engine: \"replay\""),
+    ("equity", lambda: run(initial_equity=0), bp.ParameterError, "`initial_equity` must be finite and > 0, was 0"),
+    ("equity text", lambda: run(initial_equity="1e4"), bp.ParameterError, "`initial_equity` must be finite and > 0, was '1e4'"),
+    ("periods", lambda: run(periods_per_year=-1.0), bp.ParameterError, "`periods_per_year` must be finite and > 0, was -1.0: 365 for crypto, 252 for shares"),
+    ("group", lambda: run().by("week"), bp.ParameterError, "`group` must be one of month, hour, side, regime, reason, was 'week'"),  # type: ignore[arg-type]
+    ("rules", lambda: run(rules=5), bp.LayoutError, "`rules` must be Rules or a list of (start, Rules), was int"),
+    ("schedule entry", lambda: run(rules=[(0, 1)]), bp.RulesError, "entry 0 of the schedule must be a pair (start, Rules), was (0, 1)"),
+    ("schedule empty", lambda: run(rules=[]), bp.RulesError, "a schedule needs at least one (start, rules) pair"),
+    ("schedule order", lambda: run(rules=[(5, RULES), (2, RULES)]), bp.RulesError, "starts of a schedule must increase, but entry 0 starts at bar 5 and entry 1 at bar 2"),
+    ("schedule fill", lambda: run(rules=[(0, RULES), (2, RULES.replace(fill="close"))]), bp.RulesError, "all rules of a schedule must share `fill`: an entry at a close would come before its own exit at the next open"),
+    ("intrabar", lambda: run(intrabar_candles=BARS), bp.ParameterError, "`intrabar_candles` are not served by this version: leave them out"),
+    ("boundary", lambda: run(boundary="keep"), bp.ParameterError, "`boundary` must be carry or close, was 'keep'"),
+    ("funding", unfunded, bp.FundingError, 'candles of a perpetual carry no funding: attach it with `funding=` where they are read, or say funding="none" to run without'),
+    # windows
+    ("window time", lambda: run(window=("soon", None)), bp.WindowError, "start of the window is 'soon', which is no time: write it like 2024-01-31 or 2024-01-31 13:00"),
+    ("window type", lambda: run(window=(0, 1.5)), bp.LayoutError, "end of a window must be a bar number or a time, was float"),
+    ("window pair", lambda: run(window=(1, 2, 3)), bp.LayoutError, "a window must be a pair (start, end) of bar numbers or times, was (1, 2, 3)"),
+    ("window empty", lambda: run(window=("2023-01-01", datetime(2023, 2, 1))), bp.WindowError, "window '2023-01-01' to datetime.datetime(2023, 2, 1, 0, 0) holds no bars or leaves the candles (bars 0..0): they have 10 bars, 2024-01-01 00:00 to 2024-01-01 00:10"),
+    ("window outside", lambda: run(window=(3, 11)), bp.WindowError, "window 3 to 11 holds no bars or leaves the candles (bars 3..11): they have 10 bars, 2024-01-01 00:00 to 2024-01-01 00:10"),
+    ("windows type", lambda: sweep(windows=5), bp.LayoutError, "`windows` must be a list of (start, end), a duration or a splitter, was int"),
+    ("windows empty", lambda: sweep(windows=[]), bp.WindowError, "`windows` is empty: give at least one (start, end), or None for all bars"),
+    ("duration", lambda: sweep(windows="5 days"), bp.ParameterError, "`windows` is '5 days', which is no duration: write it like 5d, 12h, 30m, 2w, 1mo, 1q or 1y"),
+    ("splitter", lambda: sweep(windows=Gaps()), bp.WindowError, "test part of fold 0 is no unbroken run of bars: a window needs consecutive bars"),
+    # rules
+    ("field", lambda: bp.Rules(entry_lnog=0.5), bp.ParameterError, "unknown rule `entry_lnog` in Rules(...); did you mean entry_long, entry_short, entry?"),  # type: ignore[call-arg]
+    ("field far", lambda: RULES.replace(zzz=1), bp.ParameterError, f"unknown rule `zzz` in replace(...); known: {NAMES}"),
+    ("fraction", lambda: bp.Rules(fraction=1.5), bp.ParameterError, "`fraction` must be in (0, 1], was 1.5"),
+    ("leverage", lambda: bp.Rules(leverage=0), bp.ParameterError, "`leverage` must be > 0, was 0"),
+    ("infinite", lambda: bp.Rules(entry_long=float("inf")), bp.ParameterError, "`entry_long` must be finite, was inf"),
+    ("whole", lambda: bp.Rules(max_hold=2.5), bp.ParameterError, "`max_hold` must be a whole number >= 1, was 2.5"),  # type: ignore[arg-type]
+    ("flag", lambda: bp.Rules(reverse=1), bp.ParameterError, "`reverse` must be True or False, was 1"),  # type: ignore[arg-type]
+    ("number", lambda: bp.Rules(stop_loss="1%"), bp.ParameterError, '`stop_loss` must be a number > 0, was "1%"'),  # type: ignore[arg-type]
+    ("choice", lambda: bp.Rules(fill="open"), bp.ParameterError, '`fill` must be one of next_open, close, was "open"'),  # type: ignore[arg-type]
+    ("value type", lambda: bp.Rules(stop_loss=[1]), bp.LayoutError, "`stop_loss` must be a number, a text, True, False or None, was <class 'list'>"),  # type: ignore[arg-type]
+    ("close limit", lambda: bp.Rules(fill="close", entry="limit"), bp.RulesError, 'fill="close" cannot be used with entry="limit": a resting order has no close to fill at; use fill="next_open"'),
+    ("notional equity", lambda: bp.Rules(sizing="notional", notional=5.0, stop_loss=0.1, stop_loss_kind="equity"), bp.RulesError, 'stops and targets of kind "equity" cannot be used with sizing="notional": the size does not follow the equity; use kind "price"'),
+    ("sizing needs", lambda: bp.Rules(sizing="volatility"), bp.RulesError, 'sizing="volatility" needs `vol_target`, which is not set: give `vol_target=`'),
+    ("risk stop", lambda: bp.Rules(sizing="risk", risk=0.01), bp.RulesError, 'sizing="risk" needs `stop_loss` of a kind other than "equity": without a stop distance there is no risk to size by'),
+    ("break even", lambda: bp.Rules(break_even=0.01, break_even_offset=0.02), bp.ParameterError, "`break_even_offset` must be <= `break_even`, which is 0.01, was 0.02"),
+    ("threshold array", lambda: run(RULES.replace(exit_long=0.5)), bp.RulesError, "threshold `exit_long` is 0.5 but the signals have no array `exit_long`: give it, or set exit_long=None"),
+    ("probability", lambda: run(bp.Rules(entry_long=1.5)), bp.ParameterError, "`entry_long` must be in [0, 1], as the signals are probabilities, was 1.5"),
+    ("signal stop", lambda: run(RULES.replace(stop_loss=1.0, stop_loss_kind="signal")), bp.RulesError, 'stop_loss_kind="signal" needs the signal array `stop`, which the signals do not have: give `stop=`'),
+    ("confidence", lambda: run(RULES.replace(sizing="confidence"), SCORE), bp.RulesError, 'sizing="confidence" needs probabilities but the signals are scores: calibrate them, or size by "fraction"'),
+    ("maintenance", lambda: run(RULES.replace(leverage=150.0), candles=EQUITY), bp.ParameterError, "`leverage` must be below 100.0, as the maintenance rate is 0.01, was 150.0"),
+    ("taker", lambda: bp.Costs(taker=5), bp.ParameterError, "`taker` of the costs must be a fraction in [0, 1), was 5: 5 basis points are 0.0005"),
+    ("maker", lambda: bp.Costs(taker=0, maker=float("nan")), bp.ParameterError, "`maker` of the costs must be a fraction in [-1, 1), was nan: 5 basis points are 0.0005"),
+    # signals
+    ("signal values", lambda: bp.Signals(long=["a"]), bp.LayoutError, "signal `long` must be an array of numbers, was list: give floats, NaN for no signal"),
+    ("signal shape", lambda: bp.Signals(long=np.ones((2, 2))), bp.ShapeError, "signal `long` must have one dimension, had shape (2, 2): pick one column, one value a bar"),
+    ("signal range", lambda: bp.Signals(long=[0.5, 1.5]), bp.SignalError, 'signal `long` is 1.5 at bar 1, must be in [0, 1] or NaN; scores go in with kind="score"'),
+    ("signal infinite", lambda: bp.Signals(long=[np.inf], kind="score"), bp.SignalError, "signal `long` is inf at bar 0, must be finite or NaN"),
+    ("signal size", lambda: bp.Signals(long=[1.0], size=[0.0]), bp.SignalError, "signal `size` is 0 at bar 0, must be in (0, 1] or NaN; NaN means no signal"),
+    ("signal stop value", lambda: bp.Signals(long=[1.0], stop=[-0.1]), bp.SignalError, "signal `stop` is -0.1 at bar 0, must be finite and > 0, or NaN; NaN means no signal"),
+    ("signal lengths", lambda: bp.Signals(long=[0.5, 0.5], short=[0.5]), bp.ShapeError, "`short` has 1 values but long has 2: give one value a bar"),
+    ("signal none", lambda: bp.Signals(), bp.RulesError, "signals hold no array: give at least one of `long`, `short`"),
+    ("signal kind", lambda: bp.Signals(long=[0.5], kind="probabilty"), bp.ParameterError, "unknown signal kind `probabilty`; did you mean `probability`?"),  # type: ignore[arg-type]
+    ("signal length", lambda: run(signals=bp.Signals(long=[0.5])), bp.ShapeError, "signals have 1 values but the candles 10 bars: give one value a bar, or join by time with Signals.from_frame"),
+    ("frame array", lambda: bp.Signals.from_frame(table(), lnog="long"), bp.ParameterError, f"unknown signal array `lnog`; known: {ARRAYS}"),
+    ("frame column", lambda: bp.Signals.from_frame(table(), long="p_up"), bp.ParameterError, "column `p_up` is not in the signal table, which has: open_time, long"),
+    ("frame repeats", lambda: bp.Signals.from_frame(table(open_time=[START, START])), bp.SignalError, "`open_time` 2024-01-01 00:00:00.000 stands in 2 or more rows: give one row a bar"),
+    ("frame null", lambda: bp.Signals.from_frame(table(open_time=[START, None])), bp.SignalError, "`open_time` is missing in row 1 of the signal table: drop or fill it"),
+    ("frame times", lambda: bp.Signals.from_frame(table(open_time=["a", "b"])), bp.LayoutError, "`open_time` of the signal table must hold datetimes or milliseconds, was String: parse it first"),
+    ("frame list", lambda: bp.Signals.from_frame([1]), bp.LayoutError, "signal table must be a frame or a mapping of columns, was a list: use Signals(long=...)"),
+    ("frame type", lambda: bp.Signals.from_frame(5), bp.LayoutError, "signal table must be a frame or a mapping of columns, was int"),
+    ("join none", lambda: bp.Signals.from_frame(table(open_time=[0, 1])).align(BARS), bp.SignalError, "no signal time meets a bar: signals run from 1970-01-01 00:00:00.000 to 1970-01-01 00:00:00.001, candles from 2024-01-01 00:00:00.000 to 2024-01-01 00:09:00.000; `time` must hold the opening times of the bars"),
+    ("join lost", lambda: bp.Signals.from_frame(table(open_time=[START, START + 5])).align(BARS), bp.SignalError, "1 signal times within the candles meet no bar, first 2024-01-01 00:00:00.005: signals and candles have other intervals or holes; `time` must hold the opening times of the bars"),
+    ("join empty", lambda: bp.Signals.from_frame(table()).align(BARS[:0]), bp.SignalError, "candles hold no bars to join the signals to"),
+    ("sparse array", lambda: bp.Signals.sparse(5, lnog=[(1, 1.0)]), bp.ParameterError, f"unknown signal array `lnog` in sparse(...); known: {ARRAYS}"),
+    ("sparse bar", lambda: bp.Signals.sparse(5, long=[(5, 1.0)]), bp.ParameterError, "bar 5 of signal `long` lies outside the 5 bars"),
+    ("array", lambda: P["size"], bp.ParameterError, "signals have no array `size`; they have: long, short"),
+    # grids and sweeps
+    ("grid rules", lambda: bp.Grid({}), bp.LayoutError, "`rules` of a grid must be Rules, was dict"),  # type: ignore[arg-type]
+    ("grid field", lambda: bp.Grid(RULES, stop_los=[1.0]), bp.ParameterError, "unknown rule `stop_los` in a grid; did you mean stop_loss, stop_loss_kind?"),
+    ("grid mapping", lambda: bp.Grid(RULES, [1]), bp.LayoutError, "an axis must be a mapping of field to list, was list"),  # type: ignore[arg-type]
+    ("grid list", lambda: bp.Grid(RULES, stop_loss=0.01), bp.LayoutError, "axis `stop_loss` must be a list of values, was 0.01: write [0.01]"),  # type: ignore[arg-type]
+    ("grid empty", lambda: bp.Grid(RULES, stop_loss=[]), bp.ParameterError, "axis `stop_loss` is empty: give at least one value, or leave it out"),
+    ("grid value", lambda: bp.Grid(RULES, stop_loss=[0.01, -1]), bp.ParameterError, "`stop_loss` must be > 0, was -1"),
+    ("grid lengths", lambda: bp.Grid(RULES, {"stop_loss": [0.1], "take_profit": [0.1, 0.2]}), bp.ShapeError, "lists of one axis vary together and need one length, were: stop_loss 1, take_profit 2"),
+    ("grid twice", lambda: bp.Grid(RULES, {"stop_loss": [0.1]}, stop_loss=[0.1]), bp.ParameterError, "field `stop_loss` stands on two axes of the grid: keep one"),
+    ("grid size", lambda: bp.Grid(RULES, max_hold=range(1, 6_000), cooldown=range(1, 6_000)), bp.ParameterError, "grid has 35,988,001 combinations, more than 20,000,000: draw rows yourself and use Grid.table"),
+    ("grid where", lambda: bp.Grid(RULES, max_hold=[1, 2], where=lambda c: False), bp.RulesError, "no combination is left: `where` refused all 2"),
+    ("grid sample", lambda: bp.Grid(RULES, max_hold=[1, 2], sample=0), bp.ParameterError, "`sample` must be at least 1, was 0"),
+    ("grid contradiction", lambda: bp.Grid(RULES, sizing=["fraction", "risk"]), bp.RulesError, "combination 1 (sizing='risk') is refused: sizing=\"risk\" needs `risk`, which is not set: give `risk=`; leave it out with where="),
+    ("grid index", lambda: GRID[2], IndexError, "combination 2 does not exist: the grid has 2"),
+    ("sweep grid", lambda: sweep(RULES), bp.LayoutError, "`grid` must be a Grid, was Rules: use Grid(rules, stop_loss=[...])"),
+    ("sweep threshold", lambda: sweep(bp.Grid(RULES, entry_long=[0.5, 1.5])), bp.ParameterError, "`entry_long of combination 1` must be in [0, 1], as the signals are probabilities, was 1.5"),
+    ("sweep array", lambda: sweep(bp.Grid(RULES, exit_long=[None, 0.5])), bp.RulesError, "combination 1: threshold `exit_long` is 0.5 but the signals have no array `exit_long`: give it, or set exit_long=None"),
+    ("threads", lambda: sweep(threads=0), bp.ParameterError, "`threads` must be a whole number >= 1, was 0"),
+    ("threads variable", lambda: environment("many"), bp.ParameterError, "BARPROOF_THREADS must be a whole number >= 1, was 'many'"),
+    ("memory daily", lambda: no_memory(sweep_daily), bp.PlanError, "daily returns of 500 combinations need 4,000 bytes, 1,000 are free: walk over chunks()"),
+    ("chunk", lambda: next(sweep().daily_returns.chunks(0)), bp.ParameterError, "`size` of a chunk must be at least 1, was 0"),
+    ("metric", lambda: sweep().best("sharp"), bp.ParameterError, f"unknown metric `sharp`; known: {METRICS}"),
+    ("best", lambda: sweep(bp.Grid(bp.Rules(entry_long=1.0), max_hold=[1]), QUIET).best(), bp.ParameterError, "`sharpe` is undefined for all 1 combinations with at least 0 trades: lower the thresholds, or choose another metric"),
+    ("combination", lambda: sweep().rules(7), bp.ParameterError, "combination 7 is not in the sweep of 2: see `combination` in `pooled`"),
+    ("window number", lambda: sweep().result(0, 3), bp.ParameterError, "window 3 does not exist: the sweep has 1"),
+    ("heatmap", lambda: sweep().heatmap(), bp.ParameterError, "a heatmap needs two axes of the grid, was given None; axes: max_hold"),
+    ("interrupt", interrupted_sweep, bp.Interrupted, "interrupted after 0 of 20,000 combinations; `partial` of this exception holds them"),
+    ("interrupt daily", interrupted_daily, bp.Interrupted, "interrupted while daily returns were computed; nothing is kept"),
+    # the lock on the door behind the reader
+    ("bars dtype", lambda: bars_with(open=np.ones(2, np.float32)), bp.LayoutError, "`open` must be a one-dimensional array of float64, was float32 of 1 dimensions"),
+    ("bars list", lambda: bars_with(open=[1.0, 1.0]), bp.LayoutError, "`open` must be a one-dimensional array of float64, was <class 'list'>"),
+    ("bars length", lambda: bars_with(open=np.ones(3)), bp.ShapeError, "`open` has 3 values but open_time has 2: give one value a bar"),
+    ("bars order", lambda: bars_with(open_time=np.array([1, 1])), bp.CandleError, "`open_time` of bar 1 is 1, must be later than the row before"),
+    ("bars price", lambda: bars_with(close=np.array([1.0, np.nan])), bp.CandleError, "`close` of bar 1 is NaN, must be finite and > 0"),
+    ("bars interval", lambda: bars_with(interval_ms=0), bp.ParameterError, "`interval_ms` must be > 0, was 0"),
+    ("bars slice", lambda: BARS._bars.slice(5, 99), bp.WindowError, "slice 5..99 lies outside the 10 bars"),
+]  # fmt: skip
+
+
+def sweep_daily() -> object:
+    daily = _sweep.DailyReturns(pl.Series([1]), np.arange(500), lambda _: np.empty(0))
+    return daily.to_numpy()
+
+
+def memory_of_a_sweep() -> str:
+    """The message's own number depends on the estimate; it is checked for its form."""
+    need = _sweep._memory(2, 1, 1, 10, 1)
+    return (
+        f"2 combinations x 1 windows need about {need:,} bytes, 1,000 are free: take fewer combinations (`sample=`) or "
+        "longer windows"
+    )
+
+
+CALLS.append(
+    ("memory", lambda: no_memory(lambda: sweep(threads=1)), bp.PlanError, memory_of_a_sweep())
+)
+EXAMPLES = CALLS

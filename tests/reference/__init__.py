@@ -1,0 +1,1 @@
+"""Slow twins: plain implementations written from the definitions alone."""

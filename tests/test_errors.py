@@ -1,0 +1,96 @@
+"""Every error has an example that raises it, with its exact message."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import barproof
+
+Example = tuple[str, Callable[[], object], type[BaseException], str]
+
+PACKAGE = Path(barproof.__file__).parent
+TABLES = ("tests", "tests.candles", "tests.report", "tests.cli")
+TABLE: dict[str, list[Example]] = {
+    name: importlib.import_module(f"{name}.error_examples").EXAMPLES for name in TABLES
+}
+ALL = [pytest.param(*e[1:], id=f"{name}: {e[0]}") for name, rows in TABLE.items() for e in rows]
+
+
+def raise_sites() -> set[tuple[str, int]]:
+    """Where the package raises something new; re-raising and ends of programs are no messages."""
+    sites = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            called = node.exc.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name not in ("Exit", "SystemExit"):
+                sites.add((str(path.relative_to(PACKAGE)), node.lineno))
+    return sites
+
+
+def sites_reached(error: BaseException) -> set[tuple[str, int]]:
+    """Lines of the package that the error and its causes came through."""
+    reached = set()
+    while error is not None:
+        step = error.__traceback__
+        while step is not None:
+            path = Path(step.tb_frame.f_code.co_filename)
+            if path.is_relative_to(PACKAGE):
+                reached.add((str(path.relative_to(PACKAGE)), step.tb_lineno))
+            step = step.tb_next
+        error = error.__context__  # type: ignore[assignment]
+    return reached
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), ALL)
+def test_message(call: Callable[[], object], kind: type[BaseException], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert type(caught.value) is kind
+    assert str(caught.value) == message
+    assert not message.endswith(".")
+    assert message[0] == message[0].lower() or message.startswith("BARPROOF")
+
+
+def test_no_error_is_missing_from_the_tables() -> None:
+    reached: set[tuple[str, int]] = set()
+    for rows in TABLE.values():
+        for _, call, kind, _ in rows:
+            try:
+                call()
+            except kind as error:
+                reached |= sites_reached(error)
+    missing = sorted(raise_sites() - reached)
+    assert not missing, "raise sites without an example: " + ", ".join(
+        f"{f}:{n}" for f, n in missing
+    )
+
+
+def test_errors_pickle_with_what_they_carry() -> None:
+    for name in barproof.errors.__all__:
+        kind = getattr(barproof.errors, name)
+        copy = pickle.loads(pickle.dumps(kind("text")))
+        assert type(copy) is kind
+        assert str(copy) == "text"
+        assert kind.__module__ == "barproof.errors"
+    error = barproof.CandleError("text", faults=("a",))
+    assert pickle.loads(pickle.dumps(error)).faults == ("a",)
+
+
+def test_errors_are_what_python_users_expect() -> None:
+    for name in barproof.errors.__all__:
+        kind = getattr(barproof.errors, name)
+        if name not in ("Interrupted", "DataWarning"):
+            assert issubclass(kind, barproof.BarproofError)
+    assert issubclass(barproof.ParameterError, ValueError)
+    assert issubclass(barproof.LayoutError, TypeError)
+    assert issubclass(barproof.InternalError, RuntimeError)
+    assert issubclass(barproof.Interrupted, KeyboardInterrupt)
