@@ -18,7 +18,7 @@ DEV_STAMP      := $(VENV)/.dev
 help:
 	@echo "make demo       build, run the main job on a simulated market, write $(OUT)/report.html"
 	@echo "make test       all that a change needs: formats, lints, types, Rust and Python tests"
-	@echo "make test-slow  long runs: fuzz against the twin, kills, null studies"
+	@echo "make test-slow  long runs: the engine against the twin, property tests with many cases"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
 	@echo "make bench      benchmarks; records go to benches/record/"
@@ -79,7 +79,7 @@ test-python: $(BUILD_STAMP) $(DEV_STAMP)
 
 test-slow: $(BUILD_STAMP) $(DEV_STAMP)
 	PROPTEST_CASES=20000 cargo test --workspace --release --quiet
-	BARPROOF_SLOW=1 $(BIN)/python -m pytest -q -m slow --timeout 86400
+	$(BIN)/python -m pytest -q -m slow --timeout 86400
 
 lint: $(BUILD_STAMP) $(DEV_STAMP)
 	$(need_rust_checkers)

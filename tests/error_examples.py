@@ -124,7 +124,8 @@ CALLS: list[Example] = [
     ("funding", unfunded, bp.FundingError, 'candles of a perpetual carry no funding: attach it with `funding=` where they are read, or say funding="none" to run without'),
     # windows
     ("window time", lambda: run(window=("soon", None)), bp.WindowError, "start of the window is 'soon', which is no time: write it like 2024-01-31 or 2024-01-31 13:00"),
-    ("window type", lambda: run(window=(0, 1.5)), bp.LayoutError, "end of a window must be a bar number or a time, was float"),
+    ("window type", lambda: run(window=(0, 1.5)), bp.LayoutError, "end of the window must be a bar number or a time, was float"),
+    ("schedule start", lambda: run(rules=[(-1, RULES)]), bp.WindowError, "start of schedule entry 0 is -1, but bars count from 0: give a bar number >= 0 or a time"),
     ("window pair", lambda: run(window=(1, 2, 3)), bp.LayoutError, "a window must be a pair (start, end) of bar numbers or times, was (1, 2, 3)"),
     ("window empty", lambda: run(window=("2023-01-01", datetime(2023, 2, 1))), bp.WindowError, "window '2023-01-01' to datetime.datetime(2023, 2, 1, 0, 0) holds no bars or leaves the candles (bars 0..0): they have 10 bars, 2024-01-01 00:00 to 2024-01-01 00:10"),
     ("window outside", lambda: run(window=(3, 11)), bp.WindowError, "window 3 to 11 holds no bars or leaves the candles (bars 3..11): they have 10 bars, 2024-01-01 00:00 to 2024-01-01 00:10"),
@@ -139,6 +140,8 @@ CALLS: list[Example] = [
     ("leverage", lambda: bp.Rules(leverage=0), bp.ParameterError, "`leverage` must be > 0, was 0"),
     ("infinite", lambda: bp.Rules(entry_long=float("inf")), bp.ParameterError, "`entry_long` must be finite, was inf"),
     ("whole", lambda: bp.Rules(max_hold=2.5), bp.ParameterError, "`max_hold` must be a whole number >= 1, was 2.5"),  # type: ignore[arg-type]
+    ("too large", lambda: bp.Rules(max_hold=10**12), bp.ParameterError, "`max_hold` must be a whole number >= 1 and at most 4294967295, was 1000000000000"),
+    ("beyond floats", lambda: bp.Rules(entry_long=10**400), bp.ParameterError, "`entry_long` must be finite, was inf"),
     ("flag", lambda: bp.Rules(reverse=1), bp.ParameterError, "`reverse` must be True or False, was 1"),  # type: ignore[arg-type]
     ("number", lambda: bp.Rules(stop_loss="1%"), bp.ParameterError, '`stop_loss` must be a number > 0, was "1%"'),  # type: ignore[arg-type]
     ("choice", lambda: bp.Rules(fill="open"), bp.ParameterError, '`fill` must be one of next_open, close, was "open"'),  # type: ignore[arg-type]
@@ -164,7 +167,11 @@ CALLS: list[Example] = [
     ("signal stop value", lambda: bp.Signals(long=[1.0], stop=[-0.1]), bp.SignalError, "signal `stop` is -0.1 at bar 0, must be finite and > 0, or NaN; NaN means no signal"),
     ("signal lengths", lambda: bp.Signals(long=[0.5, 0.5], short=[0.5]), bp.ShapeError, "`short` has 1 values but long has 2: give one value a bar"),
     ("signal none", lambda: bp.Signals(), bp.RulesError, "signals hold no array: give at least one of `long`, `short`"),
-    ("signal kind", lambda: bp.Signals(long=[0.5], kind="probabilty"), bp.ParameterError, "unknown signal kind `probabilty`; did you mean `probability`?"),  # type: ignore[arg-type]
+    ("signal kind", lambda: bp.Signals(long=[0.5], kind="probabilty"), bp.ParameterError, '`kind` of signals must be "probability" or "score", was \'probabilty\''),  # type: ignore[arg-type]
+    ("frame nothing", lambda: bp.Signals.from_frame({"open_time": [0]}), bp.ParameterError, f'signal table has none of the columns {ARRAYS}: name yours, such as long="p_up"'),
+    ("frame ragged", lambda: bp.Signals.from_frame({"open_time": [0], "long": [1, 2]}), bp.ShapeError, "columns of the signal table differ in length: open_time 1, long 2"),
+    ("sparse pairs", lambda: bp.Signals.sparse(5, long=[3]), bp.LayoutError, "signal `long` must be given as (bar, value) pairs with whole bars, held 3"),  # type: ignore[list-item]
+    ("sparse fraction", lambda: bp.Signals.sparse(5, long=[(1.5, 1.0)]), bp.LayoutError, "signal `long` must be given as (bar, value) pairs with whole bars, held (1.5, 1.0)"),  # type: ignore[list-item]
     ("signal length", lambda: run(signals=bp.Signals(long=[0.5])), bp.ShapeError, "signals have 1 values but the candles 10 bars: give one value a bar, or join by time with Signals.from_frame"),
     ("frame array", lambda: bp.Signals.from_frame(table(), lnog="long"), bp.ParameterError, f"unknown signal array `lnog`; known: {ARRAYS}"),
     ("frame column", lambda: bp.Signals.from_frame(table(), long="p_up"), bp.ParameterError, "column `p_up` is not in the signal table, which has: open_time, long"),
@@ -190,14 +197,15 @@ CALLS: list[Example] = [
     ("grid twice", lambda: bp.Grid(RULES, {"stop_loss": [0.1]}, stop_loss=[0.1]), bp.ParameterError, "field `stop_loss` stands on two axes of the grid: keep one"),
     ("grid size", lambda: bp.Grid(RULES, max_hold=range(1, 6_000), cooldown=range(1, 6_000)), bp.ParameterError, "grid has 35,988,001 combinations, more than 20,000,000: draw rows yourself and use Grid.table"),
     ("grid where", lambda: bp.Grid(RULES, max_hold=[1, 2], where=lambda c: False), bp.RulesError, "no combination is left: `where` refused all 2"),
-    ("grid sample", lambda: bp.Grid(RULES, max_hold=[1, 2], sample=0), bp.ParameterError, "`sample` must be at least 1, was 0"),
+    ("grid sample", lambda: bp.Grid(RULES, max_hold=[1, 2], sample=0), bp.ParameterError, "`sample` must be a whole number >= 1, was 0"),
+    ("grid sample type", lambda: bp.Grid(RULES, max_hold=[1, 2], sample=1.5), bp.ParameterError, "`sample` must be a whole number >= 1, was 1.5"),  # type: ignore[arg-type]
     ("grid contradiction", lambda: bp.Grid(RULES, sizing=["fraction", "risk"]), bp.RulesError, "combination 1 (sizing='risk') is refused: sizing=\"risk\" needs `risk`, which is not set: give `risk=`; leave it out with where="),
     ("grid index", lambda: GRID[2], IndexError, "combination 2 does not exist: the grid has 2"),
     ("sweep grid", lambda: sweep(RULES), bp.LayoutError, "`grid` must be a Grid, was Rules: use Grid(rules, stop_loss=[...])"),
     ("sweep threshold", lambda: sweep(bp.Grid(RULES, entry_long=[0.5, 1.5])), bp.ParameterError, "`entry_long of combination 1` must be in [0, 1], as the signals are probabilities, was 1.5"),
     ("sweep array", lambda: sweep(bp.Grid(RULES, exit_long=[None, 0.5])), bp.RulesError, "combination 1: threshold `exit_long` is 0.5 but the signals have no array `exit_long`: give it, or set exit_long=None"),
-    ("threads", lambda: sweep(threads=0), bp.ParameterError, "`threads` must be a whole number >= 1, was 0"),
-    ("threads variable", lambda: environment("many"), bp.ParameterError, "BARPROOF_THREADS must be a whole number >= 1, was 'many'"),
+    ("threads", lambda: sweep(threads=0), bp.ParameterError, "`threads` must be a whole number from 1 to 1024, was 0"),
+    ("threads variable", lambda: environment("many"), bp.ParameterError, "BARPROOF_THREADS must be a whole number from 1 to 1024, was 'many'"),
     ("memory daily", lambda: no_memory(sweep_daily), bp.PlanError, "daily returns of 500 combinations need 4,000 bytes, 1,000 are free: walk over chunks()"),
     ("chunk", lambda: next(sweep().daily_returns.chunks(0)), bp.ParameterError, "`size` of a chunk must be at least 1, was 0"),
     ("metric", lambda: sweep().best("sharp"), bp.ParameterError, f"unknown metric `sharp`; known: {METRICS}"),

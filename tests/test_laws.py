@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.reference import compare
 from tests.reference.draws import Case, draw
-from tests.tolerances import REFERENCE
+from tests.tolerances import REFERENCE, ROUNDING
 
 cases = st.integers(min_value=0, max_value=10**6).map(draw)
 many = settings(max_examples=150, deadline=None)
@@ -130,7 +130,7 @@ def test_higher_fees_on_fixed_quantities_never_help(case: Case, more: float) -> 
     dear = compare.replay(replace(base, costs={"taker": more, "slippage": 0.0}))
     assume(cheap["metrics"]["n_liquidation"] == 0)
     assert same_bits(cheap["trades"]["entry_bar"], dear["trades"]["entry_bar"])
-    assume(np.allclose(cheap["trades"]["quantity"], dear["trades"]["quantity"], rtol=1e-12))
+    assume(np.allclose(cheap["trades"]["quantity"], dear["trades"]["quantity"], rtol=ROUNDING))
     slack = REFERENCE * case.initial_equity
     assert np.all(np.cumsum(dear["trades"]["pnl"]) <= np.cumsum(cheap["trades"]["pnl"]) + slack)
 

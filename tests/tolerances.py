@@ -3,5 +3,13 @@
 # Engine against twin: the same formulas in another order of operations.
 REFERENCE = 1e-9
 
+# What differences that cancel are small against: excursions and price fractions of a trade, metrics that are
+# themselves differences of ratios. Below these sizes REFERENCE is an absolute bound relative to them.
+PRICE_FRACTION = 1e-3
+METRIC = 1e-6
+
+# Quantities that a change of costs must leave alone, to rounding.
+ROUNDING = 1e-12
+
 # Figures printed with a few digits.
 PRINTED = 5e-3

@@ -109,7 +109,7 @@ def setting(
 
 def _is_positive(value: object) -> bool:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value)) and value > 0  # type: ignore[call-overload, operator, no-any-return]
+    return number and bool(np.isfinite(value)) and value > 0  # type: ignore[call-overload, operator]
 
 
 @dataclass(eq=False)

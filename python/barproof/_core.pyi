@@ -6,6 +6,22 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "RELEASE_BUILD",
+    "Bars",
+    "Signals",
+    "__version__",
+    "backtest",
+    "check_field",
+    "check_rules",
+    "check_table",
+    "digest",
+    "metrics_table",
+    "rules_table",
+    "simulate",
+    "sweep_table",
+]
+
 __version__: str
 RELEASE_BUILD: bool
 

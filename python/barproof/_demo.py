@@ -38,7 +38,8 @@ __all__ = [
 SEED = 7
 BARS = 200_000
 EDGE = 0.04
-"""Correlation of the planted score with the next bar's return: 4%, in the range of what good models reach."""
+"""Correlation of the planted score with the next bar's return; set so that strong signals pay their costs here and
+weak ones do not, which is a choice about the picture and no claim about real markets."""
 NOISE = 1.0
 """Standard deviation of the noise on the score, whose own is 1."""
 CLARITY = 1.0 / math.hypot(1.0, NOISE)

@@ -88,8 +88,8 @@ class Grid:
             if not len(self):
                 raise RulesError(f"no combination is left: `where` refused all {len(keep)}")
         if sample is not None:
-            if sample < 1:
-                raise ParameterError(f"`sample` must be at least 1, was {sample}")
+            if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
+                raise ParameterError(f"`sample` must be a whole number >= 1, was {sample!r}")
             if sample < len(self):
                 rng = np.random.default_rng(seed)
                 self._take(np.sort(rng.choice(len(self), size=sample, replace=False)))
@@ -111,7 +111,8 @@ class Grid:
         Grid
             All columns form one axis.
         """
-        columns = {name: list(frame[name]) for name in getattr(frame, "columns", frame)}
+        names = list(frame) if isinstance(frame, Mapping) else frame.columns
+        columns = {name: list(frame[name]) for name in names}
         return cls(rules, columns)
 
     def _setup(self, rules: Rules, groups: list[list[str]], columns: dict[str, list[Any]]) -> None:

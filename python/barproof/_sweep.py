@@ -35,6 +35,9 @@ Progress = Callable[[int, int], None]
 _PROBE_BARS = 50_000
 _DAILY_CHUNK = 1_024
 
+MOST_THREADS = 1_024
+"""More threads than any machine has cores for would only take memory."""
+
 
 @dataclass(frozen=True)
 class Best:
@@ -209,7 +212,7 @@ class Sweep:
             **made.provenance(),
             "grid": grid.digest,
             "combinations": str(len(grid)),
-            "windows": f"{len(windows)} from bar {windows[0][0]} to {windows[-1][1]}",
+            "windows": f"{len(windows)} within bars {self._span()[0]}..{self._span()[1]}",
             "engine": "replay",
         }
         pooling = "mean" if overlap(windows) else "compounded"
@@ -304,7 +307,7 @@ class Sweep:
         combination : int
             Its number.
         window : int, optional
-            Number of a window. Default: from the first window's start to the last one's end, in one run.
+            Number of a window. Default: from the earliest window's start to the latest one's end, in one run.
 
         Returns
         -------
@@ -312,8 +315,12 @@ class Sweep:
             As from :func:`barproof.backtest`.
         """
         rules = self.rules(combination)
-        span = (self.windows[0][0], self.windows[-1][1]) if window is None else self._window(window)
+        span = self._span() if window is None else self._window(window)
         return make_result(self._made, rules, [(0, rules)], "carry", span)
+
+    def _span(self) -> Window:
+        """From the first bar of any window to the last."""
+        return min(start for start, _ in self.windows), max(stop for _, stop in self.windows)
 
     def _window(self, window: int) -> Window:
         if not 0 <= window < len(self.windows):
@@ -501,11 +508,19 @@ def thread_count(threads: int | None) -> int:
                 if hasattr(os, "sched_getaffinity")
                 else os.cpu_count() or 1
             )
-        if not text.isdigit() or int(text) < 1:
-            raise ParameterError(f"BARPROOF_THREADS must be a whole number >= 1, was {text!r}")
+        if not text.isdigit() or not 1 <= int(text) <= MOST_THREADS:
+            raise ParameterError(
+                f"BARPROOF_THREADS must be a whole number from 1 to {MOST_THREADS}, was {text!r}"
+            )
         return int(text)
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ParameterError(f"`threads` must be a whole number >= 1, was {threads!r}")
+    if (
+        isinstance(threads, bool)
+        or not isinstance(threads, int)
+        or not 1 <= threads <= MOST_THREADS
+    ):
+        raise ParameterError(
+            f"`threads` must be a whole number from 1 to {MOST_THREADS}, was {threads!r}"
+        )
     return threads
 
 

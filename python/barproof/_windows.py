@@ -19,7 +19,7 @@ Bound: TypeAlias = int | str | date | datetime | None
 Window: TypeAlias = tuple[int, int]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DURATION = re.compile(r"(\d+)(mo|m|h|d|w|q|y)")
+_DURATION = re.compile(r"(\d{1,6})(mo|m|h|d|w|q|y)")
 _FIXED = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 
@@ -29,20 +29,22 @@ def bar_at(candles: Candles, bound: Bound, name: str, default: int) -> int:
     if bound is None:
         return default
     if isinstance(bound, (int, np.integer)) and not isinstance(bound, bool):
+        if bound < 0:
+            raise WindowError(
+                f"{name} is {int(bound)}, but bars count from 0: give a bar number >= 0 or a time"
+            )
         return int(bound)
     if isinstance(bound, str):
         try:
             bound = datetime.fromisoformat(bound)
         except ValueError:
             raise WindowError(
-                f"{name} of the window is {bound!r}, which is no time: write it like 2024-01-31 or 2024-01-31 13:00"
+                f"{name} is {bound!r}, which is no time: write it like 2024-01-31 or 2024-01-31 13:00"
             ) from None
     if isinstance(bound, date) and not isinstance(bound, datetime):
         bound = datetime(bound.year, bound.month, bound.day, tzinfo=UTC)
     if not isinstance(bound, datetime):
-        raise LayoutError(
-            f"{name} of a window must be a bar number or a time, was {type(bound).__name__}"
-        )
+        raise LayoutError(f"{name} must be a bar number or a time, was {type(bound).__name__}")
     if bound.tzinfo is None:
         bound = bound.replace(tzinfo=UTC)
     # Rounded up: the first bar that opens at or after the bound.
@@ -58,8 +60,8 @@ def as_window(candles: Candles, window: tuple[Bound, Bound] | None) -> Window:
         raise LayoutError(
             f"a window must be a pair (start, end) of bar numbers or times, was {window!r}"
         )
-    start = bar_at(candles, window[0], "start", 0)
-    stop = bar_at(candles, window[1], "end", len(candles))
+    start = bar_at(candles, window[0], "start of the window", 0)
+    stop = bar_at(candles, window[1], "end of the window", len(candles))
     if not 0 <= start < stop <= len(candles):
         span = (
             f"{candles.start:%Y-%m-%d %H:%M} to {candles.end:%Y-%m-%d %H:%M}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from inspect import signature
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from barproof import _core
@@ -145,8 +146,8 @@ class Costs:
             value = getattr(self, name)
             if (
                 isinstance(value, bool)
-                or not isinstance(value, (int, float))
-                or not low <= value < 1.0
+                or not isinstance(value, Real)
+                or not low <= float(value) < 1.0
             ):
                 raise ParameterError(
                     f"`{name}` of the costs must be a fraction in [{low:g}, 1), was {value!r}: "

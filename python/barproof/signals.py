@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from operator import index
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, cast
 
 import numpy as np
 import polars as pl
@@ -85,6 +86,10 @@ class Signals:
         size: ArrayLike | None = None,
         kind: Kind = "probability",
     ) -> None:
+        if kind not in ("probability", "score"):
+            raise ParameterError(
+                f'`kind` of signals must be "probability" or "score", was {kind!r}'
+            )
         given = dict(
             zip(ARRAYS, (long, short, exit_long, exit_short, stop, target, size), strict=True)
         )
@@ -140,6 +145,10 @@ class Signals:
             if name not in ARRAYS:
                 raise ParameterError(f"unknown signal array `{name}`; known: {', '.join(ARRAYS)}")
         chosen = columns or {name: name for name in ARRAYS if name in table.columns}
+        if not chosen:
+            raise ParameterError(
+                f'signal table has none of the columns {", ".join(ARRAYS)}: name yours, such as long="p_up"'
+            )
         for name in (time, *chosen.values()):
             if name not in table.columns:
                 raise ParameterError(
@@ -161,7 +170,7 @@ class Signals:
     @classmethod
     def sparse(
         cls,
-        bars: int | Candles,
+        bars: SupportsIndex | Candles,
         *,
         kind: Kind = "probability",
         **entries: Iterable[tuple[int, float]],
@@ -192,7 +201,7 @@ class Signals:
         >>> Signals.sparse(5, long=[(1, 0.9)], exit_long=[(3, 0.8)])
         Signals(long, exit_long, 5 bars, probability)
         """
-        n = bars if isinstance(bars, int) else len(bars)
+        n = index(bars) if hasattr(bars, "__index__") else len(bars)
         arrays: dict[str, Floats] = {}
         for name, pairs in entries.items():
             if name not in ARRAYS:
@@ -200,10 +209,17 @@ class Signals:
                     f"unknown signal array `{name}` in sparse(...); known: {', '.join(ARRAYS)}"
                 )
             array = np.full(n, np.nan)
-            for bar, value in pairs:
-                if not 0 <= bar < n:
-                    raise ParameterError(f"bar {bar} of signal `{name}` lies outside the {n} bars")
-                array[bar] = value
+            for pair in pairs:
+                try:
+                    bar, value = pair
+                    at = index(bar)
+                except TypeError:
+                    raise LayoutError(
+                        f"signal `{name}` must be given as (bar, value) pairs with whole bars, held {pair!r}"
+                    ) from None
+                if not 0 <= at < n:
+                    raise ParameterError(f"bar {at} of signal `{name}` lies outside the {n} bars")
+                array[at] = value
             arrays[name] = array
         return cls(kind=kind, **arrays)
 
@@ -319,6 +335,10 @@ def _as_polars(frame: Any) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
     if isinstance(frame, Mapping):
+        lengths = {str(name): len(values) for name, values in frame.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ShapeError(f"columns of the signal table differ in length: {shown}")
         return pl.DataFrame(dict(frame))
     if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__dataframe__"):
         return pl.DataFrame(frame)

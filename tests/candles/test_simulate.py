@@ -5,9 +5,10 @@ from __future__ import annotations
 import pickle
 from datetime import UTC, datetime
 
-import barproof as bp
 import numpy as np
 import pytest
+
+import barproof as bp
 
 
 def test_the_same_seed_gives_the_same_market() -> None:

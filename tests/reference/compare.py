@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from barproof import _core
 from tests.reference.draws import Case
 from tests.reference.execution import Outcome, run, run_schedule
-from tests.tolerances import REFERENCE
+from tests.tolerances import METRIC, PRICE_FRACTION, REFERENCE
 
 ARRAYS = ("long", "short", "exit_long", "exit_short", "stop", "target", "size")
 PERIODS = {"spot": 365.0, "perpetual": 365.0, "equity": 252.0, "fx": 260.0}
@@ -139,7 +139,7 @@ def assert_same(got: dict[str, Any], want: Outcome, where: str) -> None:
         size = float(str(trade["notional"]))
         for name in NUMBERS:
             # Differences of large numbers (pnl, mae) are small against what they are differences of.
-            scale = size if name in ("pnl", "funding", "fees") else 1e-3
+            scale = size if name in ("pnl", "funding", "fees") else PRICE_FRACTION
             assert_close(trades[name][i], trade[name], f"{where}: {name} of trade {i}", scale)
     equity = want.initial_equity
     np.testing.assert_allclose(
@@ -147,5 +147,5 @@ def assert_same(got: dict[str, Any], want: Outcome, where: str) -> None:
     )
     assert_arrays_close(got["daily_returns"], want.daily_returns, where)
     for name, value in want.metrics.items():
-        assert_close(got["metrics"][name], value, f"{where}: {name}", 1e-6)
+        assert_close(got["metrics"][name], value, f"{where}: {name}", METRIC)
     assert set(got["metrics"]) == set(want.metrics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
 import numpy as np
@@ -12,10 +11,10 @@ from barproof import _core
 from tests.reference import compare
 from tests.reference.draws import Case, draw
 from tests.reference.execution import pool, run
+from tests.tolerances import METRIC
 
 CHUNK = 250
 CHUNKS = 12
-SLOW = os.environ.get("BARPROOF_SLOW") == "1"
 
 # What the draws must reach, and how many times at least, so that agreement means something.
 REASONS = ["signal", "stop", "take", "trail", "breakeven", "time", "liquidation", "reverse", "end"]
@@ -140,10 +139,10 @@ def test_windows_and_pooling_equal_twin(chunk: int) -> None:
         for i, outcome in enumerate(outcomes):
             for name, column in zip(names, raw["frame"], strict=True):
                 where = f"seed {seed} window {i} {name}"
-                compare.assert_close(column[i], outcome.metrics[name], where, 1e-6)
+                compare.assert_close(column[i], outcome.metrics[name], where, METRIC)
         pooled = pool(outcomes)
         for name, column in zip(names, raw["pooled"], strict=True):
-            compare.assert_close(column[0], pooled[name], f"seed {seed} pooled {name}", 1e-6)
+            compare.assert_close(column[0], pooled[name], f"seed {seed} pooled {name}", METRIC)
         daily = np.concatenate([outcome.daily_returns for outcome in outcomes])
         compare.assert_arrays_close(raw["daily"], daily, f"seed {seed}")
         compared += 1

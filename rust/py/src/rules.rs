@@ -22,7 +22,11 @@ pub fn value(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Text(text.to_string()));
     }
     if object.is_instance_of::<PyInt>() {
-        return object.extract().map(Value::Int);
+        // Whole numbers beyond 64 bits are still numbers to a field that holds floats.
+        return match object.extract() {
+            Ok(whole) => Ok(Value::Int(whole)),
+            Err(_) => Ok(Value::Float(object.extract().unwrap_or(f64::INFINITY))),
+        };
     }
     if object.is_instance_of::<PyFloat>() {
         return Ok(Value::Float(object.extract()?));

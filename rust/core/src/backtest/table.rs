@@ -118,6 +118,7 @@ impl FieldType for f64 {
         let x = match value {
             Value::Float(x) => *x,
             Value::Int(x) => *x as f64,
+            _ if bound == Bound::Finite => return refuse(name, value, "a finite number"),
             _ => return refuse(name, value, format!("a number {}", bound.text())),
         };
         if bound.accepts(x) { Ok(x) } else { refuse(name, value, bound.text()) }
@@ -143,6 +144,10 @@ impl FieldType for u32 {
         };
         match x.and_then(|x| u32::try_from(x).ok()) {
             Some(x) if bound.accepts(f64::from(x)) => Ok(x),
+            // Beyond what a counter of bars holds, the lower bound alone would mislead.
+            None if matches!(value, Value::Int(x) if *x > 0) => {
+                refuse(name, value, format!("{} and at most {}", bound.text(), u32::MAX))
+            }
             _ => refuse(name, value, bound.text()),
         }
     }

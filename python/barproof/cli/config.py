@@ -1,0 +1,286 @@
+"""``barproof.toml``: what it may hold, and errors that name file, line, key, value and remedy."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from barproof import _core
+from barproof.errors import ConfigError, ParameterError
+from barproof.rules import NAMES
+
+__all__ = ["FILE_NAME", "Config", "load_config"]
+
+FILE_NAME = "barproof.toml"
+
+Span = Annotated[list[int | str | datetime | date | None], Field(min_length=2, max_length=2)]
+
+
+class Section(BaseModel):
+    """A table of the file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class InstrumentSection(Section):
+    """``[candles.instrument]``: a contract with its limits."""
+
+    kind: Literal["perpetual", "spot", "equity", "fx"]
+    maintenance: float = Field(default=0.005, ge=0, lt=1)
+    lot: float = Field(default=0.0, ge=0)
+    min_notional: float = Field(default=0.0, ge=0)
+
+
+class CandlesSection(Section):
+    """``[candles]``: where bars come from."""
+
+    source: Path | None = None
+    instrument: InstrumentSection | None = None
+    funding: str | None = None
+    symbol: str | None = None
+    interval: str | None = None
+    calendar: str | None = None
+    on_fault: Literal["raise", "warn", "ignore", "strict"] = "raise"
+    repair: list[str] = []
+
+    @field_validator("instrument", mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        """Accept the kind alone, where the contract has no limits of its own."""
+        return {"kind": value} if isinstance(value, str) else value
+
+
+class SignalsSection(Section):
+    """``[signals]``: where model outputs come from."""
+
+    source: Path | None = None
+    time: str | None = None
+    kind: Literal["probability", "score"] | None = None
+    columns: dict[str, str] = {}
+
+
+class CostsSection(Section):
+    """``[costs]``: fractions per side."""
+
+    taker: float | None = Field(default=None, ge=0, lt=1)
+    maker: float | None = Field(default=None, ge=-1, lt=1)
+    slippage: float | None = Field(default=None, ge=0, lt=1)
+    free: bool = False
+
+
+class GridSection(Section):
+    """``[grid]``: axes of a sweep."""
+
+    axes: dict[str, list[Any]] = {}
+    together: list[dict[str, list[Any]]] = []
+    sample: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class BacktestSection(Section):
+    """``[backtest]``: one run."""
+
+    window: Span | None = None
+    initial_equity: float | None = Field(default=None, gt=0)
+
+
+class SweepSection(Section):
+    """``[sweep]``: many runs."""
+
+    windows: str | list[Span] | None = None
+    metric: str | None = None
+    top: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    initial_equity: float | None = Field(default=None, gt=0)
+
+
+class ReportSection(Section):
+    """``[report]``: the HTML file."""
+
+    path: Path | None = None
+    title: str | None = None
+
+
+class Config(Section):
+    """A whole ``barproof.toml``."""
+
+    candles: CandlesSection = CandlesSection()
+    signals: SignalsSection = SignalsSection()
+    rules: dict[str, Any] = {}
+    costs: CostsSection = CostsSection()
+    grid: GridSection = GridSection()
+    backtest: BacktestSection = BacktestSection()
+    sweep: SweepSection = SweepSection()
+    report: ReportSection = ReportSection()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    path : Path, optional
+        File to read. Default: ``barproof.toml`` of the working directory if there is one, else nothing.
+
+    Returns
+    -------
+    Config
+        Validated; relative paths are resolved against the file's folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, is no TOML, or holds what it must not; names file, line, key and value.
+    """
+    if path is None:
+        path = Path(FILE_NAME)
+        if not path.is_file():
+            return Config()
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"`--config` {str(path)!r} does not exist: name a file like {FILE_NAME}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"`--config` {str(path)!r} cannot be read as UTF-8 text: {error}"
+        ) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no valid TOML: {_lower(str(error))}") from None
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        _refuse(path, text, error)
+    _check_rules(path, text, config)
+    return _resolve(config, path.absolute().parent)
+
+
+def _resolve(config: Config, folder: Path) -> Config:
+    """Make relative paths relative to the file that names them."""
+    for section, field in (
+        (config.candles, "source"),
+        (config.signals, "source"),
+        (config.report, "path"),
+    ):
+        value = getattr(section, field)
+        if value is not None:
+            setattr(section, field, folder / value)
+    if config.candles.funding not in (None, "none"):
+        config.candles.funding = str(folder / str(config.candles.funding))
+    return config
+
+
+def _refuse(path: Path, text: str, error: ValidationError) -> NoReturn:
+    """Raise the first thing that pydantic found."""
+    found = error.errors()
+    # Of the members of a union, the one that was understood furthest.
+    first = max(found, key=lambda one: len(one["loc"]))
+    # Members of unions are named in the location; they are no keys of the file.
+    keys = [part for part in first["loc"] if isinstance(part, int) or _is_key(part)]
+    line = find_line(text, keys)
+    key, section = str(keys[-1]), ".".join(str(part) for part in keys[:-1])
+    place = f"[{section}]" if section else "the file"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        raise ConfigError(
+            f"{path}, line {line}: unknown key `{key}` in {place}; {_nearest(key, keys[:-1])}{more}"
+        )
+    if first["type"] == "missing":
+        raise ConfigError(f"{path}, line {line}: key `{key}` is missing in {place}: add it{more}")
+    problem = re.sub(r"^\w+ should ", "must ", _lower(first["msg"]))
+    problem = re.sub(r"(, unable to .*| after validation, .*)$", "", problem)
+    raise ConfigError(
+        f"{path}, line {line}: `{key}` in {place} {problem}, was {first['input']!r}{more}"
+    )
+
+
+def _is_key(part: str) -> bool:
+    return not part.startswith(("constrained-", "list[")) and part not in ("str", "int")
+
+
+def _nearest(key: str, parents: Sequence[Any]) -> str:
+    """Name the keys that may have been meant."""
+    model: type[BaseModel] = Config
+    for part in parents:
+        annotation = (
+            model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        )
+        choices = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(
+            (c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), model
+        )
+    known = list(model.model_fields)
+    near = get_close_matches(key, known, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+
+
+def _check_rules(path: Path, text: str, config: Config) -> None:
+    """Check names and values of ``[rules]`` and ``[grid]`` with the table of rules."""
+    axes = [(("grid", "axes"), config.grid.axes)]
+    axes += [(("grid", "together"), group) for group in config.grid.together]
+    values: list[tuple[tuple[str, ...], str, list[Any]]] = [
+        (("rules",), name, [value]) for name, value in config.rules.items()
+    ]
+    values += [(where, name, items) for where, group in axes for name, items in group.items()]
+    for where, name, items in values:
+        line = find_line(text, [*where, name])
+        if name not in NAMES:
+            near = get_close_matches(name, NAMES, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see `barproof rules`"
+            raise ConfigError(
+                f"{path}, line {line}: unknown rule `{name}` in [{'.'.join(where)}]; {hint}"
+            )
+        for i, value in enumerate(items):
+            items[i] = None if value == "none" else value
+            try:
+                _core.check_field(name, items[i])
+            except ParameterError as error:
+                raise ConfigError(f"{path}, line {line}: {error}, in [{'.'.join(where)}]") from None
+        if where == ("rules",):
+            config.rules[name] = items[0]
+
+
+def find_line(text: str, keys: Sequence[Any]) -> int:
+    """Find the line, from 1, on which a key of the file stands; the nearest parent's if it is not found."""
+    names = [str(key) for key in keys if not isinstance(key, int)]
+    lines = text.splitlines()
+    best = 1
+    # A header may hold several keys, and so may the left side of an assignment.
+    for depth in range(len(names), 0, -1):
+        wanted = ".".join(names[:depth])
+        for number, line in enumerate(lines, 1):
+            if re.match(rf"\s*\[+\s*{re.escape(wanted)}\s*\]+", line):
+                return _below(lines, number, names[depth:])
+    for number, line in enumerate(lines, 1):
+        if re.match(rf"\s*{re.escape(names[0])}\s*[.=]" if names else r"$^", line):
+            return _below(lines, number - 1, names)
+    return best
+
+
+def _below(lines: Sequence[str], header: int, names: Sequence[str]) -> int:
+    """Find keys one after the other below a header."""
+    at = header
+    for name in names:
+        key = rf"(?:^|[\s{{,.])[\"']?{re.escape(name)}[\"']?\s*[.=]"
+        for number in range(max(at, 1), len(lines) + 1):
+            if number > header and re.match(r"\s*\[[^\[]*\]\s*(#.*)?$", lines[number - 1]):
+                break
+            if re.search(key, lines[number - 1].split("#")[0]):
+                at = number
+                break
+    return max(at, 1)
+
+
+def _lower(message: str) -> str:
+    """Message in the house's form: lower case at the start, no full stop at the end."""
+    return (message[:1].lower() + message[1:]).rstrip(".")

@@ -1,0 +1,12 @@
+"""Reports: one HTML file that shows a result or a sweep, what it rests on, and what it cannot show.
+
+The file holds everything it needs, plotly included, and asks no network for anything. Figures are drawn by plotly,
+which is imported when a report is made and not before.
+"""
+
+from __future__ import annotations
+
+from barproof.report.compose import render, write_report
+from barproof.report.page import Section
+
+__all__ = ["Section", "render", "write_report"]

@@ -1,0 +1,224 @@
+"""What a report asks of a result and of a sweep, and the series it draws from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from barproof.report import formats
+
+__all__ = [
+    "Curves",
+    "Floats",
+    "ResultLike",
+    "SweepLike",
+    "Times",
+    "column",
+    "curves",
+    "drawdown",
+    "mean",
+    "milliseconds",
+    "rule_fields",
+    "rule_sets",
+    "rule_values",
+]
+
+Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.datetime64]
+
+
+class ResultLike(Protocol):
+    """What the report reads of a backtest's result."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Metrics by name."""
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """One row a trade."""
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """``open_time`` and ``equity``, one row a bar."""
+
+    @property
+    def candles(self) -> Any:
+        """The candles."""
+
+    @property
+    def signals(self) -> Any:
+        """The signals."""
+
+    @property
+    def rules(self) -> Any:
+        """Rules, or a schedule: a list of (start, rules)."""
+
+    @property
+    def costs(self) -> Any:
+        """Fees and slippage."""
+
+    @property
+    def initial_equity(self) -> float:
+        """Equity before the first bar."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What the result was made of."""
+
+    def stats(self) -> pl.DataFrame:
+        """Metrics beside buy-and-hold."""
+
+    def range(self) -> Any:
+        """Metrics under the pessimistic and the optimistic intrabar rule, or None."""
+
+    def by(self, group: Any, /) -> pl.DataFrame:
+        """Trades by group."""
+
+
+class SweepLike(Protocol):
+    """What the report reads of a sweep."""
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per combination and window."""
+
+    @property
+    def pooled(self) -> pl.DataFrame:
+        """One row per combination."""
+
+    @property
+    def axes(self) -> Sequence[str]:
+        """Columns that vary."""
+
+    @property
+    def axis_groups(self) -> Sequence[Sequence[str]]:
+        """Columns that vary together."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What the sweep was made of."""
+
+
+class Curves(NamedTuple):
+    """The lines of a result, one value a bar.
+
+    Attributes
+    ----------
+    times : ndarray of datetime64[ms]
+        Opening times of the bars.
+    equity, hold : ndarray of float64
+        Equity of the strategy, and of the same money held in the asset since the first open.
+    drawdown, hold_drawdown : ndarray of float64
+        Fraction below the running peak, zero or negative.
+    close : ndarray of float64
+        Closing prices.
+    """
+
+    times: Times
+    equity: Floats
+    hold: Floats
+    drawdown: Floats
+    hold_drawdown: Floats
+    close: Floats
+
+
+def milliseconds(series: pl.Series) -> npt.NDArray[np.int64]:
+    """Give times as milliseconds UTC."""
+    if isinstance(series.dtype, pl.Datetime):
+        series = series.dt.epoch("ms")
+    return series.cast(pl.Int64).to_numpy().astype(np.int64)
+
+
+def column(frame: pl.DataFrame, name: str) -> Floats:
+    """Give a column as floats, nulls as NaN; a column that is absent is all NaN."""
+    if name not in frame.columns:
+        return np.full(frame.height, np.nan)
+    return frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
+
+
+def mean(values: Floats) -> float:
+    """Compute the mean of what is no NaN; NaN where nothing is left."""
+    known = values[~np.isnan(values)]
+    with np.errstate(all="ignore"):
+        return float(known.mean()) if known.size else np.nan
+
+
+def drawdown(equity: Floats, initial: float) -> Floats:
+    """Compute the fraction below the running peak, the peak starting at `initial`."""
+    if equity.size == 0:
+        return equity
+    peak = np.maximum(np.fmax.accumulate(equity), initial)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = equity / peak - 1.0
+    return np.where(peak > 0, depth, 0.0)
+
+
+def curves(result: ResultLike) -> Curves:
+    """Collect the lines of a result on the bars of its window.
+
+    Parameters
+    ----------
+    result : Result
+        A backtest's result.
+
+    Returns
+    -------
+    Curves
+        Lines of equal length; empty where the equity is empty.
+    """
+    equity = column(result.equity, "equity")
+    stamps = milliseconds(result.equity["open_time"])
+    initial = formats.as_float(result.initial_equity)
+    bars = result.candles.to_polars()
+    at = milliseconds(bars["open_time"])
+    close = np.full(equity.size, np.nan)
+    hold = np.full(equity.size, np.nan)
+    if equity.size and at.size:
+        place = np.minimum(np.searchsorted(at, stamps), at.size - 1)
+        known = at[place] == stamps
+        close[known] = column(bars, "close")[place[known]]
+        if known.any():
+            first = column(bars, "open")[place[np.argmax(known)]]
+            hold = initial * close / first
+    return Curves(
+        stamps.astype("datetime64[ms]"),
+        equity,
+        hold,
+        drawdown(equity, initial),
+        drawdown(hold, initial),
+        close,
+    )
+
+
+def rule_sets(rules: Any) -> list[tuple[Any, Any]]:
+    """Give rules as a schedule: (start, rules), the start None where there is no schedule."""
+    if isinstance(rules, list | tuple) and not hasattr(rules, "_fields"):
+        return [
+            (item[0], item[1]) if isinstance(item, list | tuple) else (None, item) for item in rules
+        ]
+    return [(None, rules)]
+
+
+def rule_fields(rules: Any) -> dict[str, Any]:
+    """Give the fields of rules or costs by name."""
+    if isinstance(rules, Mapping):
+        return dict(rules)
+    if dataclasses.is_dataclass(rules) and not isinstance(rules, type):
+        return {f.name: getattr(rules, f.name) for f in dataclasses.fields(rules)}
+    return {k: v for k, v in getattr(rules, "__dict__", {}).items() if not k.startswith("_")}
+
+
+def rule_values(rules: Any, name: str) -> list[Any]:
+    """List the different values of a field over a schedule, in order of appearance."""
+    values: list[Any] = []
+    for _, one in rule_sets(rules):
+        value = rule_fields(one).get(name)
+        if value not in values:
+            values.append(value)
+    return values
