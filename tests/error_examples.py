@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 import barproof as bp
-from barproof import _sweep
+from barproof import _daily, _machine, _sweep
 from tests.helpers import START, flat, market
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
@@ -55,7 +55,11 @@ def unfunded() -> bp.Result:
 
 
 def no_memory(call: Callable[[], object]) -> object:
-    with mock.patch.object(_sweep, "available_bytes", lambda: 1_000):
+    poor = mock.MagicMock(return_value=1_000)
+    with (
+        mock.patch.object(_sweep, "available_bytes", poor),
+        mock.patch.object(_daily, "available_bytes", poor),
+    ):
         return call()
 
 
@@ -78,7 +82,7 @@ def interrupted_daily() -> object:
 
 def environment(text: str) -> object:
     with mock.patch.dict("os.environ", {"BARPROOF_THREADS": text}):
-        return _sweep.thread_count(None)
+        return _machine.thread_count(None)
 
 
 def table(**columns: Any) -> pl.DataFrame:
@@ -227,7 +231,7 @@ CALLS: list[Example] = [
 
 
 def sweep_daily() -> object:
-    daily = _sweep.DailyReturns(pl.Series([1]), np.arange(500), lambda _: np.empty(0))
+    daily = bp.DailyReturns(pl.Series([1]), np.arange(500), lambda _: np.empty(0))
     return daily.to_numpy()
 
 

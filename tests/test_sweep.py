@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 import barproof as bp
-from barproof import _sweep
+from barproof import _daily, _machine, _sweep
 from tests.helpers import flat, market, simulated
 
 COSTS = bp.Costs(taker=0.0005, maker=0.0002, slippage=0.0001)
@@ -193,20 +193,21 @@ def test_plan_tells_the_size_of_the_job(world: tuple[bp.Candles, bp.Signals]) ->
 def test_what_does_not_fit_is_refused(
     world: tuple[bp.Candles, bp.Signals], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sweep, "available_bytes", lambda: 1_000)
+    for module in (_sweep, _daily):
+        monkeypatch.setattr(module, "available_bytes", lambda: 1_000)
     with pytest.raises(bp.PlanError, match=r"need about [\d,]+ bytes, 1,000 are free"):
         bp.sweep(*world, small_grid(), costs=COSTS)
-    swept_daily = _sweep.DailyReturns(pl.Series([1]), np.arange(500), lambda _: np.empty(0))
+    swept_daily = bp.DailyReturns(pl.Series([1]), np.arange(500), lambda _: np.empty(0))
     with pytest.raises(bp.PlanError, match=r"walk over chunks"):
         swept_daily.to_numpy()
 
 
 def test_threads_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BARPROOF_THREADS", "3")
-    assert _sweep.thread_count(None) == 3
-    assert _sweep.thread_count(1) == 1
+    assert _machine.thread_count(None) == 3
+    assert _machine.thread_count(1) == 1
     monkeypatch.delenv("BARPROOF_THREADS")
-    assert _sweep.thread_count(None) >= 1
+    assert _machine.thread_count(None) >= 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork of POSIX")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +15,11 @@ from numpy.typing import NDArray
 
 from barproof import _core
 from barproof._backtest import Result, Setting, daily_frame, make_result, setting
+from barproof._daily import DailyReturns
 from barproof._frames import METRICS, metric_series, metric_value, times
 from barproof._grid import Grid
+from barproof._machine import available_bytes, thread_count
+from barproof._progress import Progress, reporter
 from barproof._windows import Window, as_windows, overlap
 from barproof.candles import Candles
 from barproof.errors import Interrupted, LayoutError, ParameterError, PlanError
@@ -30,13 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Best", "DailyReturns", "Plan", "Sweep", "plan", "sweep"]
 
-Progress = Callable[[int, int], None]
-
 _PROBE_BARS = 50_000
-_DAILY_CHUNK = 1_024
-
-MOST_THREADS = 1_024
-"""More threads than any machine has cores for would only take memory."""
 
 
 @dataclass(frozen=True)
@@ -98,71 +93,6 @@ class Plan:
             f"about {self.seconds:,.1f} s, {self.memory_bytes / 2**20:,.0f} MiB of "
             f"{self.available_bytes / 2**20:,.0f} MiB free"
         )
-
-
-@dataclass(frozen=True)
-class DailyReturns:
-    """Daily returns of every combination, windows one after the other.
-
-    Computed in chunks when asked for, so that they need not be held at once.
-
-    Attributes
-    ----------
-    dates : polars.Series
-        UTC day of each return; a day split between two windows stands twice.
-    combinations : ndarray of int
-        Numbers of the combinations, in order.
-    """
-
-    dates: pl.Series
-    combinations: NDArray[np.int64]
-    _compute: Callable[[list[int]], NDArray[np.float64]]
-
-    def chunks(self, size: int = _DAILY_CHUNK) -> Iterator[NDArray[np.float64]]:
-        """Walk over combinations without holding them all.
-
-        Parameters
-        ----------
-        size : int, default 1024
-            Combinations a chunk.
-
-        Yields
-        ------
-        ndarray of shape (at most size, n_days)
-            Returns as fractions, rows in the order of `combinations`.
-        """
-        if size < 1:
-            raise ParameterError(f"`size` of a chunk must be at least 1, was {size}")
-        for start in range(0, len(self.combinations), size):
-            yield self._compute(self.combinations[start : start + size].tolist())
-
-    def to_numpy(self) -> NDArray[np.float64]:
-        """All at once.
-
-        Returns
-        -------
-        ndarray of shape (n_combinations, n_days)
-            Returns as fractions.
-        """
-        need = 8 * len(self.combinations) * len(self.dates)
-        if need > available_bytes():
-            raise PlanError(
-                f"daily returns of {len(self.combinations):,} combinations need {need:,} bytes, {available_bytes():,} "
-                "are free: walk over chunks()"
-            )
-        return np.concatenate(list(self.chunks()))
-
-    def to_polars(self) -> pl.DataFrame:
-        """One column a combination.
-
-        Returns
-        -------
-        polars.DataFrame
-            Column `date`, then one named by each combination's number.
-        """
-        values = self.to_numpy()
-        columns = {str(c): values[i] for i, c in enumerate(self.combinations.tolist())}
-        return pl.DataFrame({"date": self.dates, **columns})
 
 
 class Sweep:
@@ -498,44 +428,6 @@ def _axis_series(grid: Grid, rows: NDArray[np.int64]) -> list[pl.Series]:
     return out
 
 
-def thread_count(threads: int | None) -> int:
-    """Worker threads: the argument, else ``BARPROOF_THREADS``, else every core this process may use."""
-    if threads is None:
-        text = os.environ.get("BARPROOF_THREADS")
-        if text is None:
-            return (
-                len(os.sched_getaffinity(0))
-                if hasattr(os, "sched_getaffinity")
-                else os.cpu_count() or 1
-            )
-        if not text.isdigit() or not 1 <= int(text) <= MOST_THREADS:
-            raise ParameterError(
-                f"BARPROOF_THREADS must be a whole number from 1 to {MOST_THREADS}, was {text!r}"
-            )
-        return int(text)
-    if (
-        isinstance(threads, bool)
-        or not isinstance(threads, int)
-        or not 1 <= threads <= MOST_THREADS
-    ):
-        raise ParameterError(
-            f"`threads` must be a whole number from 1 to {MOST_THREADS}, was {threads!r}"
-        )
-    return threads
-
-
-def available_bytes() -> int:
-    """Memory that can be taken without swapping; unknown counts as plenty."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 2**62
-
-
 def _memory(combinations: int, windows: int, axes: int, bars: int, threads: int) -> int:
     """Peak of a sweep's results: metrics in the core, then in numpy, then in frames; one curve a thread."""
     rows = combinations * (windows + 1)
@@ -714,7 +606,7 @@ def sweep(
             "fewer combinations (`sample=`) or longer windows"
         )
     began = time.perf_counter()
-    with _reporter(progress, len(grid)) as report:
+    with reporter(progress, len(grid)) as report:
         raw = _call(made, grid.rules, grid._columns, len(grid), spans, workers, report)
     found = Sweep(made, grid, spans, raw, time.perf_counter() - began, workers)
     if raw["interrupted"]:
@@ -726,65 +618,3 @@ def sweep(
             found if done else None,
         )
     return found
-
-
-class _Quiet:
-    """No progress, or the caller's own."""
-
-    def __init__(self, report: Progress | None) -> None:
-        self._report = report
-
-    def __enter__(self) -> Progress | None:
-        return self._report
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-class _Bar:
-    """A bar on stderr with the time left; shown only if the job outlasts half a second."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._began = time.perf_counter()
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> Progress:
-        return self._report
-
-    def _report(self, done: int, total: int) -> None:
-        if self._bar is None:
-            if time.perf_counter() - self._began < 0.5:
-                return
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-
-            self._bar = Progress(
-                TextColumn("sweep"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("sweep", total=total)
-        self._bar.update(self._task, completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def _reporter(progress: bool | Progress | None, total: int) -> _Quiet | _Bar:
-    if callable(progress):
-        return _Quiet(progress)
-    shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
-    return _Bar(total) if shown else _Quiet(None)

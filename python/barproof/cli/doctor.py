@@ -13,7 +13,7 @@ from typing import Any
 from rich.text import Text
 
 from barproof import _core
-from barproof._sweep import available_bytes, thread_count
+from barproof._machine import available_bytes, thread_count
 from barproof.cli import options
 from barproof.cli.exits import FOUND, OK
 from barproof.cli.output import console, emit_json, header

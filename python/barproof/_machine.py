@@ -1,0 +1,48 @@
+"""What the machine has to give: threads and memory."""
+
+from __future__ import annotations
+
+import os
+
+from barproof.errors import ParameterError
+
+MOST_THREADS = 1_024
+"""More threads than any machine has cores for would only take memory."""
+
+
+def thread_count(threads: int | None) -> int:
+    """Worker threads: the argument, else ``BARPROOF_THREADS``, else every core this process may use."""
+    if threads is None:
+        text = os.environ.get("BARPROOF_THREADS")
+        if text is None:
+            return (
+                len(os.sched_getaffinity(0))
+                if hasattr(os, "sched_getaffinity")
+                else os.cpu_count() or 1
+            )
+        if not text.isdigit() or not 1 <= int(text) <= MOST_THREADS:
+            raise ParameterError(
+                f"BARPROOF_THREADS must be a whole number from 1 to {MOST_THREADS}, was {text!r}"
+            )
+        return int(text)
+    if (
+        isinstance(threads, bool)
+        or not isinstance(threads, int)
+        or not 1 <= threads <= MOST_THREADS
+    ):
+        raise ParameterError(
+            f"`threads` must be a whole number from 1 to {MOST_THREADS}, was {threads!r}"
+        )
+    return threads
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping; unknown counts as plenty."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 2**62

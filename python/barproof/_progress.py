@@ -1,0 +1,75 @@
+"""Progress of long jobs, on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+Progress = Callable[[int, int], None]
+"""Takes what is done and how much there is."""
+
+
+class Quiet:
+    """No progress, or the caller's own."""
+
+    def __init__(self, report: Progress | None) -> None:
+        self._report = report
+
+    def __enter__(self) -> Progress | None:
+        return self._report
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class Bar:
+    """A bar on stderr with the time left; shown only if the job outlasts half a second."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._began = time.perf_counter()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        return self._report
+
+    def _report(self, done: int, total: int) -> None:
+        if self._bar is None:
+            if time.perf_counter() - self._began < 0.5:
+                return
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import (
+                Progress as RichProgress,
+            )
+
+            self._bar = RichProgress(
+                TextColumn("sweep"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("sweep", total=total)
+        self._bar.update(self._task, completed=done)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def reporter(progress: bool | Progress | None, total: int) -> Quiet | Bar:
+    if callable(progress):
+        return Quiet(progress)
+    shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
+    return Bar(total) if shown else Quiet(None)
