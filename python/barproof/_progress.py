@@ -69,6 +69,7 @@ class Bar:
 
 
 def reporter(progress: bool | Progress | None, total: int) -> Quiet | Bar:
+    """Choose between a bar, the caller's function and silence."""
     if callable(progress):
         return Quiet(progress)
     shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress

@@ -243,3 +243,96 @@ pub fn hold(market: &Market<'_>, window: Window, initial_equity: f64) -> Outcome
     }
     recorder.finish(market, window, initial_equity)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backtest::costs::Costs;
+    use crate::backtest::record::Reason;
+    use crate::bars::{Bars, Columns, Funding};
+    use crate::instrument::{Instrument, Kind};
+    use crate::signals::{SignalKind, Signals};
+
+    const HOUR: i64 = 3_600_000;
+
+    fn bars(prices: &[f64], funding: Option<Funding>) -> Bars {
+        let columns = Columns {
+            open_time: (0..).step_by(3_600_000).take(prices.len()).collect(),
+            open: prices.to_vec(),
+            high: prices.to_vec(),
+            low: prices.to_vec(),
+            close: prices.to_vec(),
+            volume: vec![1.0; prices.len()],
+            ..Columns::default()
+        };
+        Bars::new(columns, HOUR, funding, vec![]).unwrap()
+    }
+
+    fn always_long(n: usize) -> Signals {
+        let mut arrays: [Option<Vec<f64>>; 7] = Default::default();
+        arrays[0] = Some(vec![1.0; n]);
+        Signals::new(SignalKind::Probability, arrays).unwrap()
+    }
+
+    fn free() -> Costs {
+        Costs::new(0.0, 0.0, 0.0).unwrap()
+    }
+
+    #[test]
+    fn settlements_belong_to_the_bar_they_fall_into() {
+        // Bar 2 opens at 2 h: settlements at 1 h 30 and 2 h are its own, the one at 4 h lies after the window.
+        let times = [HOUR / 2, HOUR + HOUR / 2, 2 * HOUR, 4 * HOUR];
+        let funding = Funding::new(&times, vec![1e-2; 4]).unwrap();
+        let bars = bars(&[100.0; 4], Some(funding));
+        let signals = always_long(4);
+        let perpetual = Instrument::new(Kind::Perpetual, 0.005, 0.0, 0.0).unwrap();
+        let market = Market::new(&bars, &signals, free(), perpetual).unwrap();
+        let rules = Rules { entry_long: Some(0.5), ..Rules::default() };
+        let schedule = Schedule::constant(&market, &rules).unwrap();
+        let window = Window { start: 0, stop: 4 };
+        let outcome = run(&market, &schedule, window, 1e4, true, vec![]);
+        assert_eq!(outcome.trades.len(), 1);
+        assert_eq!(outcome.trades[0].funding, -2.0 * 1e-2 * 1e4);
+    }
+
+    #[test]
+    fn a_schedule_closes_or_carries_at_its_boundaries() {
+        let bars = bars(&[100.0, 101.0, 102.0, 103.0, 104.0, 105.0], None);
+        let signals = always_long(6);
+        let spot = Instrument::new(Kind::Spot, 0.005, 0.0, 0.0).unwrap();
+        let market = Market::new(&bars, &signals, free(), spot).unwrap();
+        let rules = Rules { entry_long: Some(0.5), ..Rules::default() };
+        let segments = [(0, rules.clone()), (3, rules)];
+        let window = Window { start: 0, stop: 6 };
+        let trades = |boundary| {
+            let schedule = Schedule::new(&market, &segments, boundary).unwrap();
+            let outcome = run(&market, &schedule, window, 1e4, true, vec![]);
+            outcome.trades.iter().map(|t| (t.entry_bar, t.exit_bar, t.reason)).collect::<Vec<_>>()
+        };
+        assert_eq!(trades(Boundary::Carry), [(1, 5, Reason::End)]);
+        assert_eq!(trades(Boundary::Close), [(1, 2, Reason::End), (4, 5, Reason::End)]);
+    }
+
+    #[test]
+    fn before_its_first_rules_a_schedule_decides_nothing() {
+        let bars = bars(&[100.0; 6], None);
+        let signals = always_long(6);
+        let spot = Instrument::new(Kind::Spot, 0.005, 0.0, 0.0).unwrap();
+        let market = Market::new(&bars, &signals, free(), spot).unwrap();
+        let segments = [(3, Rules { entry_long: Some(0.5), ..Rules::default() })];
+        let schedule = Schedule::new(&market, &segments, Boundary::Carry).unwrap();
+        let window = Window { start: 0, stop: 6 };
+        assert_eq!(run(&market, &schedule, window, 1e4, true, vec![]).trades[0].entry_bar, 4);
+    }
+
+    #[test]
+    fn holding_the_market_is_its_growth() {
+        let bars = bars(&[100.0, 80.0, 120.0], None);
+        let signals = always_long(3);
+        let spot = Instrument::new(Kind::Spot, 0.005, 0.0, 0.0).unwrap();
+        let market = Market::new(&bars, &signals, free(), spot).unwrap();
+        let outcome = hold(&market, Window { start: 0, stop: 3 }, 1e4);
+        assert_eq!(outcome.marks, [1e4, 8e3, 1.2e4]);
+        assert!((outcome.measured.max_drawdown - 0.2).abs() < 1e-15);
+    }
+}

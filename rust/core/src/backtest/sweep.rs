@@ -240,3 +240,131 @@ impl<'a> Gather<'a> {
         Combination { windows: self.windows, pooled, daily }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::backtest::costs::Costs;
+    use crate::bars::{Bars, Columns};
+    use crate::instrument::{Instrument, Kind};
+    use crate::signals::{SignalKind, Signals};
+
+    /// A walk of `steps` with the signal alternating between sides.
+    fn world(steps: &[f64]) -> (Bars, Signals) {
+        let mut price = 100.0;
+        let mut columns = Columns::default();
+        for (time, step) in (0_i64..).step_by(3_600_000).zip(steps) {
+            let close = price * (1.0 + step);
+            columns.open_time.push(time);
+            columns.open.push(price);
+            columns.high.push(price.max(close) * 1.002);
+            columns.low.push(price.min(close) * 0.998);
+            columns.close.push(close);
+            columns.volume.push(1.0);
+            price = close;
+        }
+        let bars = Bars::new(columns, 3_600_000, None, vec![]).unwrap();
+        let long = steps.iter().map(|s| if *s > 0.0 { 0.9 } else { 0.1 }).collect();
+        let mut arrays: [Option<Vec<f64>>; 7] = Default::default();
+        arrays[0] = Some(long);
+        (bars, Signals::new(SignalKind::Probability, arrays).unwrap())
+    }
+
+    fn rules() -> Vec<Rules> {
+        [0.01, 0.02, 0.05]
+            .map(|stop| Rules {
+                entry_long: Some(0.5),
+                stop_loss: Some(stop),
+                max_hold: Some(7),
+                ..Rules::default()
+            })
+            .to_vec()
+    }
+
+    fn go(
+        world: &(Bars, Signals),
+        combinations: &[Rules],
+        windows: &[Window],
+        threads: usize,
+        progress: &Progress,
+    ) -> Vec<Option<Combination>> {
+        let spot = Instrument::new(Kind::Spot, 0.005, 0.0, 0.0).unwrap();
+        let costs = Costs::new(0.001, 0.001, 0.0).unwrap();
+        let market = Market::new(&world.0, &world.1, costs, spot).unwrap();
+        let settings = Settings { initial_equity: 1e4, periods_per_year: 365.0, threads };
+        sweep(&market, combinations, windows, &settings, true, progress).unwrap()
+    }
+
+    fn bits(found: &[Option<Combination>]) -> Vec<u64> {
+        found
+            .iter()
+            .flatten()
+            .flat_map(|c| c.windows.iter().chain([&c.pooled]))
+            .flat_map(|m| m.values().map(f64::to_bits))
+            .chain(found.iter().flatten().flat_map(|c| c.daily.iter().map(|d| d.to_bits())))
+            .collect()
+    }
+
+    proptest! {
+        /// One thread takes windows in order, many take them in parallel: no bit may tell.
+        #[test]
+        fn threads_and_paths_give_the_same_bits(
+            steps in prop::collection::vec(-0.04_f64..0.04, 40..200),
+            cut in 0.1_f64..0.9,
+        ) {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let at = (steps.len() as f64 * cut) as usize;
+            let windows = [Window { start: 0, stop: at }, Window { start: at, stop: steps.len() }];
+            let world = world(&steps);
+            let alone = go(&world, &rules(), &windows, 1, &Progress::default());
+            let many = go(&world, &rules(), &windows, 3, &Progress::default());
+            prop_assert_eq!(bits(&alone), bits(&many));
+            // Pooled counts and equity follow from the windows.
+            for found in alone.iter().flatten() {
+                let trades: f64 = found.windows.iter().map(|m| m.trades).sum();
+                prop_assert_eq!(found.pooled.trades, trades);
+                let growth: f64 = found.windows.iter().map(|m| m.final_equity / 1e4).product();
+                prop_assert!((found.pooled.final_equity / 1e4 - growth).abs() < 1e-12 * growth.max(1.0));
+                prop_assert!(found.windows.iter().all(|m| m.max_drawdown <= found.pooled.max_drawdown + 1e-12));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_sweep_leaves_empty_slots() {
+        let world = world(&[0.01; 50]);
+        let progress = Progress::default();
+        progress.cancel.store(true, Ordering::Relaxed);
+        let windows = [Window { start: 0, stop: 50 }];
+        let found = go(&world, &rules(), &windows, 2, &progress);
+        assert!(found.iter().all(Option::is_none));
+        assert_eq!(progress.done.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_refused_combination_is_named() {
+        let (bars, signals) = world(&[0.01; 50]);
+        let spot = Instrument::new(Kind::Spot, 0.005, 0.0, 0.0).unwrap();
+        let market =
+            Market::new(&bars, &signals, Costs::new(0.0, 0.0, 0.0).unwrap(), spot).unwrap();
+        let mut combinations = rules();
+        combinations[2].exit_long = Some(0.5);
+        let settings = Settings { initial_equity: 1e4, periods_per_year: 365.0, threads: 1 };
+        let windows = [Window { start: 0, stop: 50 }];
+        let refused =
+            sweep(&market, &combinations, &windows, &settings, false, &Progress::default());
+        assert!(
+            refused.unwrap_err().to_string().starts_with("combination 2: threshold `exit_long`")
+        );
+    }
+
+    #[test]
+    fn windows_are_disjoint_only_in_order() {
+        let w = |start, stop| Window { start, stop };
+        assert!(disjoint(&[w(0, 5), w(5, 9), w(12, 13)]));
+        assert!(!disjoint(&[w(0, 5), w(4, 9)]));
+        assert!(!disjoint(&[w(5, 9), w(0, 5)]));
+    }
+}
