@@ -264,26 +264,6 @@ impl Bars {
             digest.hex()
         })
     }
-
-    /// Bars `start..stop` as candles of their own; funding is kept whole, times decide what applies.
-    pub fn slice(&self, start: usize, stop: usize) -> Result<Self> {
-        if start > stop || stop > self.len() {
-            return Err(Error::Window(format!(
-                "slice {start}..{stop} lies outside the {} bars",
-                self.len()
-            )));
-        }
-        let columns = Columns {
-            open_time: self.open_time[start..stop].to_vec(),
-            open: self.open[start..stop].to_vec(),
-            high: self.high[start..stop].to_vec(),
-            low: self.low[start..stop].to_vec(),
-            close: self.close[start..stop].to_vec(),
-            volume: self.volume[start..stop].to_vec(),
-            extra: self.extra.iter().map(|(k, v)| (k.clone(), v[start..stop].to_vec())).collect(),
-        };
-        Self::new(columns, self.interval_ms, self.funding.clone(), self.labels.clone())
-    }
 }
 
 fn same_length(name: &str, len: usize, n: usize) -> Result<()> {
@@ -366,6 +346,5 @@ mod tests {
         add(columns(3), 30_000, None, vec![]);
         add(columns(3), 60_000, Some(Funding::new(&[0], vec![0.1]).unwrap()), vec![]);
         add(columns(3), 60_000, None, vec![("symbol".into(), "X".into())]);
-        assert_eq!(base.slice(0, 3).unwrap().digest(), base.digest());
     }
 }

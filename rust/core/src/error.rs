@@ -77,14 +77,6 @@ pub enum Error {
     /// A window without bars or outside the candles.
     #[error("{0}")]
     Window(String),
-    /// The caller asked to stop.
-    #[error("interrupted after {done} of {total} combinations")]
-    Interrupted {
-        /// Combinations finished.
-        done: usize,
-        /// Combinations asked for.
-        total: usize,
-    },
 }
 
 /// Result of everything fallible in the core.
@@ -152,7 +144,6 @@ mod tests {
             Error::Signal { name: "long", row: 2, value: 1.5, bound: "in [0, 1]", hint: "" },
             Error::FundingMissing,
             Error::Window("window 5..5 holds no bars".into()),
-            Error::Interrupted { done: 3, total: 9 },
         ];
         for error in &all {
             let want = match error {
@@ -169,7 +160,6 @@ mod tests {
                      they are read, or say funding=\"none\" to run without"
                 }
                 Error::Window(_) => "window 5..5 holds no bars",
-                Error::Interrupted { .. } => "interrupted after 3 of 9 combinations",
             };
             assert_eq!(error.to_string(), want);
         }

@@ -130,10 +130,4 @@ impl Bars {
     fn digest(&self, py: Python<'_>) -> String {
         py.detach(|| self.core.digest().to_owned())
     }
-
-    fn slice(&self, py: Python<'_>, start: usize, stop: usize) -> PyResult<Self> {
-        py.detach(|| self.core.slice(start, stop))
-            .map(|core| Self { core: Arc::new(core) })
-            .map_err(|e| to_python(py, &e))
-    }
 }

@@ -26,7 +26,6 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Signal { .. } => "SignalError",
         Error::FundingMissing => "FundingError",
         Error::Window(_) => "WindowError",
-        Error::Interrupted { .. } => "Interrupted",
         _ => "InternalError",
     };
     raise(py, class, error.to_string())

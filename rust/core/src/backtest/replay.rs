@@ -97,11 +97,6 @@ impl<'r> Replay<'r> {
         }
     }
 
-    /// Realised equity.
-    pub fn equity(&self) -> f64 {
-        self.equity
-    }
-
     /// Takes one closed bar.
     pub fn step(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
         if !self.ruined {
