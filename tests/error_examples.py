@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -11,7 +16,7 @@ import numpy as np
 import polars as pl
 
 import barproof as bp
-from barproof import _daily, _machine, _sweep
+from barproof import _daily, _ledger_file, _machine, _sweep
 from tests.helpers import START, flat, market
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
@@ -25,6 +30,9 @@ RULES = bp.Rules(entry_long=0.5)
 COSTS = bp.Costs(taker=0.0005)
 QUIET = bp.Signals(long=np.zeros(10))
 GRID = bp.Grid(RULES, max_hold=[1, 2])
+WALK = bp.WalkForward(5, 5)
+TEN = np.arange(10)
+HOLE = pl.DataFrame({"open_time": START + 60_000 * np.array([0, 1, 500])})
 ARRAYS = "long, short, exit_long, exit_short, stop, target, size"
 METRICS = ", ".join(row["name"] for row in bp._core.metrics_table())
 NAMES = ", ".join(bp.Rules().to_dict())
@@ -219,6 +227,49 @@ CALLS: list[Example] = [
     ("heatmap", lambda: sweep().heatmap(), bp.ParameterError, "a heatmap needs two axes of the grid, was given None; axes: max_hold"),
     ("interrupt", interrupted_sweep, bp.Interrupted, "interrupted after 0 of 20,000 combinations; `partial` of this exception holds them"),
     ("interrupt daily", interrupted_daily, bp.Interrupted, "interrupted while daily returns were computed; nothing is kept"),
+    # labels
+    ("label bars type", lambda: bp.labels.horizon(BARS, bars=1.5), bp.LayoutError, "`bars` of the horizon must be a whole number, was 1.5"),  # type: ignore[arg-type]
+    ("label bars", lambda: bp.labels.horizon(BARS, bars=0), bp.ParameterError, "`bars` of the horizon must be at least 1, was 0"),
+    ("label long", lambda: bp.labels.horizon(BARS, bars=9), bp.ParameterError, "`bars` of the horizon is 9, but the candles hold 10 bars: a label needs 11"),
+    ("label clock", lambda: bp.labels.horizon(BARS, bars=1, clock="next"), bp.ParameterError, '`clock` must be "open" or "close", was \'next\''),  # type: ignore[arg-type]
+    ("label threshold", lambda: bp.labels.horizon(BARS, bars=1, threshold=-0.1), bp.ParameterError, "`threshold` must be finite and >= 0, was -0.1: it is a fraction, 0.002 is 0.2%"),
+    ("label kind", lambda: bp.labels.horizon(BARS, bars=1, kind="up"), bp.ParameterError, "`kind` of labels must be regression, binary or ternary, was 'up'"),  # type: ignore[arg-type]
+    # splits
+    ("length type", lambda: bp.WalkForward([60], 5), bp.LayoutError, '`train` must be a whole number of bars, a fraction or a duration such as "5d", was [60]'),  # type: ignore[arg-type]
+    ("length duration", lambda: bp.WalkForward("60 days", "5d"), bp.ParameterError, "`train` is '60 days', which is no duration: write it like 5d, 12h, 30m, 2w, 1mo, 1q or 1y"),
+    ("length duration zero", lambda: bp.WalkForward("60d", "5d", gap="0d"), bp.ParameterError, "`gap` is '0d', which is no duration: write it like 5d, 12h, 30m, 2w, 1mo, 1q or 1y"),
+    ("length bars", lambda: bp.WalkForward(60, 0), bp.ParameterError, "`test` must be at least 1 bars, was 0"),
+    ("length gap", lambda: bp.WalkForward(60, 5, gap=-1), bp.ParameterError, "`gap` must be at least 0 bars, was -1"),
+    ("length gap fraction", lambda: bp.WalkForward(60, 5, gap=0.1), bp.ParameterError, "`gap` must be a whole number of bars or a duration, was 0.1"),  # type: ignore[arg-type]
+    ("length fraction", lambda: bp.WalkForward(60.0, 5), bp.ParameterError, "`train` as a fraction of the data must be between 0 and 1, was 60.0: bars are whole numbers"),
+    ("length under a bar", lambda: bp.WalkForward("8h", "5m").folds(PERPETUAL), bp.ParameterError, "`test` is '5m', less than one bar of the 10 bars: make it longer"),
+    ("length fraction of a bar", lambda: bp.WalkForward(0.5, 0.01).folds(BARS), bp.ParameterError, "`test` is 0.01, less than one bar of the 10 bars: make it longer"),
+    ("step kind", lambda: bp.WalkForward(60, 5, step="5d"), bp.ParameterError, "`step` is '5d' and `test` 5: give both in bars, as fractions or as durations"),
+    ("anchored", lambda: bp.WalkForward(60, 5, anchored=1), bp.ParameterError, "`anchored` must be True or False, was 1"),  # type: ignore[arg-type]
+    ("split times", lambda: bp.WalkForward("60d", 5).folds(np.ones(9)), bp.LayoutError, "`train` of '60d' needs times, and ndarray has none: give Candles, a frame with a column `open_time`, or lengths in bars"),
+    ("split data", lambda: bp.WalkForward(6, 2).get_n_splits(), bp.LayoutError, "a split needs the data: Candles, a frame or an array, was NoneType"),
+    ("split time type", lambda: bp.WalkForward(6, 2).folds(pl.DataFrame({"open_time": ["a"]})), bp.LayoutError, "`open_time` must hold datetimes or integer milliseconds, was String: parse it first"),
+    ("split time order", lambda: bp.WalkForward(1, 1).folds(pl.DataFrame({"open_time": [START, START]})), bp.ParameterError, "`open_time` of row 1 is 2024-01-01 00:00, must be later than the row before: sort the data by time"),
+    ("split time missing", lambda: bp.WalkForward(1, 1).folds(pl.DataFrame({"open_time": [START, None]})), bp.ParameterError, "`open_time` of row 1 is missing, must be later than the row before: sort the data by time"),
+    ("split short", lambda: bp.WalkForward(8, 2, 3, gap=1).folds(BARS), bp.WindowError, "one fold of WalkForward(train=8, test=2, tune=3, gap=1) needs 15 bars, but the data have 10: shorten its parts"),
+    ("split short in time", lambda: bp.WalkForward("1d", "6h").folds(PERPETUAL), bp.WindowError, "one fold of WalkForward(train='1d', test='6h') needs 30 bars, but the data have 10: shorten its parts"),
+    ("split nothing", lambda: bp.WalkForward("1d", "6h").folds(PERPETUAL[:0]), bp.WindowError, "the data hold no rows: there is nothing to split"),
+    ("split holes", lambda: bp.WalkForward("2m", "2m", step="1h").folds(HOLE), bp.WindowError, "no fold of WalkForward(train='2m', test='2m', step='1h') has rows in all its parts: the data have holes as long as a part"),
+    ("spans type", lambda: WALK.folds(BARS, 3), bp.LayoutError, "`labels` must have `start` and `end`, or be a pair of them, was int"),
+    ("spans dtype", lambda: WALK.folds(BARS, (TEN, TEN * 1.0)), bp.LayoutError, "`end` of the labels must hold bar numbers, was float64: -1 where a row has no label"),
+    ("spans length", lambda: WALK.folds(BARS, (TEN, TEN[1:])), bp.ShapeError, "`end` of the labels has shape (9,), but the data have 10 rows: give one a row"),
+    ("spans backward", lambda: WALK.folds(BARS, (TEN + 2, TEN + 1)), bp.ParameterError, "label of row 0 ends at bar 1, before its start at bar 2"),
+    ("spans early", lambda: WALK.folds(BARS, (TEN * 0, TEN)), bp.ParameterError, "label of row 1 starts at bar 0, before its row: labels span bars to come, or are -1, -1"),
+    ("purged empty", lambda: WALK.folds(BARS, (TEN, TEN + 8)), bp.WindowError, "no row of `train` of fold 0 is left: the labels of all 5 reach row 5, where the next part begins; make `train` longer or the labels shorter"),
+    ("fold rows", lambda: bp.Fold(2, TEN[::-1], TEN, TEN), bp.LayoutError, f"`train` of fold 2 must hold increasing row numbers >= 0, was {TEN[::-1]!r}"),
+    ("fold shared", lambda: bp.Fold(2, TEN[:5], TEN[:0], TEN[4:]), bp.WindowError, "row 4 of fold 2 stands in `train` and in `test`: a row serves one purpose"),
+    ("date pair", lambda: bp.DateSplit(train="2024", test=("2024-02-01", None)), bp.LayoutError, "`train` must be a pair (start, end) of times, was '2024'"),  # type: ignore[arg-type]
+    ("date text", lambda: bp.DateSplit(train=(None, "May"), test=("2024-02-01", None)), bp.ParameterError, "end of `train` is 'May', which is no time: write it like 2024-01-31 or 2024-01-31 13:00"),
+    ("date type", lambda: bp.DateSplit(train=(None, 5), test=("2024-02-01", None)), bp.LayoutError, "end of `train` must be a time or None, was int"),  # type: ignore[arg-type]
+    ("date open", lambda: bp.DateSplit(train=("2024-01-01", None), test=("2024-02-01", None)), bp.WindowError, "end of `train` is None: only the first part's start and the last one's end may be open"),
+    ("date order", lambda: bp.DateSplit(train=(None, "2024-02-02"), test=("2024-02-01", None)), bp.WindowError, "start of `test` is 2024-02-01 00:00, but end of `train` is 2024-02-02 00:00: parts stand in order and share no time"),
+    ("date empty", lambda: bp.DateSplit(train=("2024-02-01", "2024-02-01"), test=("2024-02-01", None)), bp.WindowError, "end of `train` is 2024-02-01 00:00, but start of `train` is 2024-02-01 00:00: parts stand in order and share no time"),
+    ("date rows", lambda: bp.DateSplit(train=(None, "2024-01-02"), test=("2024-01-02", None)).folds(BARS), bp.WindowError, "`test` ('2024-01-02', None) holds no rows: the data have 10, from 2024-01-01 00:00 to 2024-01-01 00:09"),
     # the lock on the door behind the reader
     ("bars dtype", lambda: bars_with(open=np.ones(2, np.float32)), bp.LayoutError, "`open` must be a one-dimensional array of float64, was float32 of 1 dimensions"),
     ("bars list", lambda: bars_with(open=[1.0, 1.0]), bp.LayoutError, "`open` must be a one-dimensional array of float64, was <class 'list'>"),
@@ -226,7 +277,6 @@ CALLS: list[Example] = [
     ("bars order", lambda: bars_with(open_time=np.array([1, 1])), bp.CandleError, "`open_time` of bar 1 is 1, must be later than the row before"),
     ("bars price", lambda: bars_with(close=np.array([1.0, np.nan])), bp.CandleError, "`close` of bar 1 is NaN, must be finite and > 0"),
     ("bars interval", lambda: bars_with(interval_ms=0), bp.ParameterError, "`interval_ms` must be > 0, was 0"),
-    ("bars slice", lambda: BARS._bars.slice(5, 99), bp.WindowError, "slice 5..99 lies outside the 10 bars"),
 ]  # fmt: skip
 
 
@@ -247,4 +297,51 @@ def memory_of_a_sweep() -> str:
 CALLS.append(
     ("memory", lambda: no_memory(lambda: sweep(threads=1)), bp.PlanError, memory_of_a_sweep())
 )
+
+
+def ledger_at(path: str, content: bytes = b"", *statements: str) -> object:
+    """Open a ledger in a new folder, on a file with this content or after these statements."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        os.chdir(folder)
+        stack.callback(os.chdir, before)
+        if content:
+            Path(path).write_bytes(content)
+        elif statements:
+            other = stack.enter_context(
+                contextlib.closing(sqlite3.connect(path, isolation_level=None))
+            )
+            for statement in statements:
+                other.execute(statement)
+        return bp.Ledger.open(path, timeout=0.0)
+
+
+def ledger(call: Callable[[bp.Ledger], object]) -> object:
+    """Do something with a new ledger."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        os.chdir(folder)
+        stack.callback(os.chdir, before)
+        stack.enter_context(mock.patch.dict(os.environ, {"BARPROOF_LEDGER": ""}))
+        return call(bp.Ledger.open("l.sqlite"))
+
+
+REST = "free the place, name another file, or run unrecorded with ledger=False"
+NEWER = (f"PRAGMA application_id = {_ledger_file._APPLICATION}", "PRAGMA user_version = 2")
+CALLS += [
+    # ledger
+    ("ledger damaged", lambda: ledger_at("l.sqlite", b"no database " * 99), bp.LedgerError, "ledger 'l.sqlite' is damaged: file is not a database; move it aside and restore a copy, or begin a new one"),
+    ("ledger foreign", lambda: ledger_at("l.sqlite", b"", "CREATE TABLE t (x)"), bp.LedgerError, "'l.sqlite' is a SQLite database but no ledger: name another file, or move it aside"),
+    ("ledger newer", lambda: ledger_at("l.sqlite", b"", *NEWER), bp.LedgerError, f"ledger 'l.sqlite' has version 2, but barproof {bp.__version__} knows versions up to 1: update barproof, or name another file"),
+    ("ledger locked", lambda: ledger_at("l.sqlite", b"", "BEGIN EXCLUSIVE"), bp.LedgerError, "ledger 'l.sqlite' is locked by another process for longer than 0 s: wait for it, or end it"),
+    ("ledger folder", lambda: ledger_at("no/such/l.sqlite"), bp.LedgerError, f"ledger 'no/such/l.sqlite' cannot be written: no such file or directory; {REST}"),
+    ("ledger is a folder", lambda: ledger_at("."), bp.LedgerError, f"ledger '.' cannot be written: unable to open database file; {REST}"),
+    ("ledger run", lambda: ledger(lambda book: book.show(7)), bp.ParameterError, "run 7 is not in the ledger 'l.sqlite', whose last run is 0"),
+    ("ledger type", lambda: run(ledger=1), bp.LayoutError, "`ledger` must be a Ledger, a path, True or False, was int"),
+    ("ledger nowhere", lambda: ledger(lambda _: run(ledger=True)), bp.LedgerError, "ledger=True needs a project folder: make barproof.toml or .barproof in it, or give ledger= a path"),
+    ("ledger seconds", lambda: ledger(lambda book: book.record("sweep", data="d", seconds=-1)), bp.ParameterError, "`seconds` must be finite and >= 0, was -1"),
+    ("ledger parameters", lambda: ledger(lambda book: book.record("sweep", data="d", parameters={"x": {1}})), bp.LayoutError, "`parameters` must be a mapping that JSON can hold, was refused: Object of type set is not JSON serializable"),
+    ("ledger kind", lambda: ledger(lambda book: book.record("", data="d")), bp.LayoutError, "`kind` must be a printable text, or have a digest, was ''"),
+    ("ledger trials", lambda: ledger(lambda book: book.record("sweep", data="d", trials=-1)), bp.ParameterError, "`trials` must be a whole number from 0 to 1000000000000000, was -1"),
+]  # fmt: skip
 EXAMPLES = CALLS

@@ -6,7 +6,7 @@ backtest does with a bar in docs/execution.md.
 
 from __future__ import annotations
 
-from barproof import _core
+from barproof import _core, labels
 from barproof._backtest import Result, backtest
 from barproof._grid import Grid
 from barproof._sweep import Best, DailyReturns, Plan, Sweep, plan, sweep
@@ -22,6 +22,7 @@ from barproof.errors import (
     InternalError,
     Interrupted,
     LayoutError,
+    LedgerError,
     LookaheadError,
     ParameterError,
     PlanError,
@@ -30,8 +31,10 @@ from barproof.errors import (
     SignalError,
     WindowError,
 )
+from barproof.ledger import Ledger
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
+from barproof.splits import DateSplit, Fold, WalkForward
 
 __version__: str = _core.__version__
 
@@ -45,14 +48,18 @@ __all__ = [
     "Costs",
     "DailyReturns",
     "DataWarning",
+    "DateSplit",
     "Fault",
     "FileError",
+    "Fold",
     "FundingError",
     "Grid",
     "Instrument",
     "InternalError",
     "Interrupted",
     "LayoutError",
+    "Ledger",
+    "LedgerError",
     "LookaheadError",
     "ParameterError",
     "Plan",
@@ -64,10 +71,12 @@ __all__ = [
     "SignalError",
     "Signals",
     "Sweep",
+    "WalkForward",
     "WindowError",
     "__version__",
     "align",
     "backtest",
+    "labels",
     "plan",
     "read_candles",
     "resample",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,6 +19,7 @@ from barproof._frames import METRICS, metrics_mapping, times, trades_frame
 from barproof._windows import Bound, Window, as_window, bar_at
 from barproof.candles import Candles
 from barproof.errors import LayoutError, ParameterError, RulesError
+from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
 
@@ -414,6 +416,7 @@ def backtest(
     engine: str = "replay",
     periods_per_year: float | None = None,
     boundary: Boundary = "carry",
+    ledger: Recorded = None,
 ) -> Result:
     """Run rules over candles and signals, exactly as docs/execution.md says.
 
@@ -443,6 +446,9 @@ def backtest(
         Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
     boundary : {"carry", "close"}, default "carry"
         In a schedule: positions keep the rules of their signal bar across changes, or are closed at each.
+    ledger : Ledger, str, Path or bool, optional
+        Where this run is counted as one trial; see :class:`barproof.Ledger`. Default: the project's ledger, if there
+        is a project; False leaves the run unrecorded, and its provenance says so.
 
     Returns
     -------
@@ -453,6 +459,8 @@ def backtest(
     ------
     RulesError
         If rules contradict themselves or need signals that are not there.
+    LedgerError
+        If the ledger cannot be written; after the run its `result` holds the result.
     ParameterError, ShapeError, SignalError, FundingError, WindowError, LayoutError
         If an argument is out of bounds; the message names it.
 
@@ -472,7 +480,13 @@ def backtest(
         raise ParameterError(f"`boundary` must be carry or close, was {boundary!r}")
     made = setting(candles, signals, costs, initial_equity, periods_per_year, engine)
     schedule, shown = as_schedule(candles, rules)
-    return make_result(made, shown, schedule, boundary, as_window(candles, window))
+    span = as_window(candles, window)
+    book = door(ledger)
+    began = time.perf_counter()
+    result = make_result(made, shown, schedule, boundary, span)
+    took = time.perf_counter() - began
+    enter(book, "backtest", result, result.provenance["rules"], trials=1, seconds=took)
+    return result
 
 
 def stats_rows(metrics: Mapping[str, float | int]) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from barproof._progress import Progress, reporter
 from barproof._windows import Window, as_windows, overlap
 from barproof.candles import Candles
 from barproof.errors import Interrupted, LayoutError, ParameterError, PlanError
+from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
 
@@ -542,6 +543,7 @@ def sweep(
     engine: str = "replay",
     threads: int | None = None,
     progress: bool | Progress | None = None,
+    ledger: Recorded = None,
 ) -> Sweep:
     """Run every combination of a grid over every window, in parallel.
 
@@ -571,6 +573,9 @@ def sweep(
         Default: ``BARPROOF_THREADS``, else every core.
     progress : bool or callable, optional
         A bar with the time left on stderr, or a function of (done, total). Default: a bar if stderr is a terminal.
+    ledger : Ledger, str, Path or bool, optional
+        Where the combinations that were run are counted; see :class:`barproof.Ledger`. Default: the project's ledger,
+        if there is a project; False leaves the sweep unrecorded, and its provenance says so.
 
     Returns
     -------
@@ -583,6 +588,8 @@ def sweep(
         On Ctrl-C, a ``KeyboardInterrupt`` whose `partial` holds what was finished.
     PlanError
         If the results would not fit into memory.
+    LedgerError
+        If the ledger cannot be written; after the run its `result` holds the sweep.
     RulesError, ParameterError, ShapeError, SignalError, FundingError, WindowError, LayoutError
         If an argument is out of bounds; the message names it.
 
@@ -605,10 +612,13 @@ def sweep(
             f"{len(grid):,} combinations x {len(spans):,} windows need about {need:,} bytes, {free:,} are free: take "
             "fewer combinations (`sample=`) or longer windows"
         )
+    book = door(ledger)
     began = time.perf_counter()
     with reporter(progress, len(grid)) as report:
         raw = _call(made, grid.rules, grid._columns, len(grid), spans, workers, report)
     found = Sweep(made, grid, spans, raw, time.perf_counter() - began, workers)
+    if len(found):
+        enter(book, "sweep", found, grid.digest, trials=len(found), seconds=found.seconds)
     if raw["interrupted"]:
         done = len(found)
         raise Interrupted(

@@ -20,6 +20,7 @@ __all__ = [
     "InternalError",
     "Interrupted",
     "LayoutError",
+    "LedgerError",
     "LookaheadError",
     "ParameterError",
     "PlanError",
@@ -89,6 +90,20 @@ class ConfigError(BarproofError, ValueError):
 
 class LookaheadError(BarproofError, ValueError):
     """A value at bar t would have to know bars after t."""
+
+
+class LedgerError(BarproofError, ValueError):
+    """The ledger is damaged, locked, too new, or cannot be written.
+
+    Attributes
+    ----------
+    result : object or None
+        What was run and could not be recorded, so that it is not lost.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class LayoutError(BarproofError, TypeError):

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import polars as pl
 
 import barproof as bp
-from barproof.cli import check, config, demo, inputs, output, sweep
+from barproof.cli import check, config, demo, inputs, ledger, output, sweep
 from barproof.errors import ConfigError, FileError, ParameterError
 
 EMPTY = config.Config()
@@ -89,6 +89,12 @@ def idle_sweep() -> object:
 
 def sweep_of(axis: list[str] | None = None, together: list[str] | None = None) -> object:
     return inputs.grid_of(EMPTY, bp.Rules(), axis, together, None, None)
+
+
+def list_runs_of(path: str | None) -> object:
+    with folder(), patch.dict(os.environ):
+        os.environ.pop("BARPROOF_LEDGER", None)
+        return ledger.list_runs(path=None if path is None else Path(path))
 
 
 EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
@@ -282,5 +288,17 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         ParameterError,
         "`sharpe` is undefined for all 2 combinations with at least 1 trades: lower the thresholds, or choose another "
         "`--metric`",
+    ),
+    (
+        "ledger_nowhere",
+        lambda: list_runs_of(None),
+        ConfigError,
+        "no project folder holds the working directory: make barproof.toml or .barproof, or give `--path`",
+    ),
+    (
+        "ledger_absent",
+        lambda: list_runs_of("ledger.sqlite"),
+        FileError,
+        "there is no ledger 'ledger.sqlite' yet: the first backtest or sweep in the project makes it",
     ),
 ]

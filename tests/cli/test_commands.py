@@ -45,7 +45,7 @@ def test_no_command_shows_the_help(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "backtest", "sweep", "demo", "doctor", "rules", "metrics"]
+    "command", ["check", "backtest", "sweep", "demo", "doctor", "rules", "metrics", "ledger"]
 )
 def test_help_fits_the_screen_and_names_the_exit_codes(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from barproof._core import __version__
-from barproof.cli import backtest, check, demo, doctor, sweep, tables
+from barproof.cli import backtest, check, demo, doctor, ledger, sweep, tables
 from barproof.cli.exits import (
     CODES,
     INTERRUPTED,
@@ -66,6 +66,10 @@ def _root(
     ] = False,
 ) -> None:
     """Bulletproof backtests for machine-learned trading models."""
+    _help_if_alone(context)
+
+
+def _help_if_alone(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
         raise typer.Exit(USAGE)
@@ -96,6 +100,18 @@ for _body in (
     tables.metrics,
 ):
     app.command(epilog=EPILOG)(_guarded(_body))
+
+_ledger = typer.Typer(rich_markup_mode="rich", context_settings=app.info.context_settings)
+for _name, _part in ledger.COMMANDS.items():
+    _ledger.command(_name, epilog=EPILOG)(_guarded(_part))
+
+
+@_ledger.callback(invoke_without_command=True, epilog=EPILOG, help=ledger.HELP)
+def _ledger_root(context: typer.Context) -> None:
+    _help_if_alone(context)
+
+
+app.add_typer(_ledger, name="ledger")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -33,7 +33,7 @@ PIPE = 141
 
 CODES: dict[int, str] = {
     OK: "done; for check: no errors in the data",
-    FOUND: "check found errors in the data, or doctor a fault in the installation",
+    FOUND: "check found errors in the data, doctor a fault in the installation, or ledger verify a changed run",
     USAGE: "usage, configuration or input is wrong; nothing was run",
     CRASHED: "a bug in barproof; please report it",
     INTERRUPTED: "Ctrl-C",
