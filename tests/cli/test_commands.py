@@ -135,6 +135,12 @@ def broken(files: Files, path: Path) -> Path:
     return path
 
 
+def test_check_needs_no_funding_but_says_that_runs_will(run: Run, files: Files) -> None:
+    code, out, _ = run("check", str(files.candles), "--instrument", "perpetual")
+    assert code == 0
+    assert "none attached; backtest and sweep ask for --funding" in " ".join(out.split())
+
+
 def test_check_finds_faults_and_its_repair_works(run: Run, run_json: RunJson, files: Files) -> None:
     path = broken(files, Path("broken.parquet"))
     code, out, err = run("check", str(path), "-i", "spot")

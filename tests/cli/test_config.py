@@ -92,7 +92,10 @@ def test_another_file_takes_no_funding_over(
     monkeypatch.chdir(project)
     shutil.copy("data/simusdt_5m.parquet", "other.parquet")
     assert run("check")[0] == 0
-    code, _, err = run("check", "other.parquet")
+    code, out, _ = run("check", "other.parquet")
+    assert code == 0
+    assert "none attached" in out
+    code, _, err = run("backtest", "other.parquet")
     assert code == 2
     assert "give `--funding` PATH" in err
 

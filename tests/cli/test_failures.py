@@ -31,7 +31,7 @@ RunJson = Callable[..., tuple[int, Any]]
         (["sweep", "--top", "x"], "invalid value for '--top'"),
         (["sweep", "--top", "0"], "invalid value for '--top'"),
         (
-            ["check", "-i", "perpetual", "x.parquet"],
+            ["backtest", "-i", "perpetual", "x.parquet", "--signals", "s.parquet", "--taker", "0"],
             "a perpetual pays funding: give `--funding` PATH",
         ),
         (["check", "-i", "perp", "x.parquet"], "must be one of perpetual, spot, equity, fx"),

@@ -64,6 +64,7 @@ def check(
             calendar=calendar,
             on_fault=on_fault,
             repair=repair,
+            funding_needed=False,
         )
         if market.on_fault not in _CHOICES:
             raise ParameterError(
@@ -252,7 +253,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if facts["instrument"] == "perpetual":
         settled = facts["settlements"]
-        cover = "none: this market pays none here"
+        cover = "none attached; backtest and sweep ask for --funding"
         if settled is not None:
             share = facts["funded_bars"] / facts["bars"]
             mean = (

@@ -56,8 +56,9 @@ def market_of(
     calendar: str | None = None,
     on_fault: str | None = None,
     repair: Sequence[str] | None = None,
+    funding_needed: bool = True,
 ) -> Market:
-    """Join options and ``[candles]``.
+    """Join options and ``[candles]``; nothing is run where no funding is needed.
 
     Where another file is named than the section's `source`, what belongs to that file alone (symbol, interval,
     funding, repairs) is not taken over.
@@ -74,6 +75,8 @@ def market_of(
         raise ConfigError("`--instrument` is missing: give perpetual, spot, equity or fx")
     kind = told if isinstance(told, str) else told.kind
     paid = funding or (section.funding if same else None)
+    if kind == "perpetual" and paid is None and not funding_needed:
+        paid = "none"
     if kind == "perpetual" and paid is None:
         raise ConfigError(
             "a perpetual pays funding: give `--funding` PATH, or `--funding none` to run without"
