@@ -108,6 +108,13 @@ def bars_with(**changes: Any) -> object:
     return bp._core.Bars(**columns, **options)
 
 
+class Alone:
+    """A splitter of parts, not of pairs."""
+
+    def split(self, candles: object) -> list[tuple[list[int]]]:
+        return [([0],)]
+
+
 class Gaps:
     """A splitter whose test rows are no run."""
 
@@ -144,6 +151,7 @@ CALLS: list[Example] = [
     ("windows type", lambda: sweep(windows=5), bp.LayoutError, "`windows` must be a list of (start, end), a duration or a splitter, was int"),
     ("windows empty", lambda: sweep(windows=[]), bp.WindowError, "`windows` is empty: give at least one (start, end), or None for all bars"),
     ("duration", lambda: sweep(windows="5 days"), bp.ParameterError, "`windows` is '5 days', which is no duration: write it like 5d, 12h, 30m, 2w, 1mo, 1q or 1y"),
+    ("splitter pair", lambda: sweep(windows=Alone()), bp.LayoutError, "fold 0 of the splitter must be a pair of row numbers (train, test)"),
     ("splitter", lambda: sweep(windows=Gaps()), bp.WindowError, "test part of fold 0 is no unbroken run of bars: a window needs consecutive bars"),
     # rules
     ("field", lambda: bp.Rules(entry_lnog=0.5), bp.ParameterError, "unknown rule `entry_lnog` in Rules(...); did you mean entry_long, entry_short, entry?"),  # type: ignore[call-arg]
@@ -182,12 +190,15 @@ CALLS: list[Example] = [
     ("signal kind", lambda: bp.Signals(long=[0.5], kind="probabilty"), bp.ParameterError, '`kind` of signals must be "probability" or "score", was \'probabilty\''),  # type: ignore[arg-type]
     ("frame nothing", lambda: bp.Signals.from_frame({"open_time": [0]}), bp.ParameterError, f'signal table has none of the columns {ARRAYS}: name yours, such as long="p_up"'),
     ("frame ragged", lambda: bp.Signals.from_frame({"open_time": [0], "long": [1, 2]}), bp.ShapeError, "columns of the signal table differ in length: open_time 1, long 2"),
-    ("sparse pairs", lambda: bp.Signals.sparse(5, long=[3]), bp.LayoutError, "signal `long` must be given as (bar, value) pairs with whole bars, held 3"),  # type: ignore[list-item]
-    ("sparse fraction", lambda: bp.Signals.sparse(5, long=[(1.5, 1.0)]), bp.LayoutError, "signal `long` must be given as (bar, value) pairs with whole bars, held (1.5, 1.0)"),  # type: ignore[list-item]
+    ("sparse pairs", lambda: bp.Signals.sparse(5, long=[3]), bp.LayoutError, "signal `long` must be given as (bar, value) pairs of a whole bar and a number, held 3"),  # type: ignore[list-item]
+    ("sparse fraction", lambda: bp.Signals.sparse(5, long=[(1.5, 1.0)]), bp.LayoutError, "signal `long` must be given as (bar, value) pairs of a whole bar and a number, held (1.5, 1.0)"),  # type: ignore[list-item]
     ("signal length", lambda: run(signals=bp.Signals(long=[0.5])), bp.ShapeError, "signals have 1 values but the candles 10 bars: give one value a bar, or join by time with Signals.from_frame"),
     ("frame array", lambda: bp.Signals.from_frame(table(), lnog="long"), bp.ParameterError, f"unknown signal array `lnog`; known: {ARRAYS}"),
     ("frame column", lambda: bp.Signals.from_frame(table(), long="p_up"), bp.ParameterError, "column `p_up` is not in the signal table, which has: open_time, long"),
-    ("frame repeats", lambda: bp.Signals.from_frame(table(open_time=[START, START])), bp.SignalError, "`open_time` 2024-01-01 00:00:00.000 stands in 2 or more rows: give one row a bar"),
+    ("frame repeats", lambda: bp.Signals.from_frame(table(open_time=[START, START])), bp.SignalError, "`open_time` 2024-01-01 00:00:00.000 stands in 2 rows, 1 rows repeat a time: give one row a bar"),
+    ("frame empty", lambda: bp.Signals.from_frame(table()[:0]), bp.SignalError, "signal table holds no rows: there is nothing to join"),
+    ("frame text", lambda: bp.Signals.from_frame(table(long=["0,9", "high"])), bp.LayoutError, "signal `long` must be an array of numbers, was Series: give floats, NaN for no signal"),
+    ("signal times", lambda: bp.Signals(long=np.array([1], "M8[ms]")), bp.LayoutError, "signal `long` must be an array of numbers, was ndarray: give floats, NaN for no signal"),
     ("frame null", lambda: bp.Signals.from_frame(table(open_time=[START, None])), bp.SignalError, "`open_time` is missing in row 1 of the signal table: drop or fill it"),
     ("frame times", lambda: bp.Signals.from_frame(table(open_time=["a", "b"])), bp.LayoutError, "`open_time` of the signal table must hold datetimes or milliseconds, was String: parse it first"),
     ("frame list", lambda: bp.Signals.from_frame([1]), bp.LayoutError, "signal table must be a frame or a mapping of columns, was a list: use Signals(long=...)"),
@@ -196,6 +207,7 @@ CALLS: list[Example] = [
     ("join lost", lambda: bp.Signals.from_frame(table(open_time=[START, START + 5])).align(BARS), bp.SignalError, "1 signal times within the candles meet no bar, first 2024-01-01 00:00:00.005: signals and candles have other intervals or holes; `time` must hold the opening times of the bars"),
     ("join empty", lambda: bp.Signals.from_frame(table()).align(BARS[:0]), bp.SignalError, "candles hold no bars to join the signals to"),
     ("sparse array", lambda: bp.Signals.sparse(5, lnog=[(1, 1.0)]), bp.ParameterError, f"unknown signal array `lnog` in sparse(...); known: {ARRAYS}"),
+    ("sparse count", lambda: bp.Signals.sparse(-1, long=[]), bp.ParameterError, "`bars` of sparse(...) must be a number of bars or candles, was -1"),
     ("sparse bar", lambda: bp.Signals.sparse(5, long=[(5, 1.0)]), bp.ParameterError, "bar 5 of signal `long` lies outside the 5 bars"),
     ("array", lambda: P["size"], bp.ParameterError, "signals have no array `size`; they have: long, short"),
     # grids and sweeps
@@ -209,6 +221,8 @@ CALLS: list[Example] = [
     ("grid twice", lambda: bp.Grid(RULES, {"stop_loss": [0.1]}, stop_loss=[0.1]), bp.ParameterError, "field `stop_loss` stands on two axes of the grid: keep one"),
     ("grid size", lambda: bp.Grid(RULES, max_hold=range(1, 6_000), cooldown=range(1, 6_000)), bp.ParameterError, "grid has 35,988,001 combinations, more than 20,000,000: draw rows yourself and use Grid.table"),
     ("grid where", lambda: bp.Grid(RULES, max_hold=[1, 2], where=lambda c: False), bp.RulesError, "no combination is left: `where` refused all 2"),
+    ("grid where type", lambda: bp.Grid(RULES, max_hold=[1], where=3), bp.LayoutError, "`where` must be a function of a combination, was int"),  # type: ignore[arg-type]
+    ("grid seed", lambda: bp.Grid(RULES, max_hold=[1], seed=-1), bp.ParameterError, "`seed` of the grid must be a whole number >= 0, was -1"),
     ("grid sample", lambda: bp.Grid(RULES, max_hold=[1, 2], sample=0), bp.ParameterError, "`sample` must be a whole number >= 1, was 0"),
     ("grid sample type", lambda: bp.Grid(RULES, max_hold=[1, 2], sample=1.5), bp.ParameterError, "`sample` must be a whole number >= 1, was 1.5"),  # type: ignore[arg-type]
     ("grid contradiction", lambda: bp.Grid(RULES, sizing=["fraction", "risk"]), bp.RulesError, "combination 1 (sizing='risk') is refused: sizing=\"risk\" needs `risk`, which is not set: give `risk=`; leave it out with where="),

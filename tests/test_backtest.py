@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +212,26 @@ def test_a_result_shows_itself(result: bp.Result, tmp_path: Path) -> None:
         "barproof",
         "engine",
     }
+
+
+def test_masked_values_are_no_signal() -> None:
+    masked = np.ma.masked_array([0.1, 0.99], mask=[False, True])
+    assert np.isnan(bp.Signals(long=masked)["long"]).tolist() == [False, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork of POSIX")
+def test_a_backtest_works_after_fork() -> None:
+    code = """
+import os
+import barproof as bp
+candles = bp.simulate_candles(1, bars=2_000)
+signals = bp.Signals(long=candles.planted, kind="score")
+run = lambda: bp.backtest(candles, signals, bp.Rules(entry_long=1.0), costs=bp.Costs.free())
+first = run()
+bp.sweep(candles, signals, bp.Grid(bp.Rules(), entry_long=[0.5, 1.0]), costs=bp.Costs.free(), windows="1d")
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if run().metrics["sharpe"] == first.metrics["sharpe"] else 1)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -141,6 +141,7 @@ def test_progress_is_reported(world: tuple[bp.Candles, bp.Signals]) -> None:
     assert seen
     assert all(total == 200 and 0 <= done <= 200 for done, total in seen)
     assert seen == sorted(seen)
+    assert seen[-1] == (200, 200)
 
     def refuse(done: int, total: int) -> None:
         raise ZeroDivisionError
@@ -188,6 +189,9 @@ def test_plan_tells_the_size_of_the_job(world: tuple[bp.Candles, bp.Signals]) ->
     assert plan.seconds > 0
     assert plan.memory_bytes > 66 * 8 * len(METRICS)
     assert "66 rows" in str(plan)
+    refused = bp.Grid(bp.Rules(entry_long=1.0), leverage=[1.0, 300.0])
+    with pytest.raises(bp.ParameterError, match="`leverage of combination 1` must be below 200"):
+        bp.plan(*world, refused, costs=COSTS)
 
 
 def test_what_does_not_fit_is_refused(

@@ -26,20 +26,23 @@ def times(values: NDArray[np.int64]) -> pl.Series:
 
 
 def trades_frame(columns: Mapping[str, Any], combination: int = 0, window: int = 0) -> pl.DataFrame:
-    """Trades with the columns of the contract, in its order."""
-    frame = pl.DataFrame(dict(columns), schema_overrides=_TEXTS)
-    return frame.select(
-        pl.lit(combination, pl.UInt32).alias("combination"),
-        pl.lit(window, pl.UInt32).alias("window"),
-        *(
-            pl.col(name).cast(pl.UInt32)
-            if name in _COUNTS
-            else pl.col(name).cast(TIME)
-            if name.endswith("_time")
-            else pl.col(name)
-            for name in frame.columns
-        ),
-    )
+    """Trades with the columns of the contract, in its order.
+
+    Made from finished columns: expressions would wake polars' thread pool, which does not survive a fork.
+    """
+    n = len(columns["reason"])
+    series = [
+        pl.Series("combination", np.full(n, combination, np.uint32)),
+        pl.Series("window", np.full(n, window, np.uint32)),
+    ]
+    for name, values in columns.items():
+        if name in _COUNTS:
+            series.append(pl.Series(name, values.astype(np.uint32)))
+        elif name.endswith("_time"):
+            series.append(times(values).alias(name))
+        else:
+            series.append(pl.Series(name, values, dtype=_TEXTS.get(name)))
+    return pl.DataFrame(series)
 
 
 def metric_value(row: Mapping[str, Any], value: float) -> float | int:

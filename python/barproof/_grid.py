@@ -82,6 +82,12 @@ class Grid:
         groups = [*together, *({name: values} for name, values in axes.items())]
         columns = _product([_axis(group) for group in groups])
         self._setup(rules, [list(group) for group in groups], columns)
+        if where is not None and not callable(where):
+            raise LayoutError(
+                f"`where` must be a function of a combination, was {type(where).__name__}"
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ParameterError(f"`seed` of the grid must be a whole number >= 0, was {seed!r}")
         if where is not None:
             keep = [bool(where(self.varying(i))) for i in range(len(self))]
             self._take(np.flatnonzero(keep))

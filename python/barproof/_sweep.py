@@ -104,8 +104,8 @@ class Sweep:
     frame : polars.DataFrame
         One row a combination and window: `combination`, `window`, `start`, `end`, the axes, the metrics.
     pooled : polars.DataFrame
-        One row a combination, over all windows: `combination`, `pooling` (``"compounded"``, or ``"mean"`` where
-        windows overlap), the axes, the metrics.
+        One row a combination, over all windows: `combination`, `pooling` (``"compounded"``, or ``"mean"`` over what is defined where
+        windows overlap or run backwards), the axes, the metrics.
     grid : Grid
         The combinations.
     axes, axis_groups : list
@@ -224,7 +224,7 @@ class Sweep:
         Rules
             Base and axes together.
         """
-        if combination not in self.combinations:
+        if not isinstance(combination, (int, np.integer)) or combination not in self.combinations:
             raise ParameterError(
                 f"combination {combination} is not in the sweep of {len(self.grid):,}: see `combination` in `pooled`"
             )
@@ -511,6 +511,8 @@ def plan(
     start = spans[0][0]
     probe = (start, min(start + _PROBE_BARS, len(candles)))
     columns = {name: values[:1] for name, values in grid._columns.items()}
+    # Every combination meets its signals and instrument here, over one bar; only the first is timed.
+    _call(made, grid.rules, grid._columns, len(grid), [(start, start + 1)], workers, None)
     began = time.perf_counter()
     _call(made, grid.rules, columns, 1, [probe], 1, None)
     per_bar = (time.perf_counter() - began) / (probe[1] - probe[0])

@@ -33,7 +33,8 @@ def bar_at(candles: Candles, bound: Bound, name: str, default: int) -> int:
             raise WindowError(
                 f"{name} is {int(bound)}, but bars count from 0: give a bar number >= 0 or a time"
             )
-        return int(bound)
+        # Beyond the end it is beyond the end, however far.
+        return min(int(bound), len(candles) + 1)
     if isinstance(bound, str):
         try:
             bound = datetime.fromisoformat(bound)
@@ -82,7 +83,7 @@ def as_windows(candles: Candles, windows: Any) -> list[Window]:
     if isinstance(windows, str):
         return _by_duration(candles, windows)
     if hasattr(windows, "split"):
-        return [_test_part(i, part[1]) for i, part in enumerate(windows.split(candles))]
+        return [_test_part(i, part) for i, part in enumerate(windows.split(candles))]
     if not isinstance(windows, Sequence):
         raise LayoutError(
             f"`windows` must be a list of (start, end), a duration or a splitter, was {type(windows).__name__}"
@@ -118,9 +119,15 @@ def _by_duration(candles: Candles, text: str) -> list[Window]:
     return list(pairwise(bounds))
 
 
-def _test_part(fold: int, rows: Any) -> Window:
-    rows = np.asarray(rows)
-    if rows.ndim != 1 or not len(rows) or np.any(np.diff(rows) != 1):
+def _test_part(fold: int, part: Any) -> Window:
+    try:
+        _, test = part
+        rows = np.asarray(test, dtype=np.int64)
+    except (TypeError, ValueError):
+        raise LayoutError(
+            f"fold {fold} of the splitter must be a pair of row numbers (train, test)"
+        ) from None
+    if rows.ndim != 1 or not len(rows) or rows[0] < 0 or np.any(np.diff(rows) != 1):
         raise WindowError(
             f"test part of fold {fold} is no unbroken run of bars: a window needs consecutive bars"
         )

@@ -24,11 +24,16 @@ Floats = NDArray[np.float64]
 
 
 def _as_floats(name: str, values: ArrayLike) -> Floats:
-    if isinstance(values, pl.Series):
-        values = values.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    if isinstance(values, pl.Series) and (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        values = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    elif isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
+        # Times, records and complex numbers would convert too, and mean something else.
+        if getattr(getattr(values, "dtype", None), "kind", "f") in "mMcV":
+            raise TypeError
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise LayoutError(
             f"signal `{name}` must be an array of numbers, was {type(values).__name__}: give floats, NaN for no signal"
         ) from None
@@ -108,8 +113,9 @@ class Signals:
     ) -> Signals:
         """Signals from a table with times, joined to the candles by time where they are used.
 
-        The safe way: a shifted or shortened table cannot slide along the bars unseen. Bars without a row have no
-        signal; a row inside the candles' span that meets no bar is an error.
+        The safe way: a shortened or reordered table cannot slide along the bars. Bars without a row have no signal; a
+        row inside the candles' span that meets no bar is an error. Times shifted by whole bars cannot be told apart
+        from right ones: only who made them knows.
 
         Parameters
         ----------
@@ -141,6 +147,8 @@ class Signals:
         Signals(long, 2 bars, probability)
         """
         table = _as_polars(frame)
+        if not table.height:
+            raise SignalError("signal table holds no rows: there is nothing to join")
         for name in columns:
             if name not in ARRAYS:
                 raise ParameterError(f"unknown signal array `{name}`; known: {', '.join(ARRAYS)}")
@@ -159,8 +167,10 @@ class Signals:
         times = times[order]
         repeated = np.flatnonzero(np.diff(times) == 0)
         if len(repeated):
+            first = times[repeated[0]]
             raise SignalError(
-                f"`{time}` {_show(times[repeated[0]])} stands in {len(repeated) + 1} or more rows: give one row a bar"
+                f"`{time}` {_show(first)} stands in {np.count_nonzero(times == first)} rows, "
+                f"{len(repeated)} rows repeat a time: give one row a bar"
             )
         arrays = {name: _as_floats(name, table[column])[order] for name, column in chosen.items()}
         signals = cls(kind=kind, **arrays)
@@ -201,7 +211,11 @@ class Signals:
         >>> Signals.sparse(5, long=[(1, 0.9)], exit_long=[(3, 0.8)])
         Signals(long, exit_long, 5 bars, probability)
         """
-        n = index(bars) if hasattr(bars, "__index__") else len(bars)
+        n = index(bars) if isinstance(bars, SupportsIndex) else len(bars)
+        if n < 0:
+            raise ParameterError(
+                f"`bars` of sparse(...) must be a number of bars or candles, was {bars!r}"
+            )
         arrays: dict[str, Floats] = {}
         for name, pairs in entries.items():
             if name not in ARRAYS:
@@ -212,14 +226,15 @@ class Signals:
             for pair in pairs:
                 try:
                     bar, value = pair
-                    at = index(bar)
-                except TypeError:
+                    at, number = index(bar), float(value)
+                except (TypeError, ValueError):
                     raise LayoutError(
-                        f"signal `{name}` must be given as (bar, value) pairs with whole bars, held {pair!r}"
+                        f"signal `{name}` must be given as (bar, value) pairs of a whole bar and a number, "
+                        f"held {pair!r}"
                     ) from None
                 if not 0 <= at < n:
                     raise ParameterError(f"bar {at} of signal `{name}` lies outside the {n} bars")
-                array[at] = value
+                array[at] = number
             arrays[name] = array
         return cls(kind=kind, **arrays)
 

@@ -485,6 +485,12 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "2024-01-01 09:00 to 2024-01-01 12:00): give candles of the same period",
     ),
     (
+        "interval_wrong",
+        lambda: read_candles(columns(30), instrument="spot", interval="5m"),
+        ParameterError,
+        "`interval` is 5m, but most bars are 1h apart: leave it out, or resample after reading",
+    ),
+    (
         "simulate_whole",
         lambda: simulate_candles(1.5),  # type: ignore[call-overload]
         LayoutError,

@@ -350,3 +350,17 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_pandas_datetimes_in_seconds_are_read() -> None:
+    pd = pytest.importorskip("pandas")
+    price = [100.0] * 50
+    for zone in (None, "UTC", "America/New_York"):
+        times = pd.date_range("2024-01-01", periods=50, freq="5min", tz=zone).as_unit("s")
+        frame = pd.DataFrame(
+            {"open_time": times, "open": price, "high": price, "low": price, "close": price}
+        )
+        candles = read_candles(frame, instrument="spot")
+        assert candles.interval == "5m"
+        offset = 5 * 3_600_000 if zone == "America/New_York" else 0
+        assert candles.open_time[0] == 1_704_067_200_000 + offset

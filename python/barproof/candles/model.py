@@ -167,8 +167,10 @@ class Candles(Sequence[Bar]):
         new._no_funding = no_funding
         new._planted = None
         if planted is not None:
-            new._planted = np.array(planted, dtype=np.float64)
-            new._planted.flags.writeable = False
+            copy = np.array(planted, dtype=np.float64)
+            copy.flags.writeable = False
+            # A view: the owner of the memory could be made writable again.
+            new._planted = copy.view()
         return new
 
     def _replace(self, **changes: Any) -> Candles:

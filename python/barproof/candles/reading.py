@@ -17,7 +17,7 @@ from barproof.candles.columns import normalise, one_symbol
 from barproof.candles.faults import STRUCTURAL, Fault, listing, suggestion
 from barproof.candles.funding import funding_faults, read_funding
 from barproof.candles.instrument import Instrument, as_instrument
-from barproof.candles.interval import parse_interval
+from barproof.candles.interval import format_interval, parse_interval
 from barproof.candles.model import Candles
 from barproof.candles.repair import apply_repairs, check_repairs
 from barproof.candles.sources import load, symbol_from_name
@@ -119,7 +119,9 @@ def read_candles(
     table = normalise(frame)
     if not len(table):
         raise CandleError(f"source holds no rows: check {file_name or 'the frame'}")
-    length = _infer_interval(table.time) if interval is None else parse_interval(interval)
+    length = (
+        _infer_interval(table.time) if interval is None else _told_interval(table.time, interval)
+    )
     table, repairs = apply_repairs(table, names, length, hours)
     if not len(table):
         raise CandleError(
@@ -149,6 +151,28 @@ def read_candles(
         faults=faults,
         repairs=repairs,
     )
+
+
+def _told_interval(time: Ints, interval: str | timedelta) -> int:
+    """Take the caller's word, unless the times plainly speak against it.
+
+    Sessions have no slots outside them, so a wrong interval there would leave no hole to see.
+    """
+    length = parse_interval(interval)
+    steps = np.diff(np.sort(time))
+    steps = steps[steps > 0]
+    if len(steps) >= MIN_STEPS and np.mean(steps == length) < 0.01:
+        usual = _infer_interval(time)
+        if usual != length:
+            raise ParameterError(
+                f"`interval` is {format_interval(length)}, but most bars are {format_interval(usual)} apart: "
+                f"leave it out, or resample after reading"
+            )
+    return length
+
+
+MIN_STEPS = 20
+"""Steps between bars from which on their length can be told."""
 
 
 def _infer_interval(time: Ints) -> int:

@@ -258,10 +258,15 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
 
 def _pandas_series(name: str, series: Any) -> pl.Series:
     if getattr(series.dtype, "tz", None) is not None:
-        values = series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+        values = (
+            series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        )
         return pl.Series(name, values).dt.replace_time_zone("UTC")
     if series.dtype.kind in "iufbM":
         values = series.to_numpy()
+        if values.dtype.kind == "M":
+            # polars knows no datetimes in seconds; microseconds hold every time that pandas can.
+            values = values.astype("datetime64[us]")
         return pl.Series(name, values.astype(values.dtype.newbyteorder("=")))
     values = series.astype(object).where(series.notna(), None).tolist()
     return pl.Series(name, values, strict=False)

@@ -260,6 +260,10 @@ fn watched<T: Send>(
             }
         }
         let result = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // The last word, so that a bar ends full and a short job is heard of at all.
+        if stopped.is_none() {
+            stopped = watch().err();
+        }
         (result, stopped)
     })
 }
