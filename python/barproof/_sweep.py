@@ -104,8 +104,8 @@ class Sweep:
     frame : polars.DataFrame
         One row a combination and window: `combination`, `window`, `start`, `end`, the axes, the metrics.
     pooled : polars.DataFrame
-        One row a combination, over all windows: `combination`, `pooling` (``"compounded"``, or ``"mean"`` over what is defined where
-        windows overlap or run backwards), the axes, the metrics.
+        One row a combination, over all windows: `combination`, `pooling` (``"compounded"``, or ``"mean"`` over what is
+        defined where windows overlap or run backwards), the axes, the metrics.
     grid : Grid
         The combinations.
     axes, axis_groups : list
