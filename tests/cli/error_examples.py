@@ -241,6 +241,32 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "`--rule stop_loss=0.01,0.02` has 2 values: give one, or sweep it with `--axis`",
     ),
     (
+        "free_and_rates_in_file",
+        lambda: inputs.costs_of(
+            config.Config.model_validate({"costs": {"free": True, "taker": 0.01}}),
+            None,
+            None,
+            None,
+            free=False,
+        ),
+        ConfigError,
+        "`free = true` and rates in [costs] exclude each other: leave one out",
+    ),
+    (
+        "target_is_input",
+        lambda: output.check_targets(
+            {"--trades": Path("c.parquet")}, {"candles": Path("c.parquet")}
+        ),
+        ConfigError,
+        "`--trades` 'c.parquet' is the file that the candles are read from: give another name",
+    ),
+    (
+        "target_twice",
+        lambda: output.check_targets({"--trades": Path("t.csv"), "--equity": Path("./t.csv")}, {}),
+        ConfigError,
+        "`--equity` and `--trades` both name 't.csv': give two names",
+    ),
+    (
         "free_and_rates",
         lambda: inputs.costs_of(EMPTY, 0.001, None, None, free=True),
         ConfigError,

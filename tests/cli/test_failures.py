@@ -170,3 +170,20 @@ def test_a_reader_that_leaves(files: Files) -> None:
     process.stderr.close()
     assert process.wait() == 141
     assert err == b""
+
+
+def test_nothing_is_written_over_what_is_read(run: Run, files: Files) -> None:
+    before = {path: path.read_bytes() for path in (files.candles, files.signals, files.funding)}
+    for path in before:
+        code, _, err = run("backtest", *files.run, "--rule", "entry_long=1", "--trades", str(path))
+        assert code == 2
+        assert "give another name" in " ".join(err.split())
+    code, _, err = run("sweep", *files.run, "--axis", "entry_long=1,2", "--out", str(files.signals))
+    assert code == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_equity_of_zero_is_refused_and_not_replaced(run: Run, files: Files) -> None:
+    code, _, err = run("backtest", *files.run, "--rule", "entry_long=1", "--equity-start", "0")
+    assert code == 2
+    assert "`initial_equity` must be finite and > 0" in " ".join(err.split())

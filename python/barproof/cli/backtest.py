@@ -18,14 +18,20 @@ from barproof.cli import options, output
 from barproof.cli.config import load_config
 from barproof.cli.exits import OK
 from barproof.cli.findings import caveats, market_line
-from barproof.cli.inputs import costs_of, market_of, read_market, read_signals, rules_of
+from barproof.cli.inputs import (
+    costs_of,
+    first_given,
+    market_of,
+    read_market,
+    read_signals,
+    rules_of,
+)
 from barproof.cli.output import metric_text
 from barproof.cli.tables import help_rules
 from barproof.rules import Costs, Rules
 
 __all__ = ["backtest", "result_document", "rules_text", "show_result"]
 
-DEFAULT_EQUITY = 10_000.0
 RANGE = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate")
 
 
@@ -95,6 +101,12 @@ def backtest(
         on_fault=on_fault,
         repair=repair,
     )
+    sources = {
+        "candles": market.source,
+        "settlements": None if market.funding == "none" else market.funding,
+        "signals": signals or settings.signals.source,
+    }
+    output.check_targets({"--trades": trades, "--equity": equity, "--report": page}, sources)
     bars = read_market(market)
     made = read_signals(settings, signals, time=signal_time, columns=signal_column, kind=kind)
     result = run_backtest(
@@ -103,7 +115,7 @@ def backtest(
         base,
         costs=costs,
         window=window or _pair(settings.backtest.window),
-        initial_equity=equity_start or settings.backtest.initial_equity or DEFAULT_EQUITY,
+        initial_equity=first_given(equity_start, settings.backtest.initial_equity),
     )
     written: dict[str, Path] = {}
     if trades is not None:

@@ -198,6 +198,16 @@ def rules_of(config: Config, rules: Sequence[str] | None) -> Rules:
     return Rules(**given)
 
 
+DEFAULT_EQUITY = 10_000.0
+"""As in the library."""
+
+
+def first_given(option: float | None, configured: float | None) -> float:
+    """Equity to start with: the option, else the configuration, else the default; 0 is given, not absent."""
+    given = configured if option is None else option
+    return DEFAULT_EQUITY if given is None else given
+
+
 def costs_of(
     config: Config, taker: float | None, maker: float | None, slippage: float | None, free: bool
 ) -> Costs:
@@ -205,6 +215,10 @@ def costs_of(
     section = config.costs
     if free and (taker is not None or maker is not None or slippage is not None):
         raise ConfigError("`--free` and rates exclude each other: leave one out")
+    if section.free and (
+        section.taker is not None or section.maker is not None or section.slippage
+    ):
+        raise ConfigError("`free = true` and rates in [costs] exclude each other: leave one out")
     if free or (section.free and taker is None):
         return Costs.free()
     rate = section.taker if taker is None else taker

@@ -26,6 +26,7 @@ from barproof.errors import ConfigError, FileError
 __all__ = [
     "bars_of",
     "check_target",
+    "check_targets",
     "console",
     "emit_json",
     "header",
@@ -188,6 +189,28 @@ def check_target(option: str, path: Path | None, suffixes: Sequence[str]) -> Non
         raise ConfigError(
             f"`{option}` {str(path)!r} lies in a folder that does not exist: mkdir {str(path.parent)!r}"
         )
+
+
+def check_targets(
+    targets: Mapping[str, Path | None], inputs: Mapping[str, Path | str | None]
+) -> None:
+    """Refuse to write over what is read, or twice to one file, before any work is done."""
+    read = {Path(path).resolve(): name for name, path in inputs.items() if path is not None}
+    taken: dict[Path, str] = {}
+    for option, path in targets.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in read:
+            raise ConfigError(
+                f"`{option}` {str(path)!r} is the file that the {read[place]} are read from: "
+                f"give another name"
+            )
+        if place in taken:
+            raise ConfigError(
+                f"`{option}` and `{taken[place]}` both name {str(path)!r}: give two names"
+            )
+        taken[place] = option
 
 
 @contextlib.contextmanager

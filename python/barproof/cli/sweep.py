@@ -19,11 +19,19 @@ from barproof._sweep import Plan, Sweep, check_metric
 from barproof._sweep import plan as make_plan
 from barproof._sweep import sweep as run_sweep
 from barproof.cli import options, output
-from barproof.cli.backtest import DEFAULT_EQUITY, costs_text, rules_text
+from barproof.cli.backtest import costs_text, rules_text
 from barproof.cli.config import load_config
 from barproof.cli.exits import OK
 from barproof.cli.findings import caveats, market_line
-from barproof.cli.inputs import costs_of, grid_of, market_of, read_market, read_signals, rules_of
+from barproof.cli.inputs import (
+    costs_of,
+    first_given,
+    grid_of,
+    market_of,
+    read_market,
+    read_signals,
+    rules_of,
+)
 from barproof.cli.output import metric_text
 from barproof.cli.tables import help_rules
 from barproof.errors import Interrupted, ParameterError
@@ -159,12 +167,18 @@ def sweep(
         on_fault=on_fault,
         repair=repair,
     )
+    sources = {
+        "candles": market.source,
+        "settlements": None if market.funding == "none" else market.funding,
+        "signals": signals or settings.signals.source,
+    }
+    output.check_targets({"--out": out, "--pooled": pooled, "--report": page}, sources)
     bars = read_market(market)
     made = read_signals(settings, signals, time=signal_time, columns=signal_column, kind=kind)
     job: dict[str, Any] = {
         "costs": costs,
         "windows": windows or settings.sweep.windows,
-        "initial_equity": equity_start or settings.sweep.initial_equity or DEFAULT_EQUITY,
+        "initial_equity": first_given(equity_start, settings.sweep.initial_equity),
         "threads": threads or settings.sweep.threads,
     }
     planned = make_plan(bars, made, grid, **job)
