@@ -13,3 +13,12 @@ ROUNDING = 1e-12
 
 # Figures printed with a few digits.
 PRINTED = 5e-3
+
+# Statistics against vectors of other implementations, or slow twins of the same formulas.
+GOLDEN = 1e-9
+
+# Standard deviations of windows whose spread is some 1e-4 of the price, and of prices that were rounded to floats.
+DEVIATION = 1e-10
+
+# Scores in deviations and positions in bands are of order one; below this size REFERENCE is absolute.
+SCORE = 0.1

@@ -1,7 +1,7 @@
-"""Write what derives from the core's tables: the class of rules, the list of metrics, their pages in the docs.
+"""Write what derives from the core's tables: the class of rules, the list of metrics, pages of the docs.
 
 ``python tools/generate.py`` rewrites the files; ``--check`` only says whether they are up to date. The tables are in
-``rust/core/src/backtest/rules.rs`` and ``metrics.rs``.
+``rust/core/src/backtest/rules.rs``, ``metrics.rs`` and the ``FUNCTIONS`` of ``rust/core/src/features``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from barproof import _core
+from barproof import FeatureSet, _core
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "Written by tools/generate.py from the core's tables; edit those."
@@ -69,6 +69,64 @@ def rules_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+SAMPLE = {"bars": 1, "low": -1, "high": 1}
+"""Values for parameters without a default, where a window of 20 would not do."""
+
+
+def functions_page() -> str:
+    """Page of the docs that lists the functions of features."""
+    rows = _core.feature_table()
+    lines = ["# Functions of features", "", f"<!-- {NOTE} -->", ""]
+    lines += [
+        f"The {len(rows)} functions that a `bp.FeatureSet` knows; how they are written, nested and put on other clocks"
+    ]
+    lines += [
+        "is in [features.md](features.md). A parameter with a default may be left out, `x=close` is the series that a",
+        "function takes where none is given first. Parameters are checked: windows are whole numbers up to 1,000,000.",
+        "*Memory* and *first value* are in bars, for the call that is shown: `finite(n)` rests on the last n bars,",
+        "`fading(n)` is within 1e-9 relative from any start after n bars, `cumulative` depends on its start for good.",
+        "*Also known as* lists names that errors answer with the right one; they are not spellings.",
+    ]
+    for family in dict.fromkeys(row["family"] for row in rows):
+        lines += ["", f"## {family.capitalize()}", ""]
+        lines += ["| function | outputs | what it is |", "|---|---|---|"]
+        members = [row for row in rows if row["family"] == family]
+        for row in members:
+            outputs = ", ".join(f"`.{name}`" for name in row["outputs"])
+            summary = row["summary"].replace("|", "\\|")
+            lines += [f"| [`{row['signature']}`](#{row['name']}) | {outputs} | {summary} |"]
+        for row in members:
+            lines += ["", f"### {row['name']}", "", *function_text(row)]
+    return "\n".join(lines) + "\n"
+
+
+def function_text(row: dict[str, Any]) -> list[str]:
+    """Say everything the table knows of a function."""
+    columns = [name for kind, name in row["inputs"] if kind == "column"]
+    given = ["close", "volume"][: sum(kind == "given" for kind, _ in row["inputs"])]
+    values = [
+        f"{SAMPLE.get(name, 20) if default is None else default:g}"
+        for name, _, default in row["parameters"]
+    ]
+    call = f"{row['name']}({', '.join(given + values)})"
+    features = FeatureSet([call])
+    kind, bars, warmup = features.facts()[features.names[0]]
+    memory = kind if bars is None else f"{kind}({bars:,})"
+    # In a fence: a line of a formula may begin with a minus.
+    lines = ["```text", *textwrap.wrap(row["formula"], 100), "```", ""]
+    if columns:
+        lines += [f"- Reads {', '.join(f'`{name}`' for name in columns)}."]
+    for name, bound, _ in row["parameters"]:
+        lines += [f"- `{name}`: {bound.replace('1000000', '1,000,000')}."]
+    lines += [f"- `{call}`: memory {memory}, first value at bar {warmup:,}."]
+    if row["source"]:
+        lines += [f"- {row['source'].rstrip('.')}."]
+    if row["known_as"]:
+        hints = ", ".join(f"`{name}`" for name in row["known_as"])
+        lines += [f"- Also known as {hints}."]
+    return lines
+
+
 def metrics_page() -> str:
     """Page of the docs that lists the metrics."""
     lines = ["# Metrics", "", f"<!-- {NOTE} -->", ""]
@@ -86,6 +144,7 @@ TARGETS = {
     "python/barproof/_fields.py": rules_module,
     "docs/rules.md": rules_page,
     "docs/metrics.md": metrics_page,
+    "docs/functions.md": functions_page,
 }
 
 

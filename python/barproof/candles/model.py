@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, SupportsIndex, overload
+from functools import cache
+from operator import index
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +48,43 @@ class Bar(NamedTuple):
     low: float
     close: float
     volume: float
+
+
+class ClockBar(Bar):
+    """A bar of candles, which knows how long it is and what further columns say; equal to a plain one.
+
+    Attributes
+    ----------
+    interval_ms : int
+        Bar length.
+    extra : mapping of str to float
+        Further columns.
+    """
+
+    interval_ms: ClassVar[int] = 0
+    extra: Mapping[str, float] = MappingProxyType({})
+
+    def _replace(self, **changes: Any) -> Self:
+        new = super()._replace(**changes)
+        if self.extra:
+            new.extra = self.extra
+        return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_bar, (self.interval_ms, tuple(self), dict(self.extra))
+
+
+@cache
+def bar_class(interval_ms: int) -> type[ClockBar]:
+    """Class of the bars of one interval: the length costs a bar nothing."""
+    return type("Bar", (ClockBar,), {"interval_ms": interval_ms, "__doc__": Bar.__doc__})
+
+
+def _rebuild_bar(interval_ms: int, values: tuple[Any, ...], extra: dict[str, float]) -> ClockBar:
+    bar = bar_class(interval_ms)._make(values)
+    if extra:
+        bar.extra = extra
+    return bar
 
 
 class Candles(Sequence[Bar]):
@@ -331,7 +371,10 @@ class Candles(Sequence[Bar]):
             return self._take(slice(start, max(start, stop)))
         try:
             i = index.__index__()
-        except AttributeError:
+        except (
+            AttributeError,
+            TypeError,
+        ):  # an array of several numbers has the method, and refuses
             raise LayoutError(
                 f"candles are indexed by a number or a slice, was {type(index).__name__}"
             ) from None
@@ -339,12 +382,22 @@ class Candles(Sequence[Bar]):
             # IndexError ends iteration over sequences; every other class would break the protocol.
             raise IndexError(f"bar {i} does not exist: the candles hold {len(self)} bars")
         columns = (self.open, self.high, self.low, self.close, self.volume)
-        return Bar(int(self.open_time[i]), *(float(values[i]) for values in columns))
+        values = (int(self.open_time[i]), *(float(values[i]) for values in columns))
+        extra = {name: float(column[i]) for name, column in self.extra.items()}
+        return _rebuild_bar(self.interval_ms, values, extra)
 
     def _bound(self, bound: Any) -> int | None:
         """Turn a bound of a slice into a position."""
-        if bound is None or hasattr(bound, "__index__"):
-            return None if bound is None else int(bound)
+        if bound is None:
+            return None
+        if hasattr(bound, "__index__"):
+            try:
+                return index(bound)
+            except TypeError:
+                raise LayoutError(
+                    f"candles are cut at one position, was an array of {np.size(bound)}: "
+                    f"use one number"
+                ) from None
         if isinstance(bound, str):
             try:
                 bound = datetime.fromisoformat(bound)
@@ -365,9 +418,18 @@ class Candles(Sequence[Bar]):
 
     def __iter__(self) -> Iterator[Bar]:
         columns = (self.open_time, self.open, self.high, self.low, self.close, self.volume)
+        make = bar_class(self.interval_ms)._make
+        extra = self.extra
         for start in range(0, len(self), _CHUNK):
-            chunk = (values[start : start + _CHUNK].tolist() for values in columns)
-            yield from map(Bar._make, zip(*chunk, strict=True))
+            part = slice(start, start + _CHUNK)
+            bars = map(make, zip(*(values[part].tolist() for values in columns), strict=True))
+            if not extra:
+                yield from bars
+                continue
+            more = zip(*(values[part].tolist() for values in extra.values()), strict=True)
+            for bar, row in zip(bars, more, strict=True):
+                bar.extra = dict(zip(extra, row, strict=True))
+                yield bar
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Candles) else NotImplemented

@@ -28,6 +28,12 @@ impl Digest {
         self.0.update(text.as_bytes());
     }
 
+    /// Adds raw bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.head(b'b', bytes.len());
+        self.0.update(bytes);
+    }
+
     /// Adds one integer.
     pub fn int(&mut self, value: i64) {
         self.ints(&[value]);

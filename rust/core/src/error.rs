@@ -77,6 +77,9 @@ pub enum Error {
     /// A window without bars or outside the candles.
     #[error("{0}")]
     Window(String),
+    /// A feature that cannot be read, or that these candles cannot give.
+    #[error("{0}")]
+    Feature(String),
 }
 
 /// Result of everything fallible in the core.
@@ -144,6 +147,7 @@ mod tests {
             Error::Signal { name: "long", row: 2, value: 1.5, bound: "in [0, 1]", hint: "" },
             Error::FundingMissing,
             Error::Window("window 5..5 holds no bars".into()),
+            Error::Feature("feature `rsi(` ends too early".into()),
         ];
         for error in &all {
             let want = match error {
@@ -160,6 +164,7 @@ mod tests {
                      they are read, or say funding=\"none\" to run without"
                 }
                 Error::Window(_) => "window 5..5 holds no bars",
+                Error::Feature(_) => "feature `rsi(` ends too early",
             };
             assert_eq!(error.to_string(), want);
         }

@@ -23,6 +23,36 @@ pub fn cos(x: f64) -> f64 {
     libm::cos(x)
 }
 
+/// Sine of an angle in radians.
+pub fn sin(x: f64) -> f64 {
+    libm::sin(x)
+}
+
+/// The larger of two numbers, +0 above -0; `b` where one is NaN.
+#[inline]
+pub fn max(a: f64, b: f64) -> f64 {
+    if a == b {
+        // Equal numbers differ in the sign of zero at most: the sign bit stays where both have it.
+        f64::from_bits(a.to_bits() & b.to_bits())
+    } else if a > b {
+        a
+    } else {
+        b
+    }
+}
+
+/// The smaller of two numbers, -0 below +0; `b` where one is NaN.
+#[inline]
+pub fn min(a: f64, b: f64) -> f64 {
+    if a == b {
+        f64::from_bits(a.to_bits() | b.to_bits())
+    } else if a < b {
+        a
+    } else {
+        b
+    }
+}
+
 /// Sum with Neumaier's compensation: the error stays at one rounding however many terms are added.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum {
@@ -39,9 +69,22 @@ impl Sum {
         self.sum = total;
     }
 
-    /// The sum so far.
+    /// The sum of both.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.add(other.sum);
+        self.lost += other.lost;
+        self
+    }
+
+    /// Shows what it holds, to be saved and put back.
+    pub(crate) fn parts(&mut self) -> [&mut f64; 2] {
+        [&mut self.sum, &mut self.lost]
+    }
+
+    /// The sum so far; beyond the largest number there is nothing to compensate, and it is what IEEE 754 says.
     pub fn value(self) -> f64 {
-        self.sum + self.lost
+        if self.lost.is_finite() { self.sum + self.lost } else { self.sum }
     }
 }
 
@@ -79,6 +122,29 @@ mod tests {
         let terms = [1e16, 1.0, 1.0, -1e16];
         assert_eq!(terms.iter().sum::<f64>(), 2.0 - 2.0 + 0.0);
         assert_eq!(terms.into_iter().collect::<Sum>().value(), 2.0);
+    }
+
+    #[test]
+    fn joined_sums_keep_what_both_lost_and_infinity_stays() {
+        let sum = |terms: &[f64]| terms.iter().copied().collect::<Sum>();
+        assert_eq!(sum(&[1e16, 1.0]).with(sum(&[1.0, -1e16])).value(), 2.0);
+        assert_eq!(sum(&[1.0, f64::INFINITY, 2.0]).value(), f64::INFINITY);
+        assert_eq!(sum(&[f64::MAX, f64::MAX]).value(), f64::INFINITY);
+        assert!(sum(&[f64::INFINITY, f64::NEG_INFINITY]).value().is_nan());
+        assert!(sum(&[1.0, f64::NAN]).value().is_nan());
+    }
+
+    #[test]
+    fn larger_and_smaller_know_the_sign_of_zero() {
+        for (a, b) in [(0.0, -0.0), (-0.0, 0.0)] {
+            assert!(max(a, b).is_sign_positive() && min(a, b).is_sign_negative());
+        }
+        assert!(max(-0.0, -0.0).is_sign_negative() && min(0.0, 0.0).is_sign_positive());
+        assert_eq!(
+            (max(1.0, 2.0), max(2.0, 1.0), min(1.0, 2.0), min(2.0, 1.0)),
+            (2.0, 2.0, 1.0, 1.0)
+        );
+        assert_eq!(max(f64::NEG_INFINITY, -1.0), -1.0);
     }
 
     #[test]

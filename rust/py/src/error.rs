@@ -26,6 +26,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Signal { .. } => "SignalError",
         Error::FundingMissing => "FundingError",
         Error::Window(_) => "WindowError",
+        Error::Feature(_) => "FeatureError",
         _ => "InternalError",
     };
     raise(py, class, error.to_string())

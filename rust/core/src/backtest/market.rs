@@ -64,7 +64,7 @@ impl<'a> Market<'a> {
         });
         let volatility = rules.needs_volatility().then(|| {
             let realised = self.bars.series(SeriesKey::Volatility(rules.vol_window), || {
-                volatility::realised(self.bars.close(), rules.vol_window as usize)
+                volatility::realised(self.bars, rules.vol_window)
             });
             (realised, self.bars_per_year().sqrt())
         });

@@ -1,3 +1,24 @@
 //! Features: state machines over closed bars. They know nothing of backtests.
+//!
+//! `node` is what a feature is to the engine, `registry` the table of functions, `grammar` reads and writes features,
+//! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles. The other
+//! files hold the functions by family, on the windows of `window`.
 
+pub mod average;
+pub mod batch;
+pub mod calendar;
+#[cfg(test)]
+mod contract;
+pub mod grammar;
+pub mod graph;
+pub mod momentum;
+pub mod node;
+pub mod operators;
+pub mod registry;
+pub mod returns;
+pub mod rolling;
+pub mod stream;
+pub mod trend;
 pub mod volatility;
+pub mod volume;
+pub mod window;

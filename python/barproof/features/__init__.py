@@ -1,0 +1,21 @@
+"""Features: what a model is told about each bar, and nothing that the bar could not know."""
+
+from __future__ import annotations
+
+from barproof.features.memory import Memory, cumulative, fading, finite
+from barproof.features.own import OwnFeature, feature
+from barproof.features.sets import FeatureSet
+from barproof.features.streams import FeatureStream
+from barproof.features.verification import Verification
+
+__all__ = [
+    "FeatureSet",
+    "FeatureStream",
+    "Memory",
+    "OwnFeature",
+    "Verification",
+    "cumulative",
+    "fading",
+    "feature",
+    "finite",
+]

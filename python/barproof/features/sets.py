@@ -1,0 +1,446 @@
+"""`FeatureSet`: an ordered list of features, compiled to one graph."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from barproof import _core
+from barproof._frames import times
+from barproof._machine import thread_count
+from barproof.candles.interval import parse_interval
+from barproof.errors import FeatureError, LayoutError, ParameterError
+from barproof.features.memory import Memory
+from barproof.features.own import OwnFeature
+
+if TYPE_CHECKING:
+    from barproof.candles import Candles
+    from barproof.features.streams import FeatureStream
+    from barproof.features.verification import Verification
+
+__all__ = ["FeatureSet"]
+
+# The output that a call chooses, before the clock that it may stand on.
+_OUTPUT = re.compile(r"\)\.\w+(@[^()]*)?$")
+
+
+class FeatureSet(Sequence[str]):
+    """Features in order, computed as one graph: equal parts once.
+
+    A feature is text such as ``"rsi(14)"``, ``"zscore(rsi(14), 100)"``, ``"macd(12, 26, 9).hist"``,
+    ``"rsi(14)@1h"`` (last closed hour), ``"close@BTCUSDT"`` (another symbol), or one of your own
+    (:func:`barproof.feature`). Functions and grammar: docs/features.md, or ``barproof features``. Where a function
+    with several outputs names none, all of them join the set.
+
+    Parameters
+    ----------
+    features : sequence of str or OwnFeature
+        At least one, none twice.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Canonical text of each feature, the names of the columns.
+    digest : str
+        Identity of the ordered names, 64 hexadecimal digits, as bundles keep it.
+
+    Raises
+    ------
+    FeatureError
+        If a feature cannot be read, is given twice, or names what does not exist; the nearest names are told.
+    LayoutError
+        If something else than text or an own feature is given.
+
+    Examples
+    --------
+    >>> import barproof as bp
+    >>> features = bp.FeatureSet(["log_return()", "rsi(14)", "rsi(14)@1h", "macd(12,26,9).hist"])
+    >>> features.names
+    ('log_return(1)', 'rsi(14)', 'rsi(14)@1h', 'macd(12, 26, 9).hist')
+    >>> features.compute(bp.simulate_candles(7, bars=1_000)).shape
+    (1000, 5)
+    """
+
+    def __init__(self, features: Sequence[str | OwnFeature]) -> None:
+        given: Any = features._given if isinstance(features, FeatureSet) else features
+        if isinstance(given, (str, OwnFeature)) or not isinstance(given, Sequence):
+            raise LayoutError(f'`features` must be a list such as ["rsi(14)"], was {given!r}')
+        if not given:
+            raise FeatureError('`features` holds none: give at least one, such as ["rsi(14)"]')
+        own: dict[str, OwnFeature] = {}
+        for one in given:
+            if isinstance(one, OwnFeature):
+                if own.setdefault(one.name, one) != one:
+                    raise FeatureError(
+                        f"`features` holds two features of the name `{one.name}`: rename one"
+                    )
+            elif not isinstance(one, str):
+                raise LayoutError(
+                    f"`features` must hold texts or bp.feature(...), held {type(one).__name__}"
+                )
+        self._given: tuple[str | OwnFeature, ...] = tuple(given)
+        self._own = tuple(own.values())
+        self._graph: _core.FeatureGraph = _core.FeatureGraph([str(one) for one in given], list(own))
+        self.names: tuple[str, ...] = tuple(self._graph.names)
+        told: set[str] = set()
+        for name in self.names:
+            if name in told:
+                raise FeatureError(f"feature `{name}` is given twice: keep one")
+            told.add(name)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the ordered names."""
+        return self._graph.digest
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Other symbols that features name."""
+        return tuple(self._graph.symbols)
+
+    @property
+    def own(self) -> tuple[OwnFeature, ...]:
+        """Features of the user's own."""
+        return self._own
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.names[index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FeatureSet):
+            return NotImplemented
+        return self.names == other.names and self._own == other._own
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FeatureSet, (self._given,)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(name) for name in self.names[:8])
+        more = f", and {len(self) - 8} more" if len(self) > 8 else ""
+        return f"FeatureSet([{shown}{more}])"
+
+    @cached_property
+    def memory(self) -> dict[str, tuple[str, int | None]]:
+        """Memory of each feature in bars of the candles; see :meth:`facts`."""
+        return {name: (kind, bars) for name, (kind, bars, _) in self.facts().items()}
+
+    @cached_property
+    def warmup(self) -> int:
+        """Bars before every feature has its first value, at most; see :meth:`facts`."""
+        return max(warmup for _, _, warmup in self.facts().values())
+
+    def facts(self, interval: str | None = None) -> dict[str, tuple[str, int | None, int]]:
+        """Memory and warm-up of each feature, in bars of the candles.
+
+        Parameters
+        ----------
+        interval : str, optional
+            Of the candles, such as ``"5m"``; needed where a feature names a longer one.
+
+        Returns
+        -------
+        dict of str to (str, int or None, int)
+            Name to kind of memory (``"finite"``, ``"fading"``, ``"cumulative"``), its bars (None where cumulative), and
+            the bars before the first value, at most. Of a function of your own a whole memory may be undefined.
+
+        Raises
+        ------
+        FeatureError
+            If the interval is needed and not given, or a longer one is no multiple of it.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> bp.FeatureSet(["sma(20)", "obv()", "sma(20)@1h"]).facts("5m")
+        {'sma(20)': ('finite', 20, 19), 'obv()': ('cumulative', None, 0), 'sma(20)@1h': ('finite', 252, 250)}
+        """
+        facts = self._told(interval)
+        if facts is None:
+            raise FeatureError(
+                "memory and warm-up of features on longer bars are counted in bars of the candles: "
+                'say how long those are, such as facts("5m")'
+            )
+        return dict(zip(self.names, facts, strict=True))
+
+    def _told(self, interval: str | None) -> list[tuple[str, int | None, int]] | None:
+        told = None if interval is None else parse_interval(interval)
+        return self._graph.facts(told, [_facts(one.memory) for one in self._own])
+
+    def describe(self, interval: str | None = None) -> pl.DataFrame:
+        """List the features.
+
+        Parameters
+        ----------
+        interval : str, optional
+            Of the candles; without it features on longer bars have no memory and warm-up told.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns `feature`, `summary`, `memory`, `bars` (null where cumulative), `warmup`.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> bp.FeatureSet(["rsi(14)", "rsi(14)@1h"]).describe()["memory"].to_list()
+        ['fading', None]
+        """
+        every = self._told(interval)
+        own = [_facts(one.memory) for one in self._own]
+        rows = []
+        for k, name in enumerate(self.names):
+            facts = every[k] if every else None
+            if facts is None:
+                # Others of the set may need the interval, this one not.
+                alone = _core.FeatureGraph([name], [one.name for one in self._own]).facts(None, own)
+                facts = alone[0] if alone else None
+            kind, bars, warmup = facts or (None, None, None)
+            summary = "; ".join(text for _, _, text, _ in _outside(self._graph.explain(k)))
+            rows.append((name, summary, kind, bars, warmup))
+        schema = {"feature": pl.String, "summary": pl.String, "memory": pl.String}
+        counts = {"bars": pl.Int64, "warmup": pl.Int64}
+        return pl.DataFrame(rows, schema={**schema, **counts}, orient="row")
+
+    def explain(self) -> str:
+        """Say what each feature is made of, and what is shared.
+
+        Returns
+        -------
+        str
+            Features from the outside in, each formula once; outputs of one call stand together. Last the steps of the
+            graph. Lines are up to 100 characters long.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> print(bp.FeatureSet(["zscore(volume, 50)@1h"]).explain())
+        zscore(volume, 50)@1h: value of the last closed 1h bar
+          zscore(volume, 50): Distance from the mean of the last bars in standard deviations
+              (x - mean) / sd over the last period values, sd with ddof 0; NaN where they are all equal.
+            volume: column of the candles
+        1 feature in 2 steps
+        """
+        groups: dict[str, list[int]] = {}
+        for k, name in enumerate(self.names):
+            groups.setdefault(_OUTPUT.sub(r")\1", name), []).append(k)
+        told: set[str] = set()
+        lines: list[str] = []
+        for members in groups.values():
+            first, *rest = self._graph.explain(members[0])
+            names = [self.names[k] for k in members]
+            for depth, text, summary, formula in [(first[0], ", ".join(names), *first[2:]), *rest]:
+                indent = "  " * depth
+                lines += textwrap.wrap(
+                    f"{text}: {summary}",
+                    100,
+                    initial_indent=indent,
+                    subsequent_indent=indent + "  ",
+                )
+                if formula and formula not in told:
+                    told.add(formula)
+                    deep = indent + "    "
+                    lines += textwrap.wrap(
+                        formula, 100, initial_indent=deep, subsequent_indent=deep
+                    )
+        steps = self._graph.steps()
+        apart = sum(
+            len(_core.FeatureGraph([n], [o.name for o in self._own]).steps()) for n in self.names
+        )
+        shared = f", {apart - len(steps)} shared" if apart > len(steps) else ""
+        lines.append(
+            f"{len(self)} feature{'s' * (len(self) != 1)} in {len(steps)} step{'s' * (len(steps) != 1)}{shared}"
+        )
+        return "\n".join(lines)
+
+    def compute(
+        self, candles: Candles | Mapping[str, Candles], *, threads: int | None = None
+    ) -> pl.DataFrame:
+        """Compute every feature for every bar.
+
+        Parameters
+        ----------
+        candles : Candles or mapping of str to Candles
+            Bars; of several symbols where features name them, or to compute for each.
+        threads : int, optional
+            Worker threads; the bits do not depend on it. Default: ``BARPROOF_THREADS``, or all cores.
+
+        Returns
+        -------
+        polars.DataFrame
+            `open_time` and one Float64 column a feature, one row a bar; for a mapping `symbol` comes first and symbols
+            follow each other. Row t knows bars up to t. NaN where undefined: in the warm-up, and as
+            docs/features.md says.
+
+        Raises
+        ------
+        FeatureError
+            If a symbol or column is missing, a timeframe is no multiple of the bars, or an own feature gives what it
+            must not.
+        """
+        if isinstance(candles, Mapping):
+            books = _books(candles)
+            frames = []
+            for symbol, one in books.items():
+                frame = self._frame(one, {symbol: one, **books}, threads)
+                frames.append(
+                    frame.insert_column(
+                        0, pl.Series("symbol", [symbol] * len(one), dtype=pl.String)
+                    )
+                )
+            return pl.concat(frames)
+        return self._frame(_one(candles), {candles.symbol: candles}, threads)
+
+    def _frame(
+        self, candles: Candles, books: Mapping[str, Candles], threads: int | None
+    ) -> pl.DataFrame:
+        columns = self._graph.compute(
+            [(name, one._bars) for name, one in books.items()],
+            self._own_columns(candles),
+            threads=thread_count(threads),
+        )
+        series = [pl.Series(n, column) for n, column in zip(self.names, columns, strict=True)]
+        return pl.DataFrame([times(candles.open_time).alias("open_time"), *series])
+
+    def _own_columns(self, candles: Candles) -> list[NDArray[np.float64]]:
+        return [one.compute(candles) for one in self._own]
+
+    def matrix(
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        dtype: Literal["f32", "f64"] = "f32",
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """Compute every feature as one array for models.
+
+        Parameters
+        ----------
+        candles : Candles or mapping of str to Candles
+            As for :meth:`compute`; symbols stand one below the other.
+        dtype : {"f32", "f64"}, default "f32"
+            Values are computed in f64 and rounded once.
+        threads : int, optional
+            As for :meth:`compute`.
+
+        Returns
+        -------
+        ndarray of shape (n_bars, n_features)
+            Row-major; the same values as :meth:`compute`.
+        """
+        if dtype not in ("f32", "f64"):
+            raise ParameterError(f'`dtype` must be "f32" or "f64", was {dtype!r}')
+        books = _books(candles) if isinstance(candles, Mapping) else {_one(candles).symbol: candles}
+        parts: list[NDArray[Any]] = []
+        call = self._graph.matrix32 if dtype == "f32" else self._graph.matrix64
+        for symbol, one in books.items():
+            order = {symbol: one, **books}
+            symbols = [(name, each._bars) for name, each in order.items()]
+            parts.append(call(symbols, self._own_columns(one), threads=thread_count(threads)))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def stream(self, interval: str | None = None, *, symbol: str | None = None) -> FeatureStream:
+        """Compute the same bits bar by bar.
+
+        Parameters
+        ----------
+        interval : str, optional
+            Of the bars, such as ``"5m"``. Default: that of the first bar, if it comes from candles.
+        symbol : str, optional
+            Whose rows; needed where features name other symbols.
+
+        Returns
+        -------
+        FeatureStream
+            At its start.
+
+        Raises
+        ------
+        FeatureError
+            If a cumulative feature of your own has no `stream`.
+        """
+        from barproof.features.streams import FeatureStream
+
+        return FeatureStream(self, interval, symbol)
+
+    def verify(self, candles: Candles, *, cuts: int = 59, seed: int = 0) -> Verification:
+        """Hold every feature to the contract: no lookahead, memory and stream as declared.
+
+        The set is computed again on candles that end at `cuts` random bars, and at a few early ones: 59 find a fault
+        that touches one bar in twenty with probability 95%. Then from later starts, and bar by bar. Built-in features
+        must give the same bits, features that rest on functions of your own the same values to 1e-9 of their size.
+
+        Parameters
+        ----------
+        candles : Candles
+            Bars to try it on, at least 10; a few thousand are enough, more than the longest memory are needed.
+        cuts : int, default 59
+            Random bars to cut at.
+        seed : int, default 0
+            Chooses them.
+
+        Returns
+        -------
+        Verification
+            What was done, and what could not be.
+
+        Raises
+        ------
+        LookaheadError
+            If a value changes when later bars are taken away; names column, bar and both values.
+        FeatureError
+            If memory or stream are not as declared, or a function gives two answers or a wrong shape.
+        ParameterError
+            If there are fewer than 10 bars, or no cuts.
+        """
+        from barproof.features.verification import verify
+
+        return verify(self, _one(candles), cuts, seed)
+
+
+def _facts(memory: Memory) -> tuple[str, int, int]:
+    """As the core takes them; the first value of a function is not known, so a whole memory may be undefined."""
+    bars = memory.bars or 1
+    return memory.kind, bars, bars - 1
+
+
+def _outside(parts: list[tuple[int, str, str, str]]) -> list[tuple[int, str, str, str]]:
+    """Take the outermost function, and the clocks around it."""
+    last = next(
+        (i for i, (_, text, _, formula) in enumerate(parts) if formula or "@" not in text), 0
+    )
+    return parts[: last + 1]
+
+
+def _one(candles: Any) -> Candles:
+    from barproof.candles import Candles
+
+    if not isinstance(candles, Candles):
+        raise LayoutError(
+            f"`candles` must be Candles or a dict of them by symbol, was {type(candles).__name__}"
+        )
+    return candles
+
+
+def _books(candles: Mapping[str, Candles]) -> dict[str, Candles]:
+    if not candles:
+        raise ParameterError("`candles` holds none: give a dict of candles by symbol")
+    for name in candles:
+        if not isinstance(name, str):
+            raise LayoutError(f"`candles` must have symbols as keys, had {name!r}: give text")
+    return {name: _one(one) for name, one in candles.items()}

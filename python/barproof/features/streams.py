@@ -1,0 +1,642 @@
+"""`FeatureStream`: a feature set bar by bar, with the same bits as the whole table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barproof.candles.instrument import Instrument
+from barproof.candles.interval import format_interval, parse_interval
+from barproof.candles.model import Bar, Candles, bar_class
+from barproof.errors import FeatureError, LayoutError
+from barproof.features.own import OwnFeature, Stepper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from barproof.features.sets import FeatureSet
+
+__all__ = ["FeatureStream"]
+
+BarLike: TypeAlias = "Bar | tuple[Any, ...] | list[Any] | NDArray[Any] | Mapping[str, Any]"
+_FIELDS = Bar._fields
+_Read: TypeAlias = "tuple[int, tuple[Any, ...], list[float]]"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALONE = "UNKNOWN"
+_ROOM = 64
+
+
+class FeatureStream:
+    """Rows of a feature set, one closed bar after the other.
+
+    Made by :meth:`barproof.FeatureSet.stream`. Batch and stream run the same code, so rows are those of
+    :meth:`barproof.FeatureSet.compute` from the same first bar on, bit for bit; a function of your own without a
+    `stream` of its own is called on the last bars, where sums may be grouped otherwise.
+
+    Attributes
+    ----------
+    features : FeatureSet
+        The set.
+    bars : int
+        Bars taken so far.
+    """
+
+    def __init__(self, features: FeatureSet, interval: str | None, symbol: str | None) -> None:
+        if symbol is not None and (not isinstance(symbol, str) or not symbol):
+            raise LayoutError(f"`symbol` of a stream must be text such as ETHUSDT, was {symbol!r}")
+        if features.symbols and symbol is None:
+            raise FeatureError(
+                f"features name other symbols ({', '.join(features.symbols)}): say whose rows the stream makes, "
+                f'such as stream(symbol="ETHUSDT")'
+            )
+        self.features = features
+        self._symbol = symbol
+        self._others = tuple(name for name in features.symbols if name != symbol)
+        self._interval_ms: int | None = None
+        self._core: Any = None
+        self._reads: list[list[bool]] = []
+        self._warmup = 0
+        self._extra: list[str] = list(features._graph.extra)
+        self._plain = not (features.own or features.symbols or self._extra)
+        self._own = [_OwnStream(one) for one in features.own]
+        self._spoiled: str | None = None
+        if interval is not None:
+            self._start(parse_interval(interval))
+
+    def _start(self, interval_ms: int) -> None:
+        core = self.features._graph.stream(self._name, interval_ms)
+        facts = self.features.facts(format_interval(interval_ms)).values()
+        self._warmup = max(warmup for _, _, warmup in facts)
+        self._core, self._reads, self._interval_ms = core, core.reads, interval_ms
+
+    @property
+    def _name(self) -> str:
+        return self._symbol or _ALONE
+
+    @property
+    def bars(self) -> int:
+        """Bars taken so far."""
+        return 0 if self._core is None else int(self._core.bars)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every feature has left its warm-up."""
+        return self._core is not None and self.bars > self._warmup
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols whose bars :meth:`update` needs, its own first; empty where it is only one."""
+        return (self._name, *self._others) if self._others else ()
+
+    def update(
+        self,
+        bar: BarLike | Mapping[str, BarLike],
+        out: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Take the next closed bar and give its row.
+
+        Parameters
+        ----------
+        bar : Bar, six values or mapping
+            A :class:`barproof.Bar`, six values in its order, or a mapping with its names and those of further columns
+            that features read; the time in milliseconds UTC or as a datetime (naive ones are UTC). Where features name
+            other symbols: a mapping of symbol to bar, all of one time; a symbol without a bar is left out.
+        out : ndarray of shape (n_features,), float64, optional
+            Written to and given back, to save a new array.
+
+        Returns
+        -------
+        ndarray of shape (n_features,), float64
+            In the order of the set; NaN where undefined.
+
+        Raises
+        ------
+        FeatureError
+            If bars are out of order, a price is not positive, or something that features read is missing; the stream
+            then stands where it stood. After an error in the `stream` function of a feature of your own it cannot, and
+            refuses to go on.
+        LayoutError
+            If it is no bar, or `out` no array of that shape.
+        """
+        if out is not None and (
+            not isinstance(out, np.ndarray)
+            or out.shape != (len(self.features),)
+            or out.dtype != np.float64
+            or not out.flags.writeable
+        ):
+            what = (
+                f"{out.dtype} of shape {out.shape}"
+                if isinstance(out, np.ndarray)
+                else type(out).__name__
+            )
+            raise LayoutError(
+                f"`out` must be a writeable float64 array of shape ({len(self.features)},), was {what}"
+            )
+        if (
+            self._plain
+            and self._core is not None
+            and isinstance(bar, tuple)
+            and len(bar) == 6
+            and getattr(bar, "interval_ms", self._interval_ms) == self._interval_ms
+        ):
+            try:
+                return self._core.update(bar, (), (), out)  # type: ignore[no-any-return]
+            except (TypeError, OverflowError):
+                pass  # The long way converts it, or says what is wrong.
+        self._check_sound()
+        mine, theirs = self._books(bar)
+        with self._started(mine):
+            read = self._read(0, mine)
+            others = [self._read(feed, one) for feed, one in theirs]
+            for other in others:
+                if other[1][0] != read[1][0]:
+                    raise FeatureError(
+                        f"bar of {self._core.feeds[other[0]]} opens at {other[1][0]} ms, that of {self._symbol} at "
+                        f"{read[1][0]} ms: give bars of one time, and leave out what is not there"
+                    )
+            # Everything is checked before anything is taken.
+            for one in (read, *others):
+                self._core.check(*one)
+            own = self._own_values(mine, read[1])
+        for other in others:
+            self._core.feed(*other)
+        return self._take(read, own, out)
+
+    def feed(self, bars: Mapping[str, BarLike]) -> None:
+        """Take closed bars of other symbols at a time at which the stream's own has none.
+
+        Parameters
+        ----------
+        bars : mapping of str to bar
+            As for :meth:`update`, without the stream's own symbol.
+
+        Raises
+        ------
+        FeatureError
+            If a symbol is not among those that features name, or bars are not as for :meth:`update`.
+        """
+        self._check_sound()
+        if not isinstance(bars, Mapping) or not bars:
+            raise LayoutError(
+                f"`bars` must be a dict of symbol to bar, was {type(bars).__name__}: such as {{'BTCUSDT': bar}}"
+            )
+        unknown = [name for name in bars if name not in self._others]
+        if unknown:
+            raise FeatureError(
+                f"feed(...) takes bars of {', '.join(self._others) or 'no symbol'}, was given {unknown[0]!r}: "
+                f"bars of the stream's own symbol go to update(...)"
+            )
+        with self._started(next(iter(bars.values()))):
+            found = [self._read(1 + self._others.index(name), bar) for name, bar in bars.items()]
+            for one in found:
+                self._core.check(*one)
+        for one in found:
+            self._core.feed(*one)
+
+    def _take(
+        self, read: _Read, own: list[float], out: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        row: NDArray[np.float64] = self._core.update(read[1], read[2], own, out)
+        for one in self._own:
+            one.keep()
+        return row
+
+    def _own_values(self, bar: Any, values: tuple[Any, ...]) -> list[float]:
+        """Values of own features; functions that keep a state run last, as nobody can set them back."""
+        found = [np.nan] * len(self._own)
+        if not self._own:
+            return found
+        further, interval_ms = _further(bar), self._known()
+        for k in sorted(range(len(self._own)), key=lambda k: self._own[k].steps):
+            one = self._own[k]
+            try:
+                found[k] = one.step(values, further, interval_ms, self._name)
+            except BaseException:
+                if one.steps:
+                    self._spoiled = one.feature.name
+                raise
+        return found
+
+    def _check_sound(self) -> None:
+        if self._spoiled is not None:
+            raise FeatureError(
+                f"the stream cannot go on: `stream` of feature `{self._spoiled}` failed at a bar, and its state is not "
+                f"known since; make a new stream and rebuild it with update_many"
+            )
+
+    def _known(self) -> int:
+        assert self._interval_ms is not None
+        return self._interval_ms
+
+    @contextmanager
+    def _started(self, bar: Any) -> Iterator[None]:
+        """Take the interval from a first bar, unless it is refused."""
+        length = int(getattr(bar, "interval_ms", 0))
+        if self._core is not None:
+            if length and length != self._interval_ms:
+                raise FeatureError(
+                    f"bar of {format_interval(length)} does not belong to a stream of "
+                    f"{format_interval(self._known())}: resample the candles"
+                )
+            yield
+            return
+        if not length:
+            raise FeatureError(
+                "`interval` of the stream is not known, as the first bar does not come from candles: "
+                'say it, such as stream("5m")'
+            )
+        self._start(length)
+        try:
+            yield
+        except BaseException:
+            self._core, self._interval_ms = None, None
+            raise
+
+    def _books(self, bars: Any) -> tuple[Any, list[tuple[int, Any]]]:
+        """Bar of the own symbol, and those of the others with their feeds."""
+        held = isinstance(bars, Mapping) and self._symbol is not None and self._symbol in bars
+        if not self._others:
+            return (bars[self._symbol], []) if held else (bars, [])
+        if not held:
+            raise FeatureError(
+                f"a bar of {self._symbol} is missing: features name {', '.join(self._others)} too, so give a dict of "
+                f"symbol to bar; bars of others alone go to feed(...)"
+            )
+        found = [(1 + k, bars[name]) for k, name in enumerate(self._others) if name in bars]
+        return bars[self._symbol], found
+
+    def _read(self, feed: int, bar: Any) -> _Read:
+        """Feed, six values and further columns of a bar, as the core takes them."""
+        whose = (self._name, *self._others)[feed]
+        known: Mapping[str, Any]
+        if isinstance(bar, Mapping):
+            known = bar
+            missing = [name for name in _FIELDS if name not in bar]
+            if missing:
+                raise FeatureError(
+                    f"bar of {whose} has no `{missing[0]}`: give a mapping with {', '.join(_FIELDS)}"
+                )
+            given = [bar[name] for name in _FIELDS]
+        elif (isinstance(bar, (tuple, list)) and len(bar) == len(_FIELDS)) or (
+            isinstance(bar, np.ndarray) and bar.shape == (len(_FIELDS),)
+        ):
+            known = getattr(bar, "extra", {})
+            given = list(bar)
+        else:
+            raise LayoutError(
+                f"a bar must be bp.Bar, six values or a mapping, was {type(bar).__name__}: give open_time, open, "
+                f"high, low, close, volume"
+            )
+        values = (_time(given[0], whose), *map(_number, _FIELDS[1:], given[1:]))
+        extra = []
+        for name, read in zip(self._extra, self._reads[feed], strict=True):
+            if read and name not in known:
+                raise FeatureError(
+                    f"bar of {whose} has no column `{name}`, which the features read: give a mapping with it"
+                )
+            value = known[name] if read else None
+            extra.append(np.nan if value is None else _number(name, value))
+        return feed, values, extra
+
+    def update_many(self, candles: Candles | Mapping[str, Candles]) -> NDArray[np.float64]:
+        """Take many closed bars.
+
+        Parameters
+        ----------
+        candles : Candles or mapping of str to Candles
+            The bars that come next; a mapping where features name other symbols. Bars of others behind the last one of
+            the stream's own are taken too: no bar before them can follow.
+
+        Returns
+        -------
+        ndarray of shape (n_bars, n_features), float64
+            One row a bar.
+
+        Raises
+        ------
+        FeatureError
+            If they do not come next, or a symbol is missing; the stream then stands where it stood, unless a `stream`
+            function of your own failed, after which it refuses to go on.
+        """
+        self._check_sound()
+        books = self._candles(candles)
+        with self._started(books[0]):
+            if self._own:
+                # Own features may keep a state that only steps can move.
+                return self._step_many(books)
+            return self._core.update_many([one._bars for one in books], [])  # type: ignore[no-any-return]
+
+    def _candles(self, candles: Any) -> list[Candles]:
+        """Candles of every feed."""
+        wanted = (self._name, *self._others)
+        if isinstance(candles, Candles) and not self._others:
+            return [candles]
+        if not isinstance(candles, Mapping) or self._symbol is None:
+            kind = "a dict of Candles by symbol" if self._others else "Candles"
+            raise LayoutError(f"`candles` must be {kind}, was {type(candles).__name__}")
+        for name in wanted:
+            if name not in candles:
+                raise FeatureError(
+                    f"candles of {name} are missing: the stream needs {', '.join(wanted)}"
+                )
+            if not isinstance(candles[name], Candles):
+                raise LayoutError(
+                    f"`candles` must hold Candles, {name!r} is {type(candles[name]).__name__}"
+                )
+        return [candles[name] for name in wanted]
+
+    def _step_many(self, books: list[Candles]) -> NDArray[np.float64]:
+        for feed, one in enumerate(books):
+            if len(one):
+                with self._started(one):
+                    self._core.check(*self._read(feed, one[0]))
+        before, kept = self._core.copy(), [one.save() for one in self._own]
+        rows, at = [], [0] * len(books)
+        try:
+            for bar in books[0]:
+                self._feed_until(books, at, bar.open_time)
+                read = self._read(0, bar)
+                rows.append(self._take(read, self._own_values(bar, read[1]), None))
+            self._feed_until(books, at, None)
+        except BaseException:
+            self._core = before
+            for mine, saved in zip(self._own, kept, strict=True):
+                mine.load(saved)
+                if rows and mine.steps and self._spoiled is None:
+                    self._spoiled = mine.feature.name
+            raise
+        return np.array(rows, dtype=np.float64).reshape(len(books[0]), len(self.features))
+
+    def _feed_until(self, books: list[Candles], at: list[int], time: int | None) -> None:
+        """Take bars of the other symbols up to a time, or all."""
+        for feed in range(1, len(books)):
+            one = books[feed]
+            while at[feed] < len(one) and (time is None or one.open_time[at[feed]] <= time):
+                self._core.feed(*self._read(feed, one[at[feed]]))
+                at[feed] += 1
+
+    def snapshot(self) -> bytes:
+        """Save the state, to go on after a restart with the same bits.
+
+        Returns
+        -------
+        bytes
+            Format, identity of the features, state and checksum.
+
+        Raises
+        ------
+        FeatureError
+            Before the interval is known, or if a feature of your own keeps a state in Python.
+        """
+        for one in self._own:
+            if one.steps:
+                raise FeatureError(
+                    f"feature `{one.feature.name}` keeps its state in Python, which a snapshot does not hold: "
+                    f"rebuild the stream with update_many"
+                )
+        if self._core is None:
+            raise FeatureError(
+                "a stream has no state before its first bar: there is nothing to save"
+            )
+        kept = json.dumps([one.save() for one in self._own]).encode()
+        return bytes(self._core.snapshot(kept))
+
+    def restore(self, snapshot: bytes) -> FeatureStream:
+        """Go on from a snapshot.
+
+        Parameters
+        ----------
+        snapshot : bytes
+            From a stream of the same features, symbols and interval.
+
+        Returns
+        -------
+        FeatureStream
+            This one.
+
+        Raises
+        ------
+        FeatureError
+            If it is damaged, of another format, or of other features; says how many bars rebuild the state. The stream
+            then stands where it stood.
+        LayoutError
+            If it is not bytes.
+        """
+        if not isinstance(snapshot, (bytes, bytearray, memoryview)):
+            raise LayoutError(f"`snapshot` must be bytes, was {type(snapshot).__name__}")
+        if self._core is None:
+            raise FeatureError(
+                'restore(...) needs the interval of the bars: make the stream with it, such as stream("5m")'
+            )
+        core, kept = self._core.restored(bytes(snapshot), self._rebuild())
+        try:
+            saved = json.loads(kept)
+            fresh = [_OwnStream(one.feature) for one in self._own]
+            for one, state in zip(fresh, saved, strict=True):
+                one.load(state)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+            raise FeatureError(
+                f"snapshot does not hold the bars of features of your own, or their memory was another: "
+                f"{self._rebuild()}"
+            ) from None
+        self._core, self._own, self._spoiled = core, fresh, None
+        return self
+
+    def _rebuild(self) -> str:
+        facts = self.features.facts(format_interval(self._known())).values()
+        if any(bars is None for _, bars, _ in facts):
+            return "rebuild with update_many from the first bar on, as a feature is cumulative"
+        bars = max(bars or 1 for _, bars, _ in facts)
+        return f"rebuild with update_many of the last {bars:,} bar{'s' * (bars != 1)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        interval = None if self._interval_ms is None else format_interval(self._interval_ms)
+        state = None if self._core is None else self.snapshot()
+        return _rebuild_stream, (self.features, interval, self._symbol, state)
+
+    def __repr__(self) -> str:
+        clock = "" if self._interval_ms is None else f" of {format_interval(self._interval_ms)}"
+        s = "s" * (len(self.features) != 1)
+        return f"FeatureStream({len(self.features)} feature{s}, {self.bars:,} bars{clock})"
+
+
+def _rebuild_stream(
+    features: FeatureSet, interval: str | None, symbol: str | None, state: bytes | None
+) -> FeatureStream:
+    stream = features.stream(interval, symbol=symbol)
+    return stream if state is None else stream.restore(state)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _number(name: str, value: Any) -> float:
+    if not _is_number(value):
+        raise LayoutError(f"`{name}` of a bar must be a number, was {value!r}")
+    return float(value)
+
+
+def _time(value: Any, whose: str) -> int:
+    """Milliseconds UTC; naive datetimes are UTC, as in frames."""
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[ms]").astype(np.int64)
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        return (aware - _EPOCH) // timedelta(milliseconds=1)
+    if not _is_number(value) or value != value or abs(value) > 2**53 or int(value) != value:
+        raise LayoutError(
+            f"`open_time` of a bar must be milliseconds UTC or a datetime, was {value!r} for {whose}"
+        )
+    return int(value)
+
+
+def _further(bar: Any) -> dict[str, float]:
+    """Further columns that a bar carries; what is no number is not for features."""
+    known = bar if isinstance(bar, Mapping) else getattr(bar, "extra", {})
+    return {
+        str(name): np.nan if value is None else float(value)
+        for name, value in known.items()
+        if name not in _FIELDS and (value is None or _is_number(value))
+    }
+
+
+class _OwnStream:
+    """An own feature bar by bar: by its own stepper, or by calling it on the last bars."""
+
+    def __init__(self, feature: OwnFeature) -> None:
+        self.feature = feature
+        self._stepper: Stepper | None = None
+        if feature.stream is not None:
+            self._stepper = feature.stream()
+            if not callable(self._stepper):
+                raise LayoutError(
+                    f"`stream` of feature `{feature.name}` must make a function of one bar, made "
+                    f"{type(self._stepper).__name__}"
+                )
+        elif feature.memory.bars is None:
+            raise FeatureError(
+                f"feature `{feature.name}` is cumulative, so a stream needs its `stream=`: a function that makes a "
+                f"function of one bar"
+            )
+        self._last = _LastBars(feature.memory.bars or 1)
+
+    @property
+    def steps(self) -> bool:
+        """Whether a function of the user's keeps the state."""
+        return self._stepper is not None
+
+    def step(
+        self, values: tuple[Any, ...], further: dict[str, float], interval_ms: int, symbol: str
+    ) -> float:
+        """Value at the next bar, which :meth:`keep` then takes for good."""
+        if self._stepper is not None:
+            bar = bar_class(interval_ms)._make(values)
+            bar.extra = further
+            with self.feature.named():
+                value = self._stepper(bar)
+            if not _is_number(value):
+                raise LayoutError(
+                    f"`stream` of feature `{self.feature.name}` must give a number a bar, gave {value!r}: "
+                    f"NaN where undefined"
+                )
+            if np.isinf(value):
+                raise FeatureError(
+                    f"`stream` of feature `{self.feature.name}` gave {value} at the bar of {values[0]} ms: "
+                    f"give finite values, NaN where undefined"
+                )
+            return float(value)
+        columns = self._last.joined_by(values, further)
+        candles = Candles._from_arrays(
+            *(columns.pop(name) for name in _FIELDS),
+            symbol=symbol,
+            interval_ms=interval_ms,
+            instrument=Instrument("spot"),
+            extra=columns,
+        )
+        return float(self.feature.compute(candles)[-1])
+
+    def keep(self) -> None:
+        """Take the bar of the last :meth:`step`."""
+        if self._stepper is None:
+            self._last.keep()
+
+    def save(self) -> dict[str, Any]:
+        """Bars that are kept, for JSON: floats in it come back bit for bit."""
+        return {"memory": str(self.feature.memory), "columns": self._last.save()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take kept bars; one of the errors of indexing and conversion where they are none."""
+        if state["memory"] != str(self.feature.memory):
+            raise ValueError("other memory")
+        self._last.load(state["columns"])
+
+
+class _LastBars:
+    """The last bars, a column each: the newest are a slice, and old ones are moved out now and then."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._columns: dict[str, NDArray[Any]] = {}
+        for name in _FIELDS:
+            self._add(name)
+
+    def _add(self, name: str) -> None:
+        room = len(self._columns["open_time"]) if self._columns else _ROOM
+        self._columns[name] = (
+            np.zeros(room, np.int64) if name == "open_time" else np.full(room, np.nan)
+        )
+
+    def joined_by(
+        self, values: tuple[Any, ...], further: Mapping[str, float]
+    ) -> dict[str, NDArray[Any]]:
+        """Columns of the last bars and a new one, which :meth:`keep` takes for good."""
+        for name in further:
+            if name not in self._columns:
+                self._add(name)
+        if self._count == len(self._columns["open_time"]):
+            self._make_room()
+        new = {**dict.fromkeys(self._columns, np.nan), **further}
+        new.update(zip(_FIELDS, values, strict=True))
+        for name, column in self._columns.items():
+            column[self._count] = new[name]
+        end = self._count + 1
+        begin = max(0, end - self._most)
+        return {name: column[begin:end] for name, column in self._columns.items()}
+
+    def _make_room(self) -> None:
+        held = min(self._count, self._most)
+        room = max(_ROOM, 2 * held)
+        for name, column in self._columns.items():
+            fresh = np.zeros(room, column.dtype)
+            fresh[:held] = column[self._count - held : self._count]
+            self._columns[name] = fresh
+        self._count = held
+
+    def keep(self) -> None:
+        """Take the bar of the last :meth:`joined_by`."""
+        self._count += 1
+
+    def save(self) -> dict[str, list[Any]]:
+        """Columns as lists."""
+        begin = max(0, self._count - self._most)
+        return {name: v[begin : self._count].tolist() for name, v in self._columns.items()}
+
+    def load(self, columns: Mapping[str, list[Any]]) -> None:
+        """Take columns that were saved."""
+        arrays = {
+            str(name): np.array(values, np.int64 if name == "open_time" else np.float64)
+            for name, values in columns.items()
+        }
+        shape = arrays["open_time"].shape
+        if len(shape) != 1 or any(arrays[name].shape != shape for name in (*_FIELDS, *arrays)):
+            raise ValueError("columns of different length")
+        self._columns = {name: np.r_[a, np.zeros(_ROOM, a.dtype)] for name, a in arrays.items()}
+        self._count = shape[0]

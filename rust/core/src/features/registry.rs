@@ -1,0 +1,205 @@
+//! The table of functions: one row each defines names, parameters, memory and documentation of a feature.
+//!
+//! Adding a row is all it takes: grammar, graph, streams, the command line, the documents and the contract tests read
+//! the table.
+
+use super::node::{Memory, Node};
+use super::{average, calendar, momentum, operators, returns, rolling, trend, volatility, volume};
+use crate::{Error, Result};
+
+/// Where an input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A column of the candles, always: `open_time` (milliseconds), `open`, `high`, `low`, `close`, `volume`, or one
+    /// of the further columns.
+    Column(&'static str),
+    /// A feature or column given first in the call; the named column where it is left out.
+    Series(&'static str),
+    /// A feature or column that must be given.
+    Given,
+}
+
+/// What values a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Whole numbers from the first to the second.
+    Whole(u32, u32),
+    /// Finite numbers.
+    Real,
+    /// Finite numbers above 0.
+    Positive,
+}
+
+/// A parameter of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Name, for `name=value`.
+    pub name: &'static str,
+    /// Values it takes.
+    pub kind: Kind,
+    /// Value where it is left out; None: it must be given.
+    pub default: Option<f64>,
+}
+
+/// The longest window.
+pub const MAX_WINDOW: u32 = 1_000_000;
+
+impl Parameter {
+    /// A window of at least `least` bars.
+    pub const fn window(name: &'static str, least: u32, default: Option<f64>) -> Self {
+        Self { name, kind: Kind::Whole(least, MAX_WINDOW), default }
+    }
+
+    /// The bound in words.
+    pub fn bound(&self) -> String {
+        match self.kind {
+            Kind::Whole(low, high) => format!("a whole number from {low} to {high}"),
+            Kind::Real => "a finite number".into(),
+            Kind::Positive => "a finite number > 0".into(),
+        }
+    }
+
+    fn accepts(&self, value: f64) -> bool {
+        match self.kind {
+            Kind::Whole(low, high) => {
+                value.fract() == 0.0 && value >= f64::from(low) && value <= f64::from(high)
+            }
+            Kind::Real => value.is_finite(),
+            Kind::Positive => value.is_finite() && value > 0.0,
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub struct Function {
+    /// Name in the grammar, as in TA-Lib where it has it.
+    pub name: &'static str,
+    /// Other names users may look for; they are hints, not spellings.
+    pub known_as: &'static [&'static str],
+    /// Family, for lists.
+    pub family: &'static str,
+    /// Inputs in order.
+    pub inputs: &'static [Input],
+    /// Parameters in order.
+    pub parameters: &'static [Parameter],
+    /// Names of the outputs; empty where there is one.
+    pub outputs: &'static [&'static str],
+    /// Memory by the parameters.
+    pub memory: fn(&[f64]) -> Memory,
+    /// Bars before the first value, by the parameters: the index of the first finite output over inputs without NaN.
+    pub warmup: fn(&[f64]) -> u64,
+    /// Contradictions between parameters, in words.
+    pub check: fn(&[f64]) -> Option<&'static str>,
+    /// The state machine at its start.
+    pub build: fn(&[f64]) -> Box<dyn Node>,
+    /// One line: what it is.
+    pub summary: &'static str,
+    /// The formula, its seed, range, degenerate case.
+    pub formula: &'static str,
+    /// Where it comes from, and how it differs from TA-Lib.
+    pub source: &'static str,
+}
+
+/// For rows whose parameters cannot contradict each other.
+pub const fn consistent(_: &[f64]) -> Option<&'static str> {
+    None
+}
+
+/// Window parameters as counts; they were checked to be whole and in range.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub fn count(value: f64) -> usize {
+    value as usize
+}
+
+/// Every function, by family.
+pub fn functions() -> impl Iterator<Item = &'static Function> {
+    [
+        returns::FUNCTIONS,
+        average::FUNCTIONS,
+        momentum::FUNCTIONS,
+        trend::FUNCTIONS,
+        volatility::FUNCTIONS,
+        volume::FUNCTIONS,
+        rolling::FUNCTIONS,
+        calendar::FUNCTIONS,
+        operators::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Columns of candles that a feature may name.
+pub const COLUMNS: [&str; 6] = ["open_time", "open", "high", "low", "close", "volume"];
+
+impl Function {
+    /// Number of outputs.
+    pub fn width(&self) -> usize {
+        self.outputs.len().max(1)
+    }
+
+    /// The call as it may be written, with defaults.
+    pub fn signature(&self) -> String {
+        let mut parts: Vec<String> = vec![];
+        for input in self.inputs {
+            match input {
+                Input::Column(_) => {}
+                Input::Series(default) => parts.push(format!("x={default}")),
+                Input::Given => parts.push(if parts.is_empty() { "x" } else { "y" }.into()),
+            }
+        }
+        for parameter in self.parameters {
+            parts.push(match parameter.default {
+                Some(value) => format!("{}={value}", parameter.name),
+                None => parameter.name.into(),
+            });
+        }
+        format!("{}({})", self.name, parts.join(", "))
+    }
+
+    /// Looks a function up; `text` is the feature it stands in.
+    pub fn find(name: &str, text: &str) -> Result<&'static Self> {
+        if let Some(found) = functions().find(|f| f.name == name) {
+            return Ok(found);
+        }
+        if let Some(found) = functions().find(|f| f.known_as.contains(&name)) {
+            return Err(Error::Feature(format!(
+                "unknown function `{name}` in feature `{text}`; it is called `{}` here",
+                found.name
+            )));
+        }
+        let names: Vec<&str> = functions().map(|f| f.name).collect();
+        Err(Error::Feature(format!(
+            "{} in feature `{text}`",
+            Error::unknown("function", name, &names)
+        )))
+    }
+
+    /// Checks parameters one by one and together, filling in defaults.
+    pub fn complete(&self, given: &[Option<f64>], text: &str) -> Result<Vec<f64>> {
+        let mut values = Vec::with_capacity(self.parameters.len());
+        for (parameter, value) in self.parameters.iter().zip(given) {
+            let value = value.or(parameter.default).ok_or_else(|| {
+                Error::Feature(format!(
+                    "`{}` of {} is missing in feature `{text}`: write {}",
+                    parameter.name,
+                    self.name,
+                    self.signature()
+                ))
+            })?;
+            if !parameter.accepts(value) {
+                return Err(Error::Feature(format!(
+                    "`{}` of {} must be {}, was {value} in feature `{text}`",
+                    parameter.name,
+                    self.name,
+                    parameter.bound()
+                )));
+            }
+            values.push(value);
+        }
+        if let Some(contradiction) = (self.check)(&values) {
+            return Err(Error::Feature(format!("{contradiction} in feature `{text}`")));
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,1 @@
+"""Features against their definitions, against TA-Lib, and against the laws that all of them keep."""

@@ -1,0 +1,195 @@
+"""Random markets: walks, jumps, flat stretches, volume spikes, holes in time, missing taker volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+import barproof as bp
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+MONDAY = 1_704_067_200_000  # 2024-01-01 00:00 UTC
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+LENGTHS = {"1m": MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "1h": HOUR, "4h": 4 * HOUR}
+LENGTHS |= {"12h": 12 * HOUR, "1d": 24 * HOUR, "1w": 7 * 24 * HOUR}
+
+
+@dataclass(frozen=True)
+class Market:
+    """Bars as plain arrays."""
+
+    open_time: Ints
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    taker_buy_volume: Floats
+    interval: str
+
+    def __len__(self) -> int:
+        return len(self.open_time)
+
+    @property
+    def interval_ms(self) -> int:
+        return LENGTHS[self.interval]
+
+    def series(self, name: str) -> Floats:
+        """Column of a name."""
+        values: Floats = getattr(self, name)
+        return values
+
+    def take(self, index: slice | NDArray[np.bool_]) -> Market:
+        """Keep some bars."""
+        columns = ("open_time", "open", "high", "low", "close", "volume", "taker_buy_volume")
+        return replace(self, **{name: getattr(self, name)[index] for name in columns})
+
+    def candles(self, symbol: str = "TEST") -> bp.Candles:
+        """The same bars, in barproof's own type."""
+        columns = ("open_time", "open", "high", "low", "close", "volume", "taker_buy_volume")
+        return bp.read_candles(
+            pl.DataFrame({name: getattr(self, name) for name in columns}).with_columns(
+                # As times, not numbers: the unit of those before 1970 would be guessed wrong.
+                pl.col("open_time").cast(pl.Datetime("ms", "UTC"))
+            ),
+            instrument="spot",
+            symbol=symbol,
+            interval=self.interval,
+            on_fault="ignore",
+        )
+
+
+def walk(
+    seed: int,
+    n: int = 500,
+    *,
+    interval: str = "5m",
+    start: int = MONDAY,
+    sigma: float = 0.002,
+    tick: float | None = None,
+) -> Market:
+    """Random walk with wicks; with `tick`, prices on a grid, where equal values are common."""
+    rng = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(sigma * rng.standard_normal(n)))
+    gap = np.exp(0.2 * sigma * rng.standard_normal(n))
+    open_ = np.r_[100.0, close[:-1]] * gap
+    high = np.maximum(open_, close) * np.exp(sigma * rng.exponential(size=n))
+    low = np.minimum(open_, close) * np.exp(-sigma * rng.exponential(size=n))
+    if tick is not None:
+        open_, high, low, close = (np.round(p / tick) * tick for p in (open_, high, low, close))
+        high = np.maximum.reduce([open_, high, low, close])
+        low = np.minimum.reduce([open_, high, low, close])
+    volume = np.round(rng.lognormal(3.0, 1.0, n), 3)
+    taker = volume * rng.uniform(0.0, 1.0, n)
+    time = start + LENGTHS[interval] * np.arange(n, dtype=np.int64)
+    return Market(time, open_, high, low, close, volume, taker, interval)
+
+
+def jumps(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
+    """Walk whose level jumps by orders of magnitude."""
+    base = walk(seed, n, interval=interval)
+    rng = np.random.default_rng([seed, 1])
+    step = np.where(rng.uniform(size=n) < 0.01, rng.choice([-5.0, -1.0, 1.0, 5.0], n), 0.0)
+    level = np.exp(np.cumsum(step))
+    prices = {name: getattr(base, name) * level for name in ("open", "high", "low", "close")}
+    return replace(base, **prices)
+
+
+def flat(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
+    """Walk with stretches in which nothing moves and nothing trades, at a price that is no short fraction."""
+    base = walk(seed, n, interval=interval)
+    rng = np.random.default_rng([seed, 2])
+    columns = {
+        name: getattr(base, name).copy()
+        for name in ("open", "high", "low", "close", "volume", "taker_buy_volume")
+    }
+    for start in rng.integers(0, n, 8):
+        stop = start + int(rng.integers(2, 70))
+        for name in ("open", "high", "low", "close"):
+            columns[name][start:stop] = base.close[start]
+        volume = float(rng.choice([0.0, 12.3]))
+        columns["volume"][start:stop] = volume
+        columns["taker_buy_volume"][start:stop] = 0.5 * volume
+    return replace(base, **columns)
+
+
+def spikes(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
+    """Walk near 1e5 with volumes of 1e12 among small ones."""
+    base = walk(seed, n, interval=interval)
+    rng = np.random.default_rng([seed, 3])
+    hit = rng.uniform(size=n) < 0.02
+    prices = {name: getattr(base, name) * 1e3 for name in ("open", "high", "low", "close")}
+    volume = np.where(hit, 1e12, base.volume)
+    return replace(base, volume=volume, taker_buy_volume=0.25 * volume, **prices)
+
+
+def holes(seed: int, n: int = 500, *, interval: str = "5m", share: float = 0.05) -> Market:
+    """Walk of which bars, and now and then whole hours, are absent; it begins inside an hour."""
+    base = walk(seed, 2 * n + 50, interval=interval, start=MONDAY + 7 * LENGTHS[interval])
+    rng = np.random.default_rng([seed, 4])
+    keep = rng.uniform(size=len(base)) >= share
+    for start in rng.integers(0, len(base), 6):
+        keep[start : start + int(rng.integers(5, 60))] = False
+    return base.take(keep).take(slice(0, n))
+
+
+def gaps(seed: int, n: int = 500, *, interval: str = "5m", share: float = 0.02) -> Market:
+    """Walk with missing taker volumes, the one kind of NaN that candles can hold."""
+    base = walk(seed, n, interval=interval)
+    rng = np.random.default_rng([seed, 5])
+    missing = rng.uniform(size=n) < share
+    missing[n // 2 : n // 2 + 3] = True
+    return replace(base, taker_buy_volume=np.where(missing, np.nan, base.taker_buy_volume))
+
+
+def ticks(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
+    """Walk on a coarse grid, where equal values are common."""
+    return walk(seed, n, interval=interval, tick=0.25)
+
+
+def mixed(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
+    """Everything at once: jumps, flat stretches, spikes, holes, missing taker volumes."""
+    base = holes(seed, n, interval=interval)
+    other = (jumps(seed, len(base)), flat(seed + 1, len(base)), spikes(seed, len(base)))
+    rng = np.random.default_rng([seed, 6])
+    names = ("open", "high", "low", "close", "volume", "taker_buy_volume")
+    columns = {name: getattr(base, name).copy() for name in names}
+    for start in range(0, len(base), 40):
+        cut = slice(start, start + 40)
+        source = (base, *other)[int(rng.integers(4))]
+        for name in names:
+            columns[name][cut] = getattr(source, name)[cut]
+    columns["taker_buy_volume"][rng.uniform(size=len(base)) < 0.01] = np.nan
+    return replace(base, **columns)
+
+
+def poisoned(market: Market, rows: slice, seed: int) -> Market:
+    """The same bars, but with other prices and volumes in some rows."""
+    rng = np.random.default_rng([seed, 7])
+    names = ("open", "high", "low", "close", "volume", "taker_buy_volume")
+    columns = {name: getattr(market, name).copy() for name in names}
+    factor = np.exp(rng.normal(0.0, 3.0, len(market)))
+    for name in names[:4]:
+        columns[name][rows] *= factor[rows]
+    wild = rng.lognormal(5.0, 5.0, len(market))
+    columns["volume"][rows] = wild[rows]
+    columns["taker_buy_volume"][rows] = (wild * rng.uniform(size=len(market)))[rows]
+    return replace(market, **columns)
+
+
+KINDS = {
+    "walk": walk,
+    "jumps": jumps,
+    "flat": flat,
+    "spikes": spikes,
+    "holes": holes,
+    "gaps": gaps,
+    "ticks": ticks,
+}

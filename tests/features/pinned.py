@@ -1,0 +1,89 @@
+"""What is pinned of features: every function on one simulated market, and a snapshot of it; see tests/golden/README.md.
+
+``python -m tests.features.pinned`` writes the digests again, ``python -m tests.features.pinned snapshot`` the snapshot
+of this version, and never that of an earlier one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import barproof as bp
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+DIGESTS = GOLDEN / "feature_digests.json"
+SNAPSHOTS = GOLDEN / "snapshots"
+SEED = 20261121
+BARS = 3_000
+SAVED = 600
+"""Bars that the snapshot has behind it."""
+
+NUMBERS = {"low": -1.0, "high": 120.0, "bars": 3.0}
+NESTED = (
+    "ema(9)@15m",
+    "rsi(14)@4h",
+    "zscore(rsi(14)@1h, 20)",
+    "lag(column(taker_buy_volume), 3)",
+    "sma(column(taker_buy_volume), 5)@1h",
+    "clip(zscore(log_return(1), 100), -3, 3)",
+    "ratio(ema(realised_volatility(20), 12), median(realised_volatility(20), 96))",
+    "median(rank(close, 50), 7)",
+)
+
+
+def features() -> bp.FeatureSet:
+    """Every function with its defaults and, where it has none, a window of 20; then nested ones."""
+    texts = []
+    for row in bp._core.feature_table():
+        inner = ["close", "volume"][: sum(kind == "given" for kind, _ in row["inputs"])]
+        numbers = [
+            f"{NUMBERS.get(name, 20.0) if default is None else default:g}"
+            for name, _, default in row["parameters"]
+        ]
+        texts.append(f"{row['name']}({', '.join(inner + numbers)})")
+    return bp.FeatureSet([*texts, *NESTED])
+
+
+def candles() -> bp.Candles:
+    """The market."""
+    return bp.simulate_candles(SEED, bars=BARS, interval="5m")
+
+
+def digests() -> dict[str, str]:
+    """SHA-256 of each column, 16 digits of it; one pattern for NaN and for zero, little-endian."""
+    table = features().compute(candles())
+    found = {}
+    for name in table.columns[1:]:
+        values = table[name].to_numpy().astype("<f8")
+        values[np.isnan(values)] = np.nan
+        values[values == 0.0] = 0.0
+        found[name] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
+    return found
+
+
+def snapshot() -> bytes:
+    """State of a stream after the first bars."""
+    stream = features().stream("5m")
+    stream.update_many(candles()[:SAVED])
+    return stream.snapshot()
+
+
+def main() -> None:
+    """Write what is pinned."""
+    if sys.argv[1:] == ["snapshot"]:
+        SNAPSHOTS.mkdir(parents=True, exist_ok=True)
+        (SNAPSHOTS / f"{bp.__version__}.bin").write_bytes(snapshot())
+        names = json.dumps(list(features().names), indent=1, ensure_ascii=False)
+        (SNAPSHOTS / f"{bp.__version__}.json").write_text(names + "\n", encoding="utf-8")
+    else:
+        text = json.dumps(digests(), indent=1, ensure_ascii=False)
+        DIGESTS.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
