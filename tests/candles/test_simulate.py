@@ -57,3 +57,18 @@ def test_intervals_and_starts_are_taken() -> None:
     assert daily.interval == "1d"
     assert daily.start == datetime(2020, 2, 3, tzinfo=UTC)
     assert len(bp.simulate_candles(1, bars=1)) == 1
+
+
+def test_the_planted_score_leaves_a_trace_in_what_takers_buy() -> None:
+    for edge in (0.0, 0.2):
+        candles = bp.simulate_candles(3, bars=20_000, edge=edge)
+        share = candles.extra["taker_buy_volume"] / candles.volume
+        planted = candles.planted
+        assert planted is not None
+        # 0.03 of the score, 0.03 of the bar's move, which the score before has moved already, 0.06 of noise.
+        lean = 0.03 + 0.03 * edge * 0.97
+        expected = lean / np.hypot(lean, np.hypot(0.03, 0.06))
+        assert abs(np.corrcoef(share, planted)[0, 1] - expected) < 0.05
+        # Other columns do not carry it without an edge.
+        if not edge:
+            assert abs(np.corrcoef(np.diff(np.log(candles.close)), planted[1:])[0, 1]) < 0.03

@@ -104,7 +104,8 @@ def simulate_candles(
     -------
     Candles or dict of str to Candles
         A dict by symbol where `symbols` is given. ``extra`` holds `taker_buy_volume`; ``planted`` the hidden score, a
-        standard normal AR(1) with a half-life of 24 bars, its element t known at the close of bar t.
+        standard normal AR(1) with a half-life of 24 bars, its element t known at the close of bar t. The share that
+        takers bought leans on the score, so that features can find a trace of it.
 
     Raises
     ------

@@ -19,7 +19,11 @@ const FUNDING_NOISE: f64 = 0.000_04;
 /// Part of the log return since the last settlement that the rate takes on.
 const FUNDING_PULL: f64 = 0.002;
 
-/// Lognormal volume that grows with volatility and the bar's own move, and the buyers' share, which leans with the move.
+/// How far the buyers' share leans with the bar's own move and with the planted score, both in standard deviations.
+const LEAN_ON_MOVE: f64 = 0.03;
+const LEAN_ON_SCORE: f64 = 0.03;
+
+/// Lognormal volume that grows with volatility and the bar's own move, and the buyers' share, which leans with the move and the planted score.
 pub(super) struct Flow {
     random: Random,
     slow: Ar1,
@@ -43,7 +47,10 @@ impl Flow {
     }
 
     /// Volume of a bar and what of it takers bought, in base units.
-    pub(super) fn step(&mut self, log_return: f64, volatility: f64) -> (f64, f64) {
+    ///
+    /// `score` is the planted one at the bar's close: takers who know buy, so that what moves the next bar leaves a
+    /// trace that a feature can find.
+    pub(super) fn step(&mut self, log_return: f64, volatility: f64, score: f64) -> (f64, f64) {
         self.slow.step(&mut self.random);
         let z = log_return / volatility;
         // 0.8 is about the mean of |z|, so that the volume is not shifted.
@@ -52,7 +59,8 @@ impl Flow {
             + 0.3 * self.slow.value
             + 0.3 * self.random.normal();
         let volume = self.lot.round(self.mean * exp(log_volume.clamp(-9.0, 9.0)));
-        let share = (0.5 + 0.03 * z + 0.06 * self.random.normal()).clamp(0.02, 0.98);
+        let lean = LEAN_ON_MOVE * z + LEAN_ON_SCORE * score;
+        let share = (0.5 + lean + 0.06 * self.random.normal()).clamp(0.02, 0.98);
         (volume, self.lot.round(volume * share).min(volume))
     }
 }
