@@ -45,6 +45,7 @@ class Setting:
     costs: Costs
     initial_equity: float
     periods_per_year: float
+    engine: str
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the core."""
@@ -59,6 +60,7 @@ class Setting:
             ),
             "initial_equity": self.initial_equity,
             "periods_per_year": self.periods_per_year,
+            "engine": self.engine,
         }
 
     def provenance(self) -> dict[str, str]:
@@ -71,6 +73,7 @@ class Setting:
             "costs": f"taker={costs.taker!r}, maker={costs.maker!r}, slippage={costs.slippage!r}",
             "initial_equity": repr(self.initial_equity),
             "periods_per_year": repr(self.periods_per_year),
+            "engine": self.engine,
         }
 
 
@@ -97,8 +100,10 @@ def setting(
         )
     if not len(candles):
         raise ParameterError("`candles` hold no bars: there is nothing to run on")
-    if engine != "replay":
-        raise ParameterError(f'`engine` is {engine!r}, but this version has one engine: "replay"')
+    if engine not in ("indexed", "replay"):
+        raise ParameterError(
+            f'`engine` must be "indexed" or "replay", was {engine!r}: both give the same bits'
+        )
     if not _is_positive(initial_equity):
         raise ParameterError(f"`initial_equity` must be finite and > 0, was {initial_equity!r}")
     periods = _PERIODS[candles.instrument.kind] if periods_per_year is None else periods_per_year
@@ -107,7 +112,7 @@ def setting(
             f"`periods_per_year` must be finite and > 0, was {periods!r}: 365 for crypto, 252 for shares"
         )
     aligned = signals.align(candles)
-    return Setting(candles, aligned, costs, float(initial_equity), float(periods))
+    return Setting(candles, aligned, costs, float(initial_equity), float(periods), engine)
 
 
 def _is_positive(value: object) -> bool:
@@ -396,7 +401,6 @@ def make_result(
             **made.provenance(),
             "rules": schedule[0][1].digest if isinstance(shown, Rules) else digest,
             "window": f"{start}..{stop}",
-            "engine": "replay",
         },
         _hold=metrics_mapping(raw["hold"]),
         _setting=made,
@@ -418,7 +422,7 @@ def backtest(
     window: tuple[Bound, Bound] | None = None,
     intrabar_candles: Candles | None = None,
     initial_equity: float = 10_000.0,
-    engine: str = "replay",
+    engine: str = "indexed",
     periods_per_year: float | None = None,
     boundary: Boundary = "carry",
     ledger: Recorded = None,
@@ -445,8 +449,8 @@ def backtest(
         Not in this version.
     initial_equity : float, default 10000.0
         In quote.
-    engine : {"replay"}, default "replay"
-        Bar by bar, the definition.
+    engine : {"indexed", "replay"}, default "indexed"
+        From event to event, or bar by bar, which is the definition; the results are the same bits.
     periods_per_year : float, optional
         Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
     boundary : {"carry", "close"}, default "carry"

@@ -75,6 +75,7 @@ def engine(case: Case) -> Engine:
         "window_": case.window or (0, len(m.open)),
         "initial_equity": case.initial_equity,
         "periods_per_year": PERIODS[m.kind],
+        "engine": "replay",
     }
     schedule = case.schedule if case.schedule is not None else [(0, case.rules)]
     return Engine(bars, signals, schedule, options)
@@ -122,6 +123,17 @@ def assert_close(got: Any, want: Any, where: str, scale: float = 0.0) -> None:
 def assert_arrays_close(got: NDArray[np.float64], want: NDArray[np.float64], where: str) -> None:
     """Every value of two arrays, to the reference tolerance."""
     np.testing.assert_allclose(got, want, rtol=REFERENCE, atol=REFERENCE, err_msg=where)
+
+
+def assert_same_bits(a: dict[str, Any], b: dict[str, Any], where: str) -> None:
+    """Two results of the core equal to the bit; NaN equals NaN."""
+    for name, one in a.items():
+        other = b[name]
+        if isinstance(one, dict):
+            assert_same_bits(one, other, f"{where}: {name}")
+        else:
+            np.testing.assert_array_equal(one, other, err_msg=f"{where}: {name}")
+    assert a.keys() == b.keys()
 
 
 def assert_same(got: dict[str, Any], want: Outcome, where: str) -> None:

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::digest::Digest;
+use crate::market::Extremes;
 use crate::{Error, Result};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// One closed bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +73,31 @@ pub struct Bars {
     labels: Vec<(String, String)>,
     digest: OnceLock<String>,
     series: Mutex<BTreeMap<SeriesKey, Arc<[f64]>>>,
+    index: OnceLock<Index>,
+}
+
+/// Where bars could matter; built at first use.
+#[derive(Debug)]
+pub struct Index {
+    /// Lows and highs.
+    pub range: Extremes,
+    /// Closes.
+    pub close: Extremes,
+    /// Bars that are the last to open in their UTC day.
+    pub day_ends: Vec<usize>,
+    /// Bars in which funding is due.
+    pub settlements: Vec<Settlements>,
+}
+
+/// Settlements after the previous bar's open, up to that of `bar`: positions `from..to` of the funding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlements {
+    /// Bar of the candles.
+    pub bar: usize,
+    /// First settlement.
+    pub from: usize,
+    /// Settlement after the last.
+    pub to: usize,
 }
 
 /// An indicator that rules need, by its parameter; computed once for all combinations that share it.
@@ -154,6 +182,7 @@ impl Bars {
             labels,
             digest: OnceLock::new(),
             series: Mutex::default(),
+            index: OnceLock::new(),
         })
     }
 
@@ -238,6 +267,35 @@ impl Bars {
         // A panic while the lock is held leaves the map whole: values go in complete or not at all.
         let mut kept = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         kept.entry(key).or_insert_with(|| compute().into()).clone()
+    }
+
+    /// Where bars could matter, computed once.
+    pub fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let day = |i: usize| self.open_time[i].div_euclid(DAY_MS);
+            let n = self.len();
+            let day_ends = (0..n).filter(|i| i + 1 == n || day(*i) != day(i + 1)).collect();
+            Index {
+                range: Extremes::new(&self.low, &self.high),
+                close: Extremes::new(&self.close, &self.close),
+                day_ends,
+                settlements: self.settlements(),
+            }
+        })
+    }
+
+    fn settlements(&self) -> Vec<Settlements> {
+        let times = self.funding.as_ref().map_or(&[][..], |f| &f.time);
+        let mut found: Vec<Settlements> = vec![];
+        for (k, time) in times.iter().enumerate() {
+            let bar = self.open_time.partition_point(|t| t < time);
+            match found.last_mut() {
+                Some(last) if last.bar == bar => last.to = k + 1,
+                _ if bar < self.len() => found.push(Settlements { bar, from: k, to: k + 1 }),
+                _ => break,
+            }
+        }
+        found
     }
 
     /// Identity of everything in here, computed once.

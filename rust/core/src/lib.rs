@@ -10,6 +10,7 @@ pub mod digest;
 pub mod error;
 pub mod features;
 pub mod instrument;
+pub mod market;
 pub mod numeric;
 pub mod signals;
 pub mod simulate;

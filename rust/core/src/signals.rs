@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::digest::Digest;
+use crate::market::Peaks;
 use crate::{Error, Result};
 
 /// What the values of the four decision arrays mean.
@@ -40,6 +41,7 @@ pub struct Signals {
     arrays: [Option<Vec<f64>>; 7],
     len: usize,
     digest: OnceLock<String>,
+    peaks: [OnceLock<Peaks>; 4],
 }
 
 impl Signals {
@@ -69,7 +71,7 @@ impl Signals {
             }
             check_values(kind, index, name, values)?;
         }
-        Ok(Self { kind, arrays, len, digest: OnceLock::new() })
+        Ok(Self { kind, arrays, len, digest: OnceLock::new(), peaks: Default::default() })
     }
 
     /// What the values mean.
@@ -90,6 +92,11 @@ impl Signals {
     /// Array by its position in [`Signals::NAMES`].
     pub fn array(&self, index: usize) -> Option<&[f64]> {
         self.arrays[index].as_deref()
+    }
+
+    /// Index of a decision array, one of the first four, computed once.
+    pub fn peaks(&self, index: usize) -> &Peaks {
+        self.peaks[index].get_or_init(|| Peaks::new(self.array(index).unwrap_or(&[])))
     }
 
     /// Identity of the arrays.

@@ -1,8 +1,6 @@
 //! Backtests and sweeps: take, call, wrap.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use barproof_core::Result;
 use barproof_core::backtest::costs::Costs;
@@ -10,7 +8,7 @@ use barproof_core::backtest::market::Market;
 use barproof_core::backtest::metrics::Metrics;
 use barproof_core::backtest::record::Trade;
 use barproof_core::backtest::rules::Rules;
-use barproof_core::backtest::run::{Boundary, Outcome, Schedule, hold, run};
+use barproof_core::backtest::run::{Boundary, Engine, Outcome, Schedule, hold, run};
 use barproof_core::backtest::sweep::{self, Combination, Progress, Settings};
 use barproof_core::bars::Bars as CoreBars;
 use barproof_core::instrument::{Instrument, Kind};
@@ -24,14 +22,12 @@ use crate::bars::Bars;
 use crate::error::to_python;
 use crate::rules::{rules, value};
 use crate::signals::Signals;
+use crate::watch::watched;
 
 /// (taker, maker, slippage)
 type CostsIn = (f64, f64, f64);
 /// (kind, maintenance, lot, `min_notional`)
 type InstrumentIn = (String, f64, f64, f64);
-
-/// How often a sweep looks for Ctrl-C and reports progress.
-const POLL: Duration = Duration::from_millis(50);
 
 fn instrument((kind, maintenance, lot, min_notional): &InstrumentIn) -> Result<Instrument> {
     Instrument::new(Kind::parse(kind)?, *maintenance, *lot, *min_notional)
@@ -91,7 +87,7 @@ fn metrics_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, 
 
 /// Runs a schedule of rules (a single pair at bar 0: the same rules throughout) over one window.
 #[pyfunction]
-#[pyo3(signature = (bars, signals, schedule, *, boundary, costs, instrument_, window_, initial_equity, periods_per_year))]
+#[pyo3(signature = (bars, signals, schedule, *, boundary, costs, instrument_, window_, initial_equity, periods_per_year, engine))]
 #[allow(clippy::too_many_arguments)] // keyword-only at the boundary
 pub fn backtest<'py>(
     py: Python<'py>,
@@ -104,6 +100,7 @@ pub fn backtest<'py>(
     window_: (usize, usize),
     initial_equity: f64,
     periods_per_year: f64,
+    engine: &str,
 ) -> PyResult<Bound<'py, PyDict>> {
     let segments = schedule
         .iter()
@@ -115,7 +112,8 @@ pub fn backtest<'py>(
         let market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
         let window = window(window_, &bars)?;
         let schedule = Schedule::new(&market, &segments, Boundary::parse(boundary)?)?;
-        let outcome = run(&market, &schedule, window, initial_equity, true, vec![]);
+        let engine = Engine::parse(engine)?;
+        let outcome = run(&market, &schedule, window, initial_equity, true, vec![], engine);
         let metrics = outcome.measured.metrics(periods_per_year);
         let held = hold(&market, window, initial_equity).measured.metrics(periods_per_year);
         Ok((outcome, metrics, held))
@@ -178,7 +176,7 @@ fn metric_columns<'py, 'a>(
 
 /// Runs a table of combinations over windows; Ctrl-C ends it early with what is finished.
 #[pyfunction]
-#[pyo3(signature = (bars, signals, base, columns, count, *, costs, instrument_, windows, initial_equity, periods_per_year, threads, keep_daily, progress))]
+#[pyo3(signature = (bars, signals, base, columns, count, *, costs, instrument_, windows, initial_equity, periods_per_year, engine, threads, keep_daily, progress))]
 #[allow(clippy::too_many_arguments)] // keyword-only at the boundary
 pub fn sweep_table<'py>(
     py: Python<'py>,
@@ -192,17 +190,19 @@ pub fn sweep_table<'py>(
     windows: Vec<(usize, usize)>,
     initial_equity: f64,
     periods_per_year: f64,
+    engine: &str,
     threads: usize,
     keep_daily: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let combinations = combinations(base, columns, count)?;
     let (bars, signals) = (bars.core.clone(), signals.core.clone());
-    let settings = Settings { initial_equity, periods_per_year, threads };
     let state = Progress::default();
     let work = || -> Result<Vec<Option<Combination>>> {
         let costs = Costs::new(costs.0, costs.1, costs.2)?;
         let market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
+        let engine = Engine::parse(engine)?;
+        let settings = Settings { initial_equity, periods_per_year, threads, engine };
         let windows = windows.iter().map(|w| window(*w, &bars)).collect::<Result<Vec<_>>>()?;
         sweep::sweep(&market, &combinations, &windows, &settings, keep_daily, &state)
     };
@@ -215,7 +215,7 @@ pub fn sweep_table<'py>(
             Ok(())
         })
     };
-    let (result, stopped) = py.detach(|| watched(work, watch, &state));
+    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
     let interrupted = match stopped {
         Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => true,
         Some(error) => return Err(error),
@@ -234,36 +234,4 @@ pub fn sweep_table<'py>(
         out.set_item("daily", daily.into_pyarray(py))?;
     }
     Ok(out)
-}
-
-/// Runs `work` on a thread of its own while `watch` is called now and then; an error of `watch` cancels the work.
-fn watched<T: Send>(
-    work: impl FnOnce() -> Result<T> + Send,
-    watch: impl Fn() -> PyResult<()>,
-    state: &Progress,
-) -> (Result<T>, Option<PyErr>) {
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        let worker = scope.spawn(move || {
-            let result = work();
-            // The receiver waits until the worker ends, so it is always there.
-            let _ = sender.send(());
-            result
-        });
-        let mut stopped = None;
-        while receiver.recv_timeout(POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
-            if stopped.is_none()
-                && let Err(error) = watch()
-            {
-                stopped = Some(error);
-                state.cancel.store(true, Ordering::Relaxed);
-            }
-        }
-        let result = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // The last word, so that a bar ends full and a short job is heard of at all.
-        if stopped.is_none() {
-            stopped = watch().err();
-        }
-        (result, stopped)
-    })
 }

@@ -7,9 +7,11 @@ mod backtest;
 mod bars;
 mod convert;
 mod error;
+mod features;
 mod rules;
 mod signals;
 mod simulate;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -28,6 +30,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backtest::backtest, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::check_table, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::sweep_table, m)?)?;
+    m.add_class::<features::FeatureGraph>()?;
+    m.add_class::<features::FeatureStream>()?;
+    m.add_function(wrap_pyfunction!(features::feature_table, m)?)?;
     m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
     Ok(())
 }

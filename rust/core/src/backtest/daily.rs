@@ -59,6 +59,17 @@ impl Drawdown {
         Self { peak: initial, largest: 0.0 }
     }
 
+    /// Whether marks that lie between `worst` and `best` can be taken without knowing their order: none exceeds the
+    /// peak, or even the worst below the best would not be the largest fall.
+    pub fn can_absorb(&self, worst: f64, best: f64) -> bool {
+        best <= self.peak || 1.0 - worst / best <= self.largest
+    }
+
+    /// Takes marks that lie between `worst` and `best`, both among them, where [`Drawdown::can_absorb`] holds.
+    pub fn absorb(&mut self, worst: f64, best: f64) {
+        self.mark(if best > self.peak { best } else { worst });
+    }
+
     /// Takes the next mark.
     pub fn mark(&mut self, equity: f64) {
         if equity > self.peak {

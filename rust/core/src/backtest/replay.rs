@@ -97,6 +97,39 @@ impl<'r> Replay<'r> {
         }
     }
 
+    /// Whether no order is pending, so that only prices, signals, funding and time can cause the next event.
+    pub fn is_settled(&self) -> bool {
+        self.queued_exit.is_none() && self.queued_entry.is_none() && self.resting.is_none()
+    }
+
+    /// Whether the account is ruined, which ends the run.
+    pub fn is_ruined(&self) -> bool {
+        self.ruined
+    }
+
+    /// The open position.
+    pub fn held(&self) -> Option<&Position<'r>> {
+        self.position.as_ref()
+    }
+
+    /// Equity after the last closed trade.
+    pub fn equity(&self) -> f64 {
+        self.equity
+    }
+
+    /// First bar of the window at whose close entries are decided again after the last exit.
+    pub fn decides_from(&self, rules: &Rules) -> Option<usize> {
+        self.last_exit.map(|exit| exit + rules.cooldown as usize)
+    }
+
+    /// Takes note of the extremes of bars in which nothing happened.
+    pub fn see_range(&mut self, lowest: f64, highest: f64) {
+        if let Some(held) = &mut self.position {
+            held.see_price(lowest);
+            held.see_price(highest);
+        }
+    }
+
     /// Takes one closed bar.
     pub fn step(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
         if !self.ruined {
@@ -377,8 +410,7 @@ impl<'r> Replay<'r> {
     /// Step 8.
     fn decide(&mut self, input: &StepInput<'r, '_>) {
         let Some(rules) = input.rules else { return };
-        let cooling =
-            self.last_exit.is_some_and(|exit| input.index < exit + rules.cooldown as usize);
+        let cooling = self.decides_from(rules).is_some_and(|from| input.index < from);
         if cooling {
             return;
         }

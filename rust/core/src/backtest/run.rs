@@ -1,6 +1,8 @@
 //! One run over one window: rules, or a schedule of rules, stepped through bars.
 
 use crate::backtest::daily::{DailyReturns, Drawdown};
+use crate::backtest::indexed::marks::Gauge;
+use crate::backtest::indexed::walk::Course;
 use crate::backtest::market::{Market, Prepared};
 use crate::backtest::metrics::Measured;
 use crate::backtest::record::{Observer, Trade};
@@ -38,6 +40,16 @@ pub struct Schedule<'r> {
 }
 
 impl<'r> Schedule<'r> {
+    /// (first bar, rules) pairs in order.
+    pub fn segments(&self) -> &[(usize, Prepared<'r>)] {
+        &self.segments
+    }
+
+    /// What happens to a position where the rules change.
+    pub fn boundary(&self) -> Boundary {
+        self.boundary
+    }
+
     /// The same rules throughout.
     pub fn constant(market: &Market<'_>, rules: &'r Rules) -> Result<Self> {
         Ok(Self { segments: vec![(0, market.prepare(rules)?)], boundary: Boundary::Carry })
@@ -77,7 +89,7 @@ impl<'r> Schedule<'r> {
 }
 
 /// A row for bars before a schedule's first rules: nothing is known, nothing decided.
-const NOTHING: SignalRow = SignalRow {
+pub const NOTHING: SignalRow = SignalRow {
     long: f64::NAN,
     short: f64::NAN,
     exit_long: f64::NAN,
@@ -220,7 +232,27 @@ pub struct Outcome {
     pub marks: Vec<f64>,
 }
 
-/// Runs a schedule over a window and keeps everything.
+/// Which way a run takes; results are the same, to the bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// From event to event.
+    Indexed,
+    /// Bar by bar: the definition.
+    Replay,
+}
+
+impl Engine {
+    /// Reads the engine from its name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "indexed" => Ok(Self::Indexed),
+            "replay" => Ok(Self::Replay),
+            _ => Err(Error::unknown("engine", name, &["indexed", "replay"])),
+        }
+    }
+}
+
+/// Runs a schedule over a window and keeps everything; `marks` is a buffer to reuse.
 pub fn run(
     market: &Market<'_>,
     schedule: &Schedule<'_>,
@@ -228,10 +260,23 @@ pub fn run(
     initial_equity: f64,
     keep_trades: bool,
     marks: Vec<f64>,
+    engine: Engine,
 ) -> Outcome {
-    let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
-    replay(market, schedule, window, initial_equity, &mut recorder);
-    recorder.finish(market, window, initial_equity)
+    if engine == Engine::Replay {
+        let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
+        replay(market, schedule, window, initial_equity, &mut recorder);
+        return recorder.finish(market, window, initial_equity);
+    }
+    let gauge = Gauge::new(market.bars, window, initial_equity, keep_trades, Some(marks), None);
+    let mut course = Course::new(market, schedule, window, initial_equity, gauge);
+    course.advance(window.stop);
+    let mut gauge = course.gauge;
+    Outcome {
+        measured: gauge.finish(initial_equity),
+        days: gauge.days_seen(),
+        trades: gauge.trades.unwrap_or_default(),
+        marks: gauge.marks.unwrap_or_default(),
+    }
 }
 
 /// Holding the market over a window, unlevered and without costs: the yardstick beside a strategy.
@@ -290,7 +335,7 @@ mod tests {
         let rules = Rules { entry_long: Some(0.5), ..Rules::default() };
         let schedule = Schedule::constant(&market, &rules).unwrap();
         let window = Window { start: 0, stop: 4 };
-        let outcome = run(&market, &schedule, window, 1e4, true, vec![]);
+        let outcome = run(&market, &schedule, window, 1e4, true, vec![], Engine::Indexed);
         assert_eq!(outcome.trades.len(), 1);
         assert_eq!(outcome.trades[0].funding, -2.0 * 1e-2 * 1e4);
     }
@@ -306,7 +351,7 @@ mod tests {
         let window = Window { start: 0, stop: 6 };
         let trades = |boundary| {
             let schedule = Schedule::new(&market, &segments, boundary).unwrap();
-            let outcome = run(&market, &schedule, window, 1e4, true, vec![]);
+            let outcome = run(&market, &schedule, window, 1e4, true, vec![], Engine::Indexed);
             outcome.trades.iter().map(|t| (t.entry_bar, t.exit_bar, t.reason)).collect::<Vec<_>>()
         };
         assert_eq!(trades(Boundary::Carry), [(1, 5, Reason::End)]);
@@ -322,7 +367,10 @@ mod tests {
         let segments = [(3, Rules { entry_long: Some(0.5), ..Rules::default() })];
         let schedule = Schedule::new(&market, &segments, Boundary::Carry).unwrap();
         let window = Window { start: 0, stop: 6 };
-        assert_eq!(run(&market, &schedule, window, 1e4, true, vec![]).trades[0].entry_bar, 4);
+        assert_eq!(
+            run(&market, &schedule, window, 1e4, true, vec![], Engine::Indexed).trades[0].entry_bar,
+            4
+        );
     }
 
     #[test]

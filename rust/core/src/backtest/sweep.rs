@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::backtest::daily::Drawdown;
+use crate::backtest::indexed::marks::{Compounded, Gauge};
+use crate::backtest::indexed::walk::Course;
 use crate::backtest::market::Market;
 use crate::backtest::metrics::{Measured, Metrics, mean_over_windows};
 use crate::backtest::rules::Rules;
-use crate::backtest::run::{Outcome, Schedule, run};
+use crate::backtest::run::{Engine, Outcome, Schedule, run};
 use crate::backtest::tally::Tally;
 use crate::window::Window;
 use crate::{Error, Result};
@@ -27,6 +29,8 @@ pub struct Settings {
     pub periods_per_year: f64,
     /// Worker threads.
     pub threads: usize,
+    /// Which way each run takes.
+    pub engine: Engine,
 }
 
 /// Seen and set from outside while a sweep runs.
@@ -80,14 +84,24 @@ impl Pool {
         }
     }
 
-    fn add(&mut self, outcome: &Outcome) {
-        let measured = &outcome.measured;
-        self.tally.join(&measured.tally);
-        self.daily.extend_from_slice(&measured.daily);
-        let scale = self.equity / measured.initial_equity;
-        for mark in &outcome.marks {
+    /// Factor from a window's equity to the compounded one.
+    fn scale(&self) -> f64 {
+        self.equity / self.initial
+    }
+
+    /// Follows the compounded drawdown through the marks of the next window.
+    fn follow(&mut self, marks: &[f64]) {
+        let scale = self.scale();
+        for mark in marks {
             self.drawdown.mark(mark * scale);
         }
+    }
+
+    /// Adds a window whose drawdown was followed.
+    fn add(&mut self, measured: &Measured) {
+        self.tally.join(&measured.tally);
+        self.daily.extend_from_slice(&measured.daily);
+        let scale = self.scale();
         self.equity = measured.final_equity * scale;
         self.bars += measured.bars;
         self.span_ms += measured.span_ms;
@@ -133,6 +147,16 @@ pub fn sweep(
         .build()
         .map_err(|e| Error::parameter("threads", settings.threads, format!("startable ({e})")))?;
     let split_windows = combinations.len() < 4 * settings.threads && windows.len() > 1;
+    if settings.engine == Engine::Indexed && !split_windows && disjoint(windows) {
+        // Groups small enough to share the threads evenly.
+        let group = schedules.len().div_ceil(4 * settings.threads).clamp(1, GROUP);
+        let run = |group: &[Schedule<'_>]| {
+            Together::new(market, group, windows, settings).run(keep_daily, progress)
+        };
+        let done: Vec<Vec<Option<Combination>>> =
+            pool.install(|| schedules.par_chunks(group).map(run).collect());
+        return Ok(done.into_iter().flatten().collect());
+    }
     let one = |marks: &mut Vec<f64>, schedule: &Schedule<'_>| {
         if progress.cancel.load(Ordering::Relaxed) {
             return None;
@@ -148,6 +172,95 @@ pub fn sweep(
         done
     };
     Ok(pool.install(|| schedules.par_iter().map_init(Vec::new, one).collect()))
+}
+
+/// Bars that a group of combinations goes through before the next: their columns stay in the second-level cache.
+const TILE: usize = 8192;
+/// Most combinations in a group.
+const GROUP: usize = 64;
+
+/// One combination of a group under way.
+struct Runner<'m, 'a, 'r> {
+    schedule: &'m Schedule<'r>,
+    gather: Gather<'m>,
+    course: Option<Course<'m, 'a, 'r>>,
+    next_window: usize,
+}
+
+/// Combinations that go through the market side by side, a tile at a time, so that what one has fetched serves all.
+struct Together<'m, 'a, 'r> {
+    market: &'m Market<'a>,
+    windows: &'m [Window],
+    settings: &'m Settings,
+    runners: Vec<Runner<'m, 'a, 'r>>,
+}
+
+impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
+    fn new(
+        market: &'m Market<'a>,
+        schedules: &'m [Schedule<'r>],
+        windows: &'m [Window],
+        settings: &'m Settings,
+    ) -> Self {
+        let runners = schedules
+            .iter()
+            .map(|schedule| Runner {
+                schedule,
+                gather: Gather::new(windows, settings),
+                course: None,
+                next_window: 0,
+            })
+            .collect();
+        Self { market, windows, settings, runners }
+    }
+
+    fn run(mut self, keep_daily: bool, progress: &Progress) -> Vec<Option<Combination>> {
+        let stop = self.windows.last().map_or(0, |w| w.stop);
+        let mut until = self.windows.first().map_or(0, |w| w.start);
+        while until < stop {
+            if progress.cancel.load(Ordering::Relaxed) {
+                return self.runners.iter().map(|_| None).collect();
+            }
+            until = stop.min(until + TILE);
+            for number in 0..self.runners.len() {
+                self.advance(number, until);
+            }
+        }
+        progress.done.fetch_add(self.runners.len(), Ordering::Relaxed);
+        self.runners.into_iter().map(|r| Some(r.gather.finish(keep_daily))).collect()
+    }
+
+    /// Takes one combination to `until`, through as many windows as end before it.
+    fn advance(&mut self, number: usize, until: usize) {
+        let (market, windows, initial) = (self.market, self.windows, self.settings.initial_equity);
+        let runner = &mut self.runners[number];
+        loop {
+            let mut course = match runner.course.take() {
+                Some(course) => course,
+                None => match windows.get(runner.next_window) {
+                    Some(window) if window.start < until => {
+                        let gauge = Gauge::new(
+                            market.bars,
+                            *window,
+                            initial,
+                            false,
+                            None,
+                            runner.gather.compounded(),
+                        );
+                        Course::new(market, runner.schedule, *window, initial, gauge)
+                    }
+                    _ => return,
+                },
+            };
+            course.advance(until);
+            if !course.is_done() {
+                runner.course = Some(course);
+                return;
+            }
+            runner.gather.add_gauge(course.gauge, initial);
+            runner.next_window += 1;
+        }
+    }
 }
 
 fn named(combination: usize, error: Error) -> Error {
@@ -175,7 +288,8 @@ fn in_order(
             return None;
         }
         let buffer = std::mem::take(marks);
-        let outcome = run(market, schedule, *window, settings.initial_equity, false, buffer);
+        let initial = settings.initial_equity;
+        let outcome = run(market, schedule, *window, initial, false, buffer, settings.engine);
         gather.add(&outcome);
         *marks = outcome.marks;
     }
@@ -194,7 +308,8 @@ fn in_parallel(
         .par_iter()
         .map(|window| {
             let go_on = !progress.cancel.load(Ordering::Relaxed);
-            go_on.then(|| run(market, schedule, *window, settings.initial_equity, false, vec![]))
+            let initial = settings.initial_equity;
+            go_on.then(|| run(market, schedule, *window, initial, false, vec![], settings.engine))
         })
         .collect();
     let mut gather = Gather::new(windows, settings);
@@ -219,10 +334,30 @@ impl<'a> Gather<'a> {
     }
 
     fn add(&mut self, outcome: &Outcome) {
-        self.windows.push(outcome.measured.metrics(self.settings.periods_per_year));
+        if let Some(pool) = &mut self.pool {
+            pool.follow(&outcome.marks);
+        }
+        self.join(&outcome.measured);
+    }
+
+    /// Drawdown over windows so far, for the next one to go on with.
+    fn compounded(&self) -> Option<Compounded> {
+        self.pool.as_ref().map(|pool| Compounded { scale: pool.scale(), drawdown: pool.drawdown })
+    }
+
+    /// Adds a window that was measured without marks.
+    fn add_gauge(&mut self, mut gauge: Gauge<'_>, initial_equity: f64) {
+        if let (Some(pool), Some(compounded)) = (&mut self.pool, gauge.compounded) {
+            pool.drawdown = compounded.drawdown;
+        }
+        self.join(&gauge.finish(initial_equity));
+    }
+
+    fn join(&mut self, measured: &Measured) {
+        self.windows.push(measured.metrics(self.settings.periods_per_year));
         match &mut self.pool {
-            Some(pool) => pool.add(outcome),
-            None => self.daily.extend_from_slice(&outcome.measured.daily),
+            Some(pool) => pool.add(measured),
+            None => self.daily.extend_from_slice(&measured.daily),
         }
     }
 
@@ -293,7 +428,12 @@ mod tests {
         let spot = Instrument::new(Kind::Spot, 0.005, 0.0, 0.0).unwrap();
         let costs = Costs::new(0.001, 0.001, 0.0).unwrap();
         let market = Market::new(&world.0, &world.1, costs, spot).unwrap();
-        let settings = Settings { initial_equity: 1e4, periods_per_year: 365.0, threads };
+        let settings = Settings {
+            initial_equity: 1e4,
+            periods_per_year: 365.0,
+            threads,
+            engine: Engine::Indexed,
+        };
         sweep(&market, combinations, windows, &settings, true, progress).unwrap()
     }
 
@@ -351,7 +491,12 @@ mod tests {
             Market::new(&bars, &signals, Costs::new(0.0, 0.0, 0.0).unwrap(), spot).unwrap();
         let mut combinations = rules();
         combinations[2].exit_long = Some(0.5);
-        let settings = Settings { initial_equity: 1e4, periods_per_year: 365.0, threads: 1 };
+        let settings = Settings {
+            initial_equity: 1e4,
+            periods_per_year: 365.0,
+            threads: 1,
+            engine: Engine::Indexed,
+        };
         let windows = [Window { start: 0, stop: 50 }];
         let refused =
             sweep(&market, &combinations, &windows, &settings, false, &Progress::default());

@@ -1,0 +1,30 @@
+//! The fast path: the same results as replay, bit for bit, at the cost of the trades and not of the bars.
+//!
+//! # Idea
+//!
+//! Between a decision and the next event nothing happens but marks. So the account of [`super::replay`] is stepped only
+//! on bars where something could happen, found with the index of the market, and what lies between is passed in blocks:
+//!
+//! - flat: the next bar where a signal reaches its entry threshold;
+//! - in a position: the first of the next settlement, the next bar where the exit signal reaches its threshold, the bar
+//!   that ends the holding time, the next signal for the other side (`reverse`), and the first bar whose prices reach
+//!   stop, target or liquidation;
+//! - with an order pending, or with levels that move with every bar (trailing, break-even): each bar.
+//!
+//! A bar stepped for nothing costs time and changes nothing, so the search may be generous; a bar passed in error would
+//! change a result, so every condition of EXECUTION.md, section 2, has its line in [`walk`].
+//!
+//! # Marks without bars
+//!
+//! Daily returns need the marks at the ends of days. The largest drawdown needs extremes only: a mark is a monotone
+//! function of the close, also after rounding, so the marks of a block lie between those of its extreme closes. A block
+//! below the running peak can only deepen the fall at its worst close; one that sets a new peak is passed if even its
+//! worst close below its best would not be the deepest fall, and entered else ([`marks`]).
+//!
+//! Nothing in here computes money. Delete this folder and every result stays the same, only later.
+
+pub mod marks;
+pub mod walk;
+
+#[cfg(test)]
+mod equality;
