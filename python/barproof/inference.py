@@ -1,0 +1,245 @@
+"""From tables of features to matrices, and from matrices to predictions.
+
+Tables are joined to candles by opening time, columns are found by name, and a row for which nothing can be said is
+NaN: neither order nor length of a table decides anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from barproof import _core
+from barproof._axis import milliseconds
+from barproof.candles.table import show_time
+from barproof.errors import LayoutError, ParameterError, TrainingError
+from barproof.models.protocol import Floats, Ints, Kind
+
+if TYPE_CHECKING:
+    from barproof.candles import Candles
+    from barproof.models.protocol import Model
+
+__all__ = ["CLASSES", "FeatureTable", "features_digest", "read_features", "usable_rows"]
+
+Flags: TypeAlias = NDArray[np.bool_]
+
+CLASSES: dict[str, tuple[int, ...]] = {"regression": (), "binary": (0, 1), "ternary": (-1, 0, 1)}
+"""Classes of each kind of labels, in the order of probabilities."""
+
+
+def features_digest(names: Sequence[str]) -> str:
+    """Identity of an ordered list of features, 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Canonical names of the columns.
+
+    Returns
+    -------
+    str
+        Equal for equal names in equal order.
+    """
+    return _core.digest("features/1", list(names))
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Features, one row a time.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Columns.
+    values : ndarray of shape (n_rows, n_features), float64
+        NaN where undefined, never infinite.
+    times : ndarray of shape (n_rows,), int64, or None
+        Opening times, milliseconds UTC, increasing; None if there was no column `open_time`.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    times: Ints | None
+
+    def onto(self, candles: Candles) -> Floats:
+        """Rows in the place of their bars.
+
+        Parameters
+        ----------
+        candles : Candles
+            Bars to join to, by opening time.
+
+        Returns
+        -------
+        ndarray of shape (n_bars, n_features)
+            NaN at bars without a row.
+
+        Raises
+        ------
+        LayoutError
+            If there are no times.
+        ParameterError
+            If a time meets no bar.
+        """
+        if self.times is None:
+            raise LayoutError(
+                "features have no column `open_time` to join them to the candles by: keep the one of compute(...)"
+            )
+        bars = candles.open_time
+        if np.array_equal(self.times, bars):
+            return self.values
+        at = np.minimum(np.searchsorted(bars, self.times), len(bars) - 1)
+        lost = np.flatnonzero(bars[at] != self.times)
+        if len(lost):
+            raise ParameterError(
+                f"{len(lost):,} of {len(self.times):,} times of the features meet no bar, first "
+                f"{show_time(self.times[lost[0]])}: `open_time` must hold opening times of these candles, "
+                f"{show_time(bars[0])} to {show_time(bars[-1])}"
+            )
+        out = np.full((len(bars), self.values.shape[1]), np.nan)
+        out[at] = self.values
+        return out
+
+
+def read_features(X: Any, names: Sequence[str] | None = None) -> FeatureTable:  # noqa: N803
+    """Read a table of features.
+
+    Parameters
+    ----------
+    X : polars.DataFrame, polars.LazyFrame, pandas.DataFrame, pyarrow.Table or mapping
+        Float columns, and `open_time`: datetimes (naive ones are UTC) or integer milliseconds.
+    names : sequence of str, optional
+        Columns to take, in this order. Default: all.
+
+    Returns
+    -------
+    FeatureTable
+        With nulls as NaN.
+
+    Raises
+    ------
+    LayoutError
+        If it is no table, columns repeat, are missing or hold no floats.
+    ParameterError
+        If times are not increasing, or a value is infinite.
+    """
+    frame = as_frame(X)
+    offered = [name for name in frame.columns if name != "open_time"]
+    wanted = offered if names is None else list(names)
+    if not wanted:
+        raise LayoutError("features have no columns but `open_time`: give at least one feature")
+    absent = [name for name in wanted if name not in offered]
+    if absent:
+        shown = ", ".join(f"`{name}`" for name in absent[:5]) + (", ..." if absent[5:] else "")
+        raise LayoutError(
+            f"features lack {len(absent)} of {len(wanted)} columns: {shown}; columns are found by name, give them all"
+        )
+    times = milliseconds(frame["open_time"]) if "open_time" in frame.columns else None
+    values = np.empty((frame.height, len(wanted)))
+    for j, name in enumerate(wanted):
+        column = frame[name]
+        if not column.dtype.is_float():
+            raise LayoutError(
+                f"feature `{name}` must be a column of floats, was {column.dtype}: cast it, or leave it out"
+            )
+        values[:, j] = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        infinite = np.flatnonzero(np.isinf(values[:, j]))
+        if len(infinite):
+            raise ParameterError(
+                f"feature `{name}` is infinite in {len(infinite):,} rows, first row {infinite[0]}: make it NaN where "
+                "it is undefined"
+            )
+    return FeatureTable(tuple(wanted), values, times)
+
+
+def as_frame(X: Any) -> pl.DataFrame:  # noqa: N803
+    """Table of features as polars knows it; columns that repeat are refused."""
+    if isinstance(X, pl.DataFrame):
+        return X
+    if isinstance(X, pl.LazyFrame):
+        return X.collect()
+    names = [str(name) for name in getattr(X, "column_names", getattr(X, "columns", ()))]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise LayoutError(f"features have more than one column `{twice[0]}`: give each a name")
+    if not (
+        isinstance(X, Mapping) or hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__")
+    ):
+        raise LayoutError(
+            f"features must be a frame or a mapping of columns, was {type(X).__name__}: columns are found by name"
+        )
+    try:
+        return pl.DataFrame(dict(X) if isinstance(X, Mapping) else X)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise LayoutError(
+            f"features cannot be read from this {type(X).__name__}: give columns of equal length, one number a row"
+        ) from error
+
+
+def values_digest(names: Sequence[str], values: Floats) -> str:
+    """Identity of features with their values; NaN is NaN and -0 is 0, whatever their bits."""
+    plain = np.where(np.isnan(values), np.nan, values + 0.0)
+    data = hashlib.sha256(np.ascontiguousarray(plain).view(np.uint8).data).hexdigest()
+    return _core.digest("matrix/1", [*names, str(values.shape), data])
+
+
+def usable_rows(values: Floats, *, allows_nan: bool) -> Flags:
+    """Which rows a model can use.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, n_features)
+        Features, NaN where undefined.
+    allows_nan : bool
+        Whether the model takes NaN; then a row needs one feature, else all.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+        True where it can.
+    """
+    there = ~np.isnan(values)
+    out: Flags = np.any(there, axis=1) if allows_nan else np.all(there, axis=1)
+    return out
+
+
+def predict_rows(model: Model, values: Floats, kind: Kind, classes: tuple[int, ...]) -> Floats:
+    """Uncalibrated output of a fitted model, checked: one column a class of the kind, or one in all for regression.
+
+    NaN where the model cannot use the row; 0 for classes that it has not met.
+    """
+    columns = CLASSES[kind]
+    out = np.full((len(values), max(len(columns), 1)), np.nan)
+    usable = usable_rows(values, allows_nan=model.allows_nan)
+    if not usable.any():
+        return out
+    rows = values if usable.all() else values[usable]
+    given = model.predict(rows) if kind == "regression" else model.predict_proba(rows)
+    found = np.asarray(given, dtype=np.float64)
+    wanted = (len(rows),) if kind == "regression" else (len(rows), len(classes))
+    if found.shape != wanted:
+        raise TrainingError(
+            f"predictions of {model.name} have shape {found.shape}, not {wanted}: one row a row, one column a class "
+            "in the order of np.unique(y)"
+        )
+    if not np.all(np.isfinite(found)):
+        raise TrainingError(
+            f"predictions of {model.name} are not all finite: rows with NaN features come only if it sets allows_nan"
+        )
+    if kind == "regression":
+        out[usable, 0] = found
+        return out
+    if not (np.all(found >= 0.0) and np.all(np.abs(found.sum(axis=1) - 1.0) < 1e-6)):
+        raise TrainingError(
+            f"probabilities of {model.name} must be >= 0 and sum to 1 in every row: have predict_proba normalise them"
+        )
+    full = np.zeros((len(rows), len(columns)))
+    full[:, [columns.index(c) for c in classes]] = found
+    out[usable] = full
+    return out

@@ -1,0 +1,15 @@
+"""Models behind one small protocol, and feature selection inside the fold.
+
+``GradientBoosting`` and ``Logistic`` are ready to use, ``Sklearn`` wraps any scikit-learn estimator, and any class
+with the members of ``Model`` joins them. scikit-learn is loaded when a model is fitted.
+"""
+
+from __future__ import annotations
+
+from barproof.models.boosting import GradientBoosting
+from barproof.models.linear import Logistic
+from barproof.models.protocol import Model, holdout
+from barproof.models.select import Selector, TopK
+from barproof.models.wrapped import Sklearn
+
+__all__ = ["GradientBoosting", "Logistic", "Model", "Selector", "Sklearn", "TopK", "holdout"]
