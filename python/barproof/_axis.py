@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from barproof._windows import _DURATION, _EPOCH, _FIXED, _MONTHS
+from barproof._windows import _DURATION, _FIXED, _MONTHS, milliseconds_of
 from barproof.candles import Candles
 from barproof.candles.sources import _pandas_series
 from barproof.candles.table import Ints, show_time
@@ -31,6 +30,7 @@ class Length:
 
     @classmethod
     def read(cls, name: str, value: object, least: int = 1) -> Length:
+        """Read a whole number of bars, a fraction or a duration; `least` is the fewest bars."""
         if isinstance(value, str):
             match = _DURATION.fullmatch(value.strip())
             if match is None or int(match[1]) == 0:
@@ -82,6 +82,7 @@ class Moment:
     offset: int = 0
 
     def time(self) -> int:
+        """Milliseconds UTC: the base, moved by months first and by milliseconds then."""
         if not self.months:
             return self.base + self.offset
         month = np.datetime64(self.base, "ms").astype("datetime64[M]")
@@ -94,6 +95,7 @@ class Moment:
 
 
 def first_day(month: Any) -> int:
+    """Milliseconds UTC at which a month begins."""
     return int(month.astype("datetime64[ms]").astype(np.int64))
 
 
@@ -107,6 +109,7 @@ class Axis:
 
     @classmethod
     def of(cls, data: Any, needed_for: str | None) -> Axis:
+        """Axis of candles, a frame or an array; `needed_for` names what cannot do without times."""
         times, interval = None, 0
         if isinstance(data, Candles):
             times, interval = data.open_time, data.interval_ms
@@ -145,6 +148,7 @@ class Axis:
         return int(np.searchsorted(self.times, time, side="left"))
 
     def moment(self, point: int | Moment) -> Moment:
+        """Time of a row."""
         if isinstance(point, Moment):
             return point
         assert self.times is not None
@@ -152,6 +156,7 @@ class Axis:
         return Moment(int(self.times[inside]) + (point - inside) * self.interval)
 
     def move(self, point: int | Moment, length: Length, times: int) -> int | Moment:
+        """Point that lies `times` lengths away, to the left if negative."""
         if length.kind == "bars":
             return self.row(point) + times * length.rows if length.rows else point
         at = self.moment(point)
@@ -159,6 +164,7 @@ class Axis:
 
 
 def milliseconds(series: pl.Series) -> Ints:
+    """Read opening times as milliseconds UTC; they must increase."""
     if not isinstance(series.dtype, (pl.Datetime, pl.Date)) and not series.dtype.is_integer():
         raise LayoutError(
             f"`open_time` must hold datetimes or integer milliseconds, was {series.dtype}: parse it first"
@@ -177,21 +183,15 @@ def milliseconds(series: pl.Series) -> Ints:
 
 
 def read_time(name: str, bound: Any) -> int | None:
-    """Milliseconds UTC, rounded up."""
+    """Milliseconds UTC of a bound of a part, rounded up; None where it is open."""
     if bound is None:
         return None
-    if isinstance(bound, str):
-        try:
-            bound = datetime.fromisoformat(bound)
-        except ValueError:
-            raise ParameterError(
-                f"{name} is {bound!r}, which is no time: write it like 2024-01-31 or 2024-01-31 13:00"
-            ) from None
-    if isinstance(bound, date) and not isinstance(bound, datetime):
-        bound = datetime(bound.year, bound.month, bound.day)
-    if not isinstance(bound, datetime):
+    try:
+        ms = milliseconds_of(bound)
+    except ValueError:
+        raise ParameterError(
+            f"{name} is {bound!r}, which is no time: write it like 2024-01-31 or 2024-01-31 13:00"
+        ) from None
+    if ms is None:
         raise LayoutError(f"{name} must be a time or None, was {type(bound).__name__}")
-    if bound.tzinfo is None:
-        bound = bound.replace(tzinfo=UTC)
-    ms: int = -((_EPOCH - bound) // timedelta(milliseconds=1))
     return ms

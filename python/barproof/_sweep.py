@@ -144,14 +144,13 @@ class Sweep:
             "grid": grid.digest,
             "combinations": str(len(grid)),
             "windows": f"{len(windows)} within bars {self._span()[0]}..{self._span()[1]}",
-            "engine": "replay",
         }
         pooling = "mean" if overlap(windows) else "compounded"
         self.pooled = pl.DataFrame(
             [
                 pl.Series("combination", done, dtype=pl.UInt32),
                 pl.Series("pooling", [pooling] * len(done), dtype=pl.String),
-                *_axis_series(grid, done),
+                *axis_series(grid, done),
                 *metric_series(raw["pooled"], counts=pooling == "compounded"),
             ]
         )
@@ -169,7 +168,7 @@ class Sweep:
                 number.cast(pl.UInt32).alias("window"),
                 start.gather(number).alias("start"),
                 end.gather(number).alias("end"),
-                *_axis_series(self.grid, np.repeat(done, n)),
+                *axis_series(self.grid, np.repeat(done, n)),
                 *metric_series(columns, counts=True),
             ]
         )
@@ -198,14 +197,12 @@ class Sweep:
             If there is no such metric, or it is undefined for every combination.
         """
         row = check_metric(metric)
-        values = self.pooled[metric].cast(pl.Float64).to_numpy()
-        values = np.where(self.pooled["trades"].to_numpy() >= min_trades, values, np.nan)
-        if not np.any(~np.isnan(values)):
+        at = preferred(self.pooled, row, min_trades)
+        if at is None:
             raise ParameterError(
-                f"`{metric}` is undefined for all {len(values):,} combinations with at least {min_trades} trades: "
+                f"`{metric}` is undefined for all {len(self):,} combinations with at least {min_trades} trades: "
                 "lower the thresholds, or choose another metric"
             )
-        at = int(np.nanargmin(values) if row["better"] < 0 else np.nanargmax(values))
         pooled = self.pooled.row(at, named=True)
         number = int(pooled["combination"])
         metrics = {m["name"]: metric_value(m, pooled[m["name"]]) for m in METRICS}
@@ -417,7 +414,17 @@ def check_metric(metric: str) -> dict[str, Any]:
     )
 
 
-def _axis_series(grid: Grid, rows: NDArray[np.int64]) -> list[pl.Series]:
+def preferred(pooled: pl.DataFrame, metric: dict[str, Any], min_trades: int) -> int | None:
+    """Row of the best combination by a row of the table of metrics; None if the metric is defined for none."""
+    values = pooled[metric["name"]].cast(pl.Float64).to_numpy()
+    values = np.where(pooled["trades"].to_numpy() >= min_trades, values, np.nan)
+    if np.isnan(values).all():
+        return None
+    return int(np.nanargmin(values) if metric["better"] < 0 else np.nanargmax(values))
+
+
+def axis_series(grid: Grid, rows: NDArray[np.int64] | pl.Series) -> list[pl.Series]:
+    """Axes of these combinations, one column each; null where the combination is."""
     out = []
     for name, values in grid._columns.items():
         mixed = any(isinstance(v, float) for v in values)
@@ -489,7 +496,7 @@ def plan(
     windows: Any = None,
     initial_equity: float = 10_000.0,
     periods_per_year: float | None = None,
-    engine: str = "replay",
+    engine: str = "indexed",
     threads: int | None = None,
 ) -> Plan:
     """Tell what a sweep would take, before it is run; arguments as for :func:`sweep`.
@@ -524,7 +531,7 @@ def plan(
         rows=len(grid) * len(spans),
         bar_steps=steps,
         threads=workers,
-        path="replay",
+        path=engine,
         memory_bytes=_memory(
             len(grid), len(spans), len(grid.axes), max(b - a for a, b in spans), workers
         ),
@@ -542,7 +549,7 @@ def sweep(
     windows: Any = None,
     initial_equity: float = 10_000.0,
     periods_per_year: float | None = None,
-    engine: str = "replay",
+    engine: str = "indexed",
     threads: int | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
@@ -569,8 +576,8 @@ def sweep(
         Of each window, in quote.
     periods_per_year : float, optional
         Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
-    engine : {"replay"}, default "replay"
-        Bar by bar, the definition.
+    engine : {"indexed", "replay"}, default "indexed"
+        From event to event, or bar by bar, which is the definition; the results are the same bits.
     threads : int, optional
         Default: ``BARPROOF_THREADS``, else every core.
     progress : bool or callable, optional

@@ -24,6 +24,23 @@ _FIXED = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 
 
+def milliseconds_of(bound: object) -> int | None:
+    """Milliseconds UTC of a time, rounded up; None of what is no time.
+
+    Dates are their midnight, and what names no zone is UTC. Text that cannot be read is a ValueError: callers know
+    what it was meant for.
+    """
+    if isinstance(bound, str):
+        bound = datetime.fromisoformat(bound)
+    if isinstance(bound, date) and not isinstance(bound, datetime):
+        bound = datetime(bound.year, bound.month, bound.day, tzinfo=UTC)
+    if not isinstance(bound, datetime):
+        return None
+    if bound.tzinfo is None:
+        bound = bound.replace(tzinfo=UTC)
+    return -((_EPOCH - bound) // timedelta(milliseconds=1))
+
+
 def bar_at(candles: Candles, bound: Bound, name: str, default: int) -> int:
     """Position of a bound: a bar number, or the first bar that opens at or after a time."""
     if bound is None:
@@ -35,21 +52,14 @@ def bar_at(candles: Candles, bound: Bound, name: str, default: int) -> int:
             )
         # Beyond the end it is beyond the end, however far.
         return min(int(bound), len(candles) + 1)
-    if isinstance(bound, str):
-        try:
-            bound = datetime.fromisoformat(bound)
-        except ValueError:
-            raise WindowError(
-                f"{name} is {bound!r}, which is no time: write it like 2024-01-31 or 2024-01-31 13:00"
-            ) from None
-    if isinstance(bound, date) and not isinstance(bound, datetime):
-        bound = datetime(bound.year, bound.month, bound.day, tzinfo=UTC)
-    if not isinstance(bound, datetime):
+    try:
+        ms = milliseconds_of(bound)
+    except ValueError:
+        raise WindowError(
+            f"{name} is {bound!r}, which is no time: write it like 2024-01-31 or 2024-01-31 13:00"
+        ) from None
+    if ms is None:
         raise LayoutError(f"{name} must be a bar number or a time, was {type(bound).__name__}")
-    if bound.tzinfo is None:
-        bound = bound.replace(tzinfo=UTC)
-    # Rounded up: the first bar that opens at or after the bound.
-    ms = -((_EPOCH - bound) // timedelta(milliseconds=1))
     return int(np.searchsorted(candles.open_time, ms, side="left"))
 
 
@@ -83,7 +93,7 @@ def as_windows(candles: Candles, windows: Any) -> list[Window]:
     if isinstance(windows, str):
         return _by_duration(candles, windows)
     if hasattr(windows, "split"):
-        return [_test_part(i, part) for i, part in enumerate(windows.split(candles))]
+        return [judged_part(i, part) for i, part in enumerate(windows.split(candles))]
     if not isinstance(windows, Sequence):
         raise LayoutError(
             f"`windows` must be a list of (start, end), a duration or a splitter, was {type(windows).__name__}"
@@ -119,7 +129,8 @@ def _by_duration(candles: Candles, text: str) -> list[Window]:
     return list(pairwise(bounds))
 
 
-def _test_part(fold: int, part: Any) -> Window:
+def judged_part(fold: int, part: Any) -> Window:
+    """Bar range of the test rows of a (train, test) pair."""
     try:
         _, test = part
         rows = np.asarray(test, dtype=np.int64)

@@ -1,0 +1,610 @@
+"""`walk_forward_optimise`: rules chosen on earlier bars, judged on the next, stitched into one backtest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, Literal, Protocol, TypeAlias, overload
+
+import numpy as np
+import polars as pl
+
+from barproof import _core
+from barproof._backtest import Boundary, Result, Setting, make_result, setting
+from barproof._backtest import _call as run_once
+from barproof._folds import Fold, rows_digest
+from barproof._frames import metrics_mapping, times
+from barproof._grid import Grid
+from barproof._machine import thread_count
+from barproof._progress import Progress, reporter
+from barproof._sweep import axis_series, check_metric, preferred, sweep
+from barproof._windows import Window, as_windows, judged_part
+from barproof.candles import Candles
+from barproof.candles.table import Ints
+from barproof.errors import Interrupted, LayoutError, ParameterError, RulesError, WindowError
+from barproof.ledger import Recorded, door, enter
+from barproof.rules import Costs, Rules
+from barproof.signals import Signals
+
+__all__ = ["WalkForwardResult", "walk_forward_optimise"]
+
+Exit: TypeAlias = Literal["opposite"] | None
+
+KIND = "walk_forward_optimise"
+TUNE = "tune_choose rows"
+
+
+class RunLike(Protocol):
+    """What is asked of a run: its candles, its folds, and the signals of a part of them."""
+
+    @property
+    def candles(self) -> Candles:
+        """Bars that the folds count."""
+
+    @property
+    def folds(self) -> Sequence[Fold]:
+        """Folds, one model each."""
+
+    @property
+    def signals(self) -> Callable[..., Signals]:
+        """Takes ``part=`` ("tune" or "test"), ``fold=`` and ``exit=``; gives one value a bar of the candles."""
+
+
+@dataclass(eq=False, repr=False)
+class WalkForwardResult(Result):
+    """What rules did that were chosen anew for every fold: one backtest over all judged bars.
+
+    Everything of :class:`Result` is here and speaks of the whole: `rules` is the schedule, a list of (start bar,
+    Rules), with flat rules (which never enter) wherever nothing may be entered; `window` runs from the first judged bar
+    to the last; `signals` are those of the judged bars; `provenance` names grid, metric and folds too.
+
+    Attributes
+    ----------
+    choices : polars.DataFrame
+        One row a fold, in time order: `fold`, `start` and `end` of its judged bars (UTC, end excluded),
+        `combination`, the axes, ``chosen_<metric>`` and `chosen_trades` on the bars that chose, ``judged_<metric>``
+        and `judged_trades` of the same combination on the judged bars, run alone from the initial equity. All but the
+        first three are null where no combination had a defined metric: nothing is entered in that fold.
+    trials : int
+        Combinations that were evaluated.
+    """
+
+    choices: pl.DataFrame = field(repr=False)
+    trials: int
+
+    def __repr__(self) -> str:
+        m = self.metrics
+        undefined = self.choices["combination"].null_count()
+        idle = f", {undefined} without a choice" if undefined else ""
+        return (
+            f"WalkForwardResult({self.candles.symbol}, {self.choices.height} folds{idle} x {self.trials:,} "
+            f"combinations by {self.provenance['metric']}, return {m['total_return']:+.2%}, sharpe {m['sharpe']:.2f}, "
+            f"max drawdown {m['max_drawdown']:.2%}, {m['trades']} trades)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One fold: the bars that choose, and those that judge."""
+
+    number: int
+    judge: Window
+    choose: list[Window]
+    # Rows of the only window of `choose` that count; None if all do.
+    rows: Ints | None = None
+
+    def text(self) -> str:
+        """Identity, for the digest of the folds."""
+        parts = [f"{a}..{b}" for a, b in (*self.choose, self.judge)]
+        return " ".join(parts if self.rows is None else [*parts, rows_digest(self.rows)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is to be done, and where signals come from."""
+
+    made: Setting
+    # Costs, equity and the like, as a sweep takes them.
+    options: dict[str, Any]
+    steps: list[_Step]
+    chosen_on: str
+    # Signals that choose, by the number of the fold.
+    signals: Callable[[int], Signals]
+
+
+@overload
+def walk_forward_optimise(
+    data: RunLike,
+    signals: Grid,
+    /,
+    *,
+    costs: Costs,
+    metric: str = ...,
+    min_trades: int = ...,
+    exit: Exit = ...,
+    earlier: int = ...,
+    boundary: Boundary = ...,
+    initial_equity: float = ...,
+    periods_per_year: float | None = ...,
+    engine: str = ...,
+    threads: int | None = ...,
+    progress: bool | Progress | None = ...,
+    ledger: Recorded = ...,
+) -> WalkForwardResult: ...
+@overload
+def walk_forward_optimise(
+    data: RunLike,
+    *,
+    grid: Grid,
+    costs: Costs,
+    metric: str = ...,
+    min_trades: int = ...,
+    exit: Exit = ...,
+    earlier: int = ...,
+    boundary: Boundary = ...,
+    initial_equity: float = ...,
+    periods_per_year: float | None = ...,
+    engine: str = ...,
+    threads: int | None = ...,
+    progress: bool | Progress | None = ...,
+    ledger: Recorded = ...,
+) -> WalkForwardResult: ...
+@overload
+def walk_forward_optimise(
+    data: Candles,
+    signals: Signals,
+    grid: Grid,
+    *,
+    costs: Costs,
+    windows: Any,
+    earlier: int = ...,
+    metric: str = ...,
+    min_trades: int = ...,
+    boundary: Boundary = ...,
+    initial_equity: float = ...,
+    periods_per_year: float | None = ...,
+    engine: str = ...,
+    threads: int | None = ...,
+    progress: bool | Progress | None = ...,
+    ledger: Recorded = ...,
+) -> WalkForwardResult: ...
+def walk_forward_optimise(
+    data: Candles | RunLike,
+    signals: Signals | Grid | None = None,
+    grid: Grid | None = None,
+    *,
+    costs: Costs,
+    windows: Any = None,
+    earlier: int = 3,
+    metric: str = "sharpe",
+    min_trades: int = 0,
+    exit: Exit = None,  # noqa: A002
+    boundary: Boundary = "carry",
+    initial_equity: float = 10_000.0,
+    periods_per_year: float | None = None,
+    engine: str = "indexed",
+    threads: int | None = None,
+    progress: bool | Progress | None = None,
+    ledger: Recorded = None,
+) -> WalkForwardResult:
+    """Choose rules on bars before each fold's test part, judge them on it, and stitch the parts into one backtest.
+
+    Two forms: ``walk_forward_optimise(run, grid, costs=...)`` and ``walk_forward_optimise(candles, signals, grid,
+    costs=..., windows=...)``. In each fold a sweep of the whole grid chooses the combination with the best pooled
+    metric, the first if several share it:
+
+    - where folds have tune rows, on ``fold.tune_choose`` alone, which trained neither the model nor its calibration
+      (one window from the first of these rows to the last; signals of other rows do not exist for it);
+    - elsewhere on the `earlier` judged windows before, pooled as windows of their own; the first `earlier` windows
+      are then judged by nothing and only choose.
+
+    Train rows never choose, and nothing at or after the start of a test part has a say in its rules. The stitched
+    backtest is a schedule: each choice decides from the first bar of its test part to the last. With
+    ``boundary="carry"`` a position lives on under the rules of its signal bar, also through the bars between two test
+    parts (``step`` longer than ``test``), where it meets its stops, its target and its `max_hold`; signals of those
+    bars do not exist for it, and nothing is entered there: an order that could only fill behind the test part is not
+    placed, and a resting one is withdrawn at its end. The same holds for a fold without a choice.
+
+    Parameters
+    ----------
+    data : run or Candles
+        What :func:`barproof.train` gives, or anything with `candles`, `folds` and ``signals(part=, fold=)``; else the
+        bars of one symbol, with `signals` and `windows`.
+    signals : Signals
+        With candles: one value a bar, or with times to join by. They must be out of sample in every window: only who
+        made them knows.
+    grid : Grid
+        Combinations of rules, which share `fill`; the second positional argument after a run.
+    costs : Costs
+        Fees and slippage.
+    windows : list of (start, end), str, splitter or list of Fold, optional
+        With candles, and required there: as for :func:`barproof.sweep`. A splitter with tune rows chooses on these.
+        In time order, sharing no bar.
+    earlier : int, default 3
+        Windows that choose, where there are no tune rows.
+    metric : str, default "sharpe"
+        Name of a metric; the highest is best, the lowest for those where less is better.
+    min_trades : int, default 0
+        Leave out combinations with fewer trades on the bars that choose.
+    exit : {"opposite"}, optional
+        With a run: passed to ``run.signals``.
+    boundary : {"carry", "close"}, default "carry"
+        Positions live on from one test part to the next, or are closed at the end of each.
+    initial_equity : float, default 10000.0
+        Of every choosing window, of every test part run alone, and of the whole, in quote.
+    periods_per_year : float, optional
+        Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
+    engine : {"indexed", "replay"}, default "indexed"
+        From event to event, or bar by bar, which is the definition; the results are the same bits.
+    threads : int, optional
+        Default: ``BARPROOF_THREADS``, else every core. Results are the same bits for any number.
+    progress : bool or callable, optional
+        A bar on stderr, or a function of (done, total), which count combinations over all folds. Default: a bar if
+        stderr is a terminal.
+    ledger : Ledger, str, Path or bool, optional
+        Where the run is counted; see :class:`barproof.Ledger`. Its trials are the combinations of the grid: each is one
+        configuration, however many folds it was tried in. Default: the project's ledger, if there is a project; False
+        leaves the run unrecorded, and its provenance says so.
+
+    Returns
+    -------
+    WalkForwardResult
+        The stitched backtest, with `choices` and `trials`.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C, a ``KeyboardInterrupt`` whose `partial` is the frame of choices made so far.
+    WindowError
+        If test parts share bars, choosing rows are not before them, or too few windows are left to be judged.
+    RulesError
+        If the grid varies `fill`, or rules need signals that are not there.
+    LedgerError
+        If the ledger cannot be written; after the run its `result` holds the result.
+    ParameterError, ShapeError, SignalError, FundingError, PlanError, LayoutError
+        If an argument is out of bounds; the message names it.
+
+    Notes
+    -----
+    ``oos.metrics`` speak of the whole and are what the procedure of choosing earned; ``judged_<metric>`` of a fold is
+    made like ``chosen_<metric>``, flat at both ends, so that the two can be compared. How much better the chosen
+    looks than the judged is how much the choice flattered.
+
+    Examples
+    --------
+    >>> import barproof as bp
+    >>> candles = bp.simulate_candles(7, bars=8_000, edge=0.1)
+    >>> signals = bp.Signals(long=candles.planted, kind="score")
+    >>> grid = bp.Grid(bp.Rules(max_hold=24), entry_long=[1.0, 1.5], stop_loss=[0.01, 0.02])
+    >>> oos = bp.walk_forward_optimise(
+    ...     candles, signals, grid, costs=bp.Costs(taker=0.0005), windows="1w", earlier=2
+    ... )
+    >>> oos.choices["fold"].to_list(), oos.trials
+    ([2, 3], 4)
+    >>> oos.metrics["trades"] == oos.trades.height
+    True
+    """
+    row = check_metric(metric)
+    for name, value, least in (("min_trades", min_trades, 0), ("earlier", earlier, 1)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ParameterError(f"`{name}` must be a whole number >= {least}, was {value!r}")
+    if boundary not in ("carry", "close"):
+        raise ParameterError(
+            f'`boundary` must be "carry" or "close", was {boundary!r}: carry keeps positions from part to part'
+        )
+    options = {
+        "costs": costs,
+        "initial_equity": initial_equity,
+        "periods_per_year": periods_per_year,
+        "engine": engine,
+    }
+    if isinstance(data, Candles):
+        if exit is not None:
+            raise ParameterError(
+                f"`exit` is {exit!r}, but it belongs to a run: give exits as arrays of the signals"
+            )
+        _check_grid(grid)
+        plan = _plan_windows(data, signals, windows, earlier, options)
+    else:
+        if isinstance(signals, Grid) and grid is None:
+            signals, grid = None, signals
+        if signals is not None or windows is not None:
+            raise LayoutError(
+                "a run brings its own signals and windows: call walk_forward_optimise(run, grid, costs=...), or give "
+                "Candles first"
+            )
+        _check_grid(grid)
+        plan = _plan_run(data, earlier, exit, options)
+    assert grid is not None
+    workers = thread_count(threads)
+    book = door(ledger)
+    began = time.perf_counter()
+    facts = {
+        "grid": grid.digest,
+        "combinations": str(len(grid)),
+        "metric": metric,
+        "min_trades": str(int(min_trades)),
+        "folds": _core.digest("folds/1", [step.text() for step in plan.steps]),
+        "chosen_on": plan.chosen_on,
+        "boundary": boundary,
+    }
+    walk = _Walk(plan, grid, row, int(min_trades), workers)
+    try:
+        with reporter(progress, len(grid) * len(plan.steps), "walk-forward") as report:
+            walk.run(report)
+        result = walk.stitch(boundary, facts)
+    except KeyboardInterrupt as stop:
+        finished, n = len(walk.found), len(plan.steps)
+        begun = getattr(stop, "done", 0)
+        tried = len(grid) if finished else begun
+        if tried:
+            made_of = {**plan.made.provenance(), **facts, "window": "{}..{}".format(*walk.span)}
+            took = time.perf_counter() - began
+            partial = SimpleNamespace(provenance=made_of)
+            enter(book, KIND, partial, grid.digest, trials=tried, seconds=took)
+        raise Interrupted(
+            f"interrupted after {finished} of {n} folds; `partial` of this exception holds their choices",
+            finished * len(grid) + begun,
+            n * len(grid),
+            walk.choices(),
+        ) from None
+    took = time.perf_counter() - began
+    enter(book, KIND, result, grid.digest, trials=len(grid), seconds=took)
+    return result
+
+
+def _check_grid(grid: Any) -> None:
+    if not isinstance(grid, Grid):
+        raise LayoutError(
+            f"`grid` must be a Grid, was {type(grid).__name__}: use Grid(rules, entry_long=[...])"
+        )
+    fills = sorted(set(grid._columns.get("fill", ())))
+    if len(fills) > 1:
+        raise RulesError(
+            f"axis `fill` of the grid has {' and '.join(fills)}, but rules that follow each other must share one: "
+            "run a grid for each"
+        )
+
+
+def _plan_run(run: Any, earlier: int, exit_: Exit, options: dict[str, Any]) -> _Plan:
+    """Plan over the folds of a run."""
+    absent = [name for name in ("candles", "folds", "signals") if not hasattr(run, name)]
+    if absent:
+        raise LayoutError(
+            f"what is optimised must be Candles or a run, was {type(run).__name__} without `{absent[0]}`: use "
+            "train(...), or give candles, signals and grid"
+        )
+    # Stand-ins need not know `exit` where it is not asked for.
+    asked = {} if exit_ is None else {"exit": exit_}
+    steps, chosen_on = _steps_of_folds(run.folds, run.candles, earlier)
+    judged = run.signals(part="test", **asked)
+    made = setting(run.candles, judged, **options)
+
+    def choosing(number: int) -> Signals:
+        if chosen_on != TUNE:
+            return made.signals
+        found = run.signals(part="tune", fold=number, **asked)
+        return setting(run.candles, found, **options).signals
+
+    return _Plan(made, options, steps, chosen_on, choosing)
+
+
+def _plan_windows(
+    candles: Candles, signals: Any, windows: Any, earlier: int, options: dict[str, Any]
+) -> _Plan:
+    """Plan over windows of candles with signals."""
+    made = setting(candles, signals, **options)
+    if windows is None:
+        raise ParameterError(
+            '`windows` is missing: give a duration such as "1mo", a list of (start, end) or a splitter'
+        )
+    if hasattr(windows, "folds"):
+        windows = windows.folds(candles)
+    if isinstance(windows, Sequence) and any(isinstance(part, Fold) for part in windows):
+        steps, chosen_on = _steps_of_folds(windows, candles, earlier)
+    else:
+        parts = dict(enumerate(as_windows(candles, windows)))
+        cut = "cut the windows so that they share none"
+        steps, chosen_on = _earlier(_in_order(parts, "windows", cut), earlier)
+    return _Plan(made, options, steps, chosen_on, lambda _: made.signals)
+
+
+def _steps_of_folds(folds: Any, candles: Candles, earlier: int) -> tuple[list[_Step], str]:
+    """Plan to choose on tune rows, or on earlier test parts if there are none."""
+    folds = list(folds) if isinstance(folds, Sequence) else [folds]
+    for i, fold in enumerate(folds):
+        if not isinstance(fold, Fold):
+            raise LayoutError(
+                f"entry {i} of the folds must be a Fold, was {type(fold).__name__}: a splitter's folds(...) makes them"
+            )
+        if len(fold.test) and fold.test[-1] >= len(candles):
+            raise WindowError(
+                f"test part of fold {i} reaches row {fold.test[-1]}, but the candles have {len(candles):,} bars: make "
+                "the folds of these candles"
+            )
+    if not folds:
+        raise WindowError("there are no folds: nothing can be chosen or judged")
+    parts = {i: judged_part(i, (None, fold.test)) for i, fold in enumerate(folds)}
+    order = _in_order(parts, "test parts of folds", "make `step` at least as long as `test`")
+    tuned = [bool(len(fold.tune_choose)) for fold in folds]
+    if not any(tuned):
+        return _earlier(order, earlier)
+    if not all(tuned):
+        raise WindowError(
+            f"fold {tuned.index(False)} has no tune rows, but fold {tuned.index(True)} has: give all folds tune rows, "
+            "or none"
+        )
+    steps = []
+    for number, judge in order.items():
+        rows = folds[number].tune_choose
+        if rows[-1] >= judge[0]:
+            raise WindowError(
+                f"tune rows of fold {number} reach row {rows[-1]}, but its test part begins at row {judge[0]}: rules "
+                "are chosen before they are judged"
+            )
+        steps.append(_Step(number, judge, [(int(rows[0]), int(rows[-1]) + 1)], rows))
+    return steps, TUNE
+
+
+def _in_order(parts: dict[int, Window], what: str, remedy: str) -> dict[int, Window]:
+    """Judged windows by time, sharing no bar."""
+    order = dict(sorted(parts.items(), key=lambda item: item[1]))
+    for (i, a), (j, b) in pairwise(order.items()):
+        if b[0] < a[1]:
+            raise WindowError(
+                f"{what} {i} and {j} share bars {b[0]}..{min(a[1], b[1]) - 1}: a bar is judged once; {remedy}"
+            )
+    return order
+
+
+def _earlier(order: dict[int, Window], count: int) -> tuple[list[_Step], str]:
+    """Plan to choose on the windows before."""
+    numbers, spans = list(order), list(order.values())
+    if len(spans) <= count:
+        raise WindowError(
+            f"`earlier` is {count}, but there are {len(spans)} windows: none is left to be judged; take fewer to "
+            "choose on, shorter windows, or folds with tune rows"
+        )
+    steps = [_Step(numbers[i], spans[i], spans[i - count : i]) for i in range(count, len(numbers))]
+    return steps, f"{count} windows before"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one fold came to."""
+
+    combination: int | None
+    # The metric, and the trades.
+    chosen: tuple[float | int, float | int] | None = None
+    judged: tuple[float | int, float | int] | None = None
+
+
+class _Walk:
+    """The folds, one after the other, and what they have come to so far."""
+
+    def __init__(
+        self, plan: _Plan, grid: Grid, metric: dict[str, Any], min_trades: int, threads: int
+    ) -> None:
+        self._plan = plan
+        self._grid = grid
+        self._metric = metric
+        self._min_trades = min_trades
+        self._threads = threads
+        self.found: list[_Found] = []
+
+    def run(self, report: Progress | None) -> None:
+        """Choose and judge, fold by fold."""
+        for step in self._plan.steps:
+            self.found.append(self._one(step, report))
+
+    def _one(self, step: _Step, report: Progress | None) -> _Found:
+        made, grid = self._plan.made, self._grid
+        signals = self._plan.signals(step.number)
+        if step.rows is not None:
+            signals = only(signals, step.rows, step.choose[0])
+        before, total = len(self.found) * len(grid), len(self._plan.steps) * len(grid)
+
+        def progress(done: int, _: int) -> None:
+            if report is not None:
+                report(before + done, total)
+
+        swept = sweep(
+            made.candles,
+            signals,
+            grid,
+            windows=step.choose,
+            **self._plan.options,
+            threads=self._threads,
+            progress=progress if report is not None else False,
+            ledger=False,
+        )
+        name = self._metric["name"]
+        at = preferred(swept.pooled, self._metric, self._min_trades)
+        if at is None:
+            return _Found(None)
+        combination = int(swept.pooled["combination"][at])
+        raw = run_once(made, [(0, grid[combination])], "carry", step.judge)
+        alone = metrics_mapping(raw["metrics"])
+        return _Found(
+            combination,
+            (swept.pooled[name][at], swept.pooled["trades"][at]),
+            (alone[name], alone["trades"]),
+        )
+
+    def choices(self) -> pl.DataFrame:
+        """Frame of what was chosen so far."""
+        found, candles = self.found, self._plan.made.candles
+        done = self._plan.steps[: len(found)]
+        rows = pl.Series("combination", [one.combination for one in found], dtype=pl.UInt32)
+        last = [step.judge[1] - 1 for step in done]
+        name, count = self._metric["name"], self._metric["unit"] == "count"
+        columns = [
+            pl.Series("fold", [step.number for step in done], dtype=pl.UInt32),
+            times(candles.open_time[[step.judge[0] for step in done]]).alias("start"),
+            times(candles.open_time[last] + candles.interval_ms).alias("end"),
+            rows,
+            *axis_series(self._grid, rows),
+        ]
+        for what in dict.fromkeys((name, "trades")):
+            for which in ("chosen", "judged"):
+                pairs = [getattr(one, which) for one in found]
+                column = [None if pair is None else pair[what != name] for pair in pairs]
+                kind = pl.UInt32 if count or what == "trades" else pl.Float64
+                columns.append(pl.Series(f"{which}_{what}", column, dtype=kind))
+        return pl.DataFrame(columns)
+
+    @property
+    def span(self) -> Window:
+        """From the first judged bar to the last."""
+        steps = self._plan.steps
+        return steps[0].judge[0], steps[-1].judge[1]
+
+    def stitch(self, boundary: Boundary, facts: dict[str, str]) -> WalkForwardResult:
+        """One backtest over all judged bars."""
+        made, schedule = self._plan.made, self._schedule(boundary)
+        judged = np.concatenate([np.arange(*step.judge) for step in self._plan.steps])
+        made = replace(made, signals=only(made.signals, judged, self.span))
+        result = make_result(made, schedule, schedule, boundary, self.span)
+        result.provenance.update(facts)
+        held = {part.name: getattr(result, part.name) for part in fields(result)}
+        return WalkForwardResult(**held, choices=self.choices(), trials=len(self._grid))
+
+    def _schedule(self, boundary: Boundary) -> list[tuple[int, Rules]]:
+        """Rules by the bar from which on they decide; flat ones where nothing may be entered."""
+        flat = Rules(fill=self._grid[0].fill)
+        parts: list[tuple[Window, Rules | None]] = []
+        for step, one in zip(self._plan.steps, self.found, strict=True):
+            if parts and parts[-1][0][1] < step.judge[0]:
+                parts.append(((parts[-1][0][1], step.judge[0]), None))
+            rules = None if one.combination is None else self._grid[one.combination]
+            parts.append((step.judge, rules))
+        out: dict[int, Rules] = {}
+        for k, ((start, stop), rules) in enumerate(parts):
+            if rules is None:
+                if not out or out[max(out)] is not flat:
+                    out[start] = flat
+                continue
+            out[start] = rules
+            ends = k + 1 < len(parts) and parts[k + 1][1] is None
+            if ends and boundary == "carry":
+                # What is decided at the last close fills behind the part; a resting order must lapse within it. Where
+                # parts close, the engine forgets both.
+                if rules.entry == "limit":
+                    for bar in range(max(start, stop - rules.limit_bars), stop - 1):
+                        out[bar] = rules.replace(limit_bars=stop - 1 - bar)
+                out[stop - 1] = flat
+        return list(out.items())
+
+
+def only(signals: Signals, rows: Ints, span: Window) -> Signals:
+    """Signals without those bars of a window that are not among `rows`; the same object if there are none."""
+    blank = np.zeros(len(signals), dtype=bool)
+    blank[slice(*span)] = True
+    blank[rows] = False
+    if not blank.any():
+        return signals
+    arrays = {name: np.where(blank, np.nan, signals[name]) for name in signals.names}
+    return Signals(kind=signals.kind, **arrays)
