@@ -1,0 +1,1 @@
+"""Tests of the audits and of the statistics behind them."""
