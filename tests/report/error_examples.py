@@ -35,7 +35,19 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "report-of-nothing",
         lambda: render(),
         ParameterError,
-        "`result` and `sweep` are both None; give at least one of them",
+        "`result`, `sweep`, `audit` and `run` are all None; give at least one of them",
+    ),
+    (
+        "report-audit-type",
+        lambda: render(audit=_any({"verdict": "sound"})),
+        LayoutError,
+        "`audit` must be a Report, was dict; pass what `audit` returned",
+    ),
+    (
+        "report-run-type",
+        lambda: render(run=_any([1])),
+        LayoutError,
+        "`run` must be a Run, was list; pass what `train` returned",
     ),
     (
         "report-title-type",

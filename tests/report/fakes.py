@@ -11,6 +11,9 @@ import numpy as np
 import polars as pl
 
 from barproof._frames import METRICS
+from barproof.audits.catalogue import AUDITS
+from barproof.audits.model import Finding, Gate, Measured
+from barproof.audits.report import Report
 
 TIME = pl.Datetime("ms", "UTC")
 START = 1_609_459_200_000  # 2021-01-01
@@ -324,3 +327,220 @@ def sweep(
     groups = [[a, "entry_short"] if a == "entry_long" else [a] for a in axes]
     bounds = [(w * 8640, (w + 1) * 8640) for w in range(windows)]
     return Sweep(frame, pooled, names, groups, bounds)
+
+
+def finding(code: str = "ECO-01", outcome: Any = "fail", **more: Any) -> Finding:
+    """A finding as an audit makes it; severity and slug are those of the catalogue."""
+    audit = AUDITS[code]
+    return Finding(
+        id=code,
+        slug=audit.slug,
+        outcome=outcome,
+        severity=more.pop("severity", audit.severity),
+        title=more.pop("title", f"{audit.name.lower()} {outcome}"),
+        docs=audit.docs,
+        **more,
+    )
+
+
+WIN_RATE = finding(
+    "ECO-01",
+    "fail",
+    title="win rate 51.6% [50.0, 53.2] (n=3,892) is below break-even 65.9%",
+    measured=Measured(
+        "win rate",
+        0.5159,
+        "fraction",
+        form="wins over wins and losses",
+        low=0.5002,
+        high=0.5316,
+        level=0.95,
+        method="wilson",
+        n=3892,
+        n_eff=3100.4,
+        p_value=3e-18,
+    ),
+    gate=Gate(">", 0.659, "case S004", "mean win +0.552%, mean loss -1.068%"),
+    evidence={"break_even": 0.659, "payoff": math.inf, "note": None, "reached": [1.5] * 20},
+    cause=("ECO-02 expectancy", "stops wider than targets"),
+    remedy="widen the target: `Rules(take_profit=0.02)`",
+    fixable=True,
+    scope={"side": "long", "fold": 3},
+    assumptions={"independence": "unchecked"},
+    provenance={"seed": 7, "seconds": 0.25},
+)
+
+OVERLAP = finding(
+    "SPL-02",
+    "fail",
+    title="20 of 150 labels reach into a later part",
+    measured=Measured("labels that overlap", 20, "count", n=150),
+    gate=Gate("=", 0, "default", "a label that looks at test bars tells the model what is in them"),
+    evidence={
+        "rows": [
+            {"fold": i, "row": 6 + i, "ends": 10, "open_time": START, "p": 0.25, "part": "train"}
+            for i in range(10)
+        ],
+        "total": 20,
+    },
+)  # fmt: skip
+
+MEAN_TRADE = finding(
+    "ECO-02",
+    "inconclusive",
+    title="the mean trade could be zero: +0.045% [-0.020%, +0.110%] (n=412)",
+    measured=Measured(
+        "mean trade return",
+        0.00045,
+        "fraction",
+        low=-0.0002,
+        high=0.0011,
+        level=0.95,
+        method="stationary bootstrap",
+        n=412,
+    ),
+    gate=Gate(">", 0.0, "default", "the 95% interval of the mean trade must lie above 0"),
+    remedy="gather more trades",
+)
+
+CRASH = finding(
+    "LAB-02",
+    "error",
+    title="the audit crashed: KeyError: 'rule'",
+    evidence={"traceback": "Traceback (most recent call last):\n  File ...\nKeyError: 'rule'"},
+)
+
+BALANCE = finding("LAB-03", "warn", title="class 1 holds 24.1% of 39,993 labels")
+SKIPPED = finding("SPL-07", "skipped", title="skipped: needs candles and features")
+GOOD = [
+    finding(code, "pass") for code in ("DATA-01", "LAB-01", "SPL-01", "PAR-01", "ECO-09", "PRED-05")
+]
+EARNS = finding(
+    "ECO-02",
+    "pass",
+    title="mean trade +0.207% [+0.081%, +0.338%] (n=410)",
+    measured=Measured(
+        "mean trade return", 0.00207, "fraction", low=0.00081, high=0.00338, level=0.95, n=410
+    ),
+)
+
+GROUPS = ("labels", "splits", "economics")
+
+
+def audit(*findings: Finding, **more: Any) -> Report:
+    """A report of findings; with none given one that is refuted, and holds an example of every outcome but a crash."""
+    some = findings or (*GOOD, SKIPPED, BALANCE, MEAN_TRADE, OVERLAP, WIN_RATE)
+    facts: dict[str, Any] = {
+        "required": GROUPS,
+        "inputs": {"candles": "c" * 64, "bars": 40_000, "result": {"engine": "replay"}},
+        "provenance": {"barproof": "0.1.0", "seed": 0},
+    }
+    return Report(some, **(facts | more))
+
+
+def choices(
+    folds: int = 12, *, seed: int = 8, metric: str = "sharpe", idle: tuple[int, ...] = (3,)
+) -> pl.DataFrame:
+    """Choices of a walk-forward run: two axes that move together, one alone, one that never moves."""
+    rng = np.random.default_rng(seed)
+    week = 7 * 86_400_000
+    entry = rng.choice([0.55, 0.6, 0.65], folds)
+    stop = rng.choice([0.005, 0.01, 0.02], folds).tolist()
+    chosen = rng.normal(2.4, 0.5, folds)
+    judged = rng.normal(0.4, 1.0, folds)
+    data: dict[str, Any] = {
+        "fold": pl.Series(range(folds), dtype=pl.UInt32),
+        "start": pl.Series([START + week * i for i in range(folds)], dtype=pl.Int64).cast(TIME),
+        "end": pl.Series([START + week * (i + 1) for i in range(folds)], dtype=pl.Int64).cast(TIME),
+        "combination": pl.Series(rng.integers(0, 27, folds), dtype=pl.UInt32),
+        "entry_long": entry,
+        "entry_short": entry,
+        "stop_loss": stop,
+        "max_hold": [96] * folds,
+        f"chosen_{metric}": chosen,
+        f"judged_{metric}": judged,
+        "chosen_trades": pl.Series(rng.integers(10, 90, folds), dtype=pl.UInt32),
+        "judged_trades": pl.Series(rng.integers(10, 90, folds), dtype=pl.UInt32),
+    }
+    frame = pl.DataFrame(data)
+    blank = [c for c in frame.columns if c not in ("fold", "start", "end")]
+    return frame.with_columns(
+        pl.when(pl.col("fold").is_in(list(idle))).then(None).otherwise(pl.col(c)).alias(c)
+        for c in blank
+    )
+
+
+@dataclass(frozen=True)
+class WalkForward(Result):
+    choices: pl.DataFrame = field(default_factory=choices)
+    trials: int = 27
+
+
+def walk_forward(frame: pl.DataFrame | None = None, **more: Any) -> WalkForward:
+    """A result with choices."""
+    made = result(**more)
+    held = {name: getattr(made, name) for name in made.__dataclass_fields__}
+    return WalkForward(**held, choices=choices() if frame is None else frame)
+
+
+@dataclass(frozen=True)
+class Labels:
+    start: np.ndarray[Any, Any]
+    end: np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Run:
+    frame: pl.DataFrame
+    parts: Mapping[str, Part]
+    folds: tuple[int, ...]
+    candles: Any = None
+    provenance: Mapping[str, str] = field(default_factory=lambda: {"model": "Fake(depth=3)"})
+
+    def predictions(self, part: str = "test") -> pl.DataFrame:
+        assert part == "test"
+        return self.frame
+
+
+def run(
+    kind: str = "ternary",
+    *,
+    rows: int = 3_000,
+    folds: int = 5,
+    seed: int = 9,
+    names: tuple[str, ...] = ("model",),
+    reach: int = 6,
+    edit: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+) -> Run:
+    """A run whose probabilities are true by construction; of regression a prediction with some skill."""
+    rng = np.random.default_rng(seed)
+    classes = {"ternary": [-1, 0, 1], "binary": [0, 1], "regression": []}[kind]
+    row = np.arange(1_000, 1_000 + rows)
+    frames = []
+    for name in names:
+        data: dict[str, Any] = {
+            "fold": pl.Series(np.arange(rows) * folds // max(rows, 1), dtype=pl.UInt32),
+            "row": row,
+            "open_time": pl.Series(START + 300_000 * row, dtype=pl.Int64).cast(TIME),
+            "part": [name] * rows,
+        }
+        if classes:
+            p = rng.dirichlet(np.full(len(classes), 3.0), rows)
+            drawn = (rng.random((rows, 1)) > np.cumsum(p, axis=1)).sum(axis=1)
+            data["label"] = np.array(classes, dtype=float)[np.minimum(drawn, len(classes) - 1)]
+            data |= {f"p_{c}": p[:, j] for j, c in enumerate(classes)}
+        else:
+            data["prediction"] = rng.normal(0, 0.001, rows)
+            data["label"] = data["prediction"] + rng.normal(0, 0.003, rows)
+        frames.append(pl.DataFrame(data))
+    frame = pl.concat(frames)
+    bars = 1_000 + rows
+    start = np.arange(1, bars + 1)
+    parts = {name: Part(Labels(start, start + reach - 1)) for name in names}
+    made = frame if edit is None else edit(frame)
+    return Run(made, parts, tuple(range(folds)), candles(100))

@@ -31,6 +31,7 @@ window.addEventListener("error", function (e) { broken.push(String(e.message)); 
 window.addEventListener("load", function () {
   var pick = document.querySelector("select");
   if (pick) { pick.selectedIndex = 1; pick.dispatchEvent(new Event("change")); }
+  location.hash = "#finding-DATA-01";
   setTimeout(function () {
     var root = document.documentElement;
     var tables = Array.from(document.querySelectorAll(".scroll"));
@@ -41,6 +42,7 @@ window.addEventListener("load", function () {
       drawn: document.querySelectorAll(".plot > .plot-container").length,
       buttons: Array.from(new Set(Array.from(document.querySelectorAll(".modebar-btn")).map(function (b) {
         return b.dataset.title; }))),
+      unfolded: document.getElementById("finding-DATA-01").closest("details").open,
       wide: root.scrollWidth - root.clientWidth,
       width: root.clientWidth,
       outside: tables.filter(function (t) { return t.getBoundingClientRect().right > root.clientWidth + 1; }).length
@@ -53,9 +55,16 @@ window.addEventListener("load", function () {
 
 def page(folder: Path) -> Path:
     low, high = fakes.blank_metrics(total_return=-0.1), fakes.blank_metrics(total_return=0.3)
-    made = fakes.result(40_000, 900, limits=(low, high))
+    made = fakes.walk_forward(bars=40_000, count=900, limits=(low, high))
     path = folder / "report.html"
-    path.write_text(render(made, fakes.sweep(), extra_sections=[("Probe", PROBE)]), "utf-8")
+    text = render(
+        made,
+        fakes.sweep(),
+        audit=fakes.audit(),
+        run=fakes.run(),
+        extra_sections=[("Probe", PROBE)],
+    )
+    path.write_text(text, "utf-8")
     return path
 
 
@@ -65,9 +74,9 @@ def framed(path: Path, width: int) -> Path:
     inner = html.escape(path.read_text("utf-8"), quote=True)
     frame.write_text(
         f'<!DOCTYPE html><body style="margin:0"><iframe id="f" style="border:0;width:{width}px;height:3000px" '
-        f'srcdoc="{inner}"></iframe><p id="copy"></p><script>setTimeout(function () {{'
+        f'srcdoc="{inner}"></iframe><p id="copy"></p><script>setInterval(function () {{'
         'document.getElementById("copy").textContent = '
-        'document.getElementById("f").contentDocument.getElementById("probe").textContent; }, 4000);</script>',
+        'document.getElementById("f").contentDocument.getElementById("probe").textContent; }, 500);</script>',
         "utf-8",
     )
     return frame
@@ -97,7 +106,9 @@ def check(text: str, key: str, width: int) -> None:
     seen = json.loads(html.unescape(found.group(1)))
     assert seen["broken"] == []
     assert seen["loaded"] == []
-    assert seen["plots"] == seen["drawn"] == 8
+    assert seen["plots"] == seen["drawn"] == 14
+    # A link to a finding that is folded away unfolds it.
+    assert seen["unfolded"]
     assert seen["wide"] == 0
     # Those of plotly that would upload the figure are not among them.
     assert set(seen["buttons"]) <= BUTTONS

@@ -1,4 +1,4 @@
-"""Reports: one HTML file that shows a result or a sweep, what it rests on, and what it cannot show.
+"""Reports: one HTML file that shows verdict, findings, result, sweep and models, and what they rest on.
 
 The file holds everything it needs, plotly included, and asks no network for anything. Figures are drawn by plotly,
 which is imported when a report is made and not before.

@@ -9,9 +9,9 @@ __all__ = ["CSS", "SCRIPT"]
 
 CSS = """
 :root{color-scheme:light dark;--page:#fff;--panel:#f6f7f8;--ink:#1a1f25;--soft:#56606b;--line:#dde1e5;
---accent:#2b6cae;--gain:#1d7f5d;--loss:#b8442d;--warn:#9a5b00;--warn-bg:#fdf5e6;--grid:#e6e9ec;--shade:rgba(20,30,40,.16)}
+--accent:#2b6cae;--gain:#1d7f5d;--loss:#b8442d;--warn:#9a5b00;--warn-bg:#fdf5e6;--open:#6a4fa3;--grid:#e6e9ec;--shade:rgba(20,30,40,.16)}
 @media (prefers-color-scheme:dark){:root{--page:#13161a;--panel:#1b1f25;--ink:#e3e7eb;--soft:#9ca7b2;--line:#2e353d;
---accent:#74aee6;--gain:#5cc29c;--loss:#ec8a74;--warn:#e5b35c;--warn-bg:#2a2418;--grid:#272d34;--shade:rgba(0,0,0,.6)}}
+--accent:#74aee6;--gain:#5cc29c;--loss:#ec8a74;--warn:#e5b35c;--warn-bg:#2a2418;--open:#b9a3ec;--grid:#272d34;--shade:rgba(0,0,0,.6)}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%;scroll-padding-top:1rem}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
@@ -33,9 +33,9 @@ p{margin:0 0 10px;max-width:80ch}
 .note{color:var(--soft);font-size:.84rem;max-width:100ch;margin-top:8px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:1px;background:var(--line);
 border:1px solid var(--line);margin:20px 0 0}
-.tiles>div{background:var(--page);padding:10px 12px;min-width:0}
+.tiles>div{background:var(--page);padding:10px;min-width:0}
 .tiles dt{color:var(--soft);font-size:.76rem}
-.tiles dd{margin:1px 0 0;font-size:1.22rem;font-weight:600;letter-spacing:-.01em;overflow-wrap:anywhere}
+.tiles dd{margin:1px 0 0;font-size:1.16rem;font-weight:600;letter-spacing:-.01em;overflow-wrap:anywhere}
 .tiles small{display:block;color:var(--soft);font-size:.74rem;font-weight:400;letter-spacing:0;line-height:1.35}
 dl{margin:0}
 .gain{color:var(--gain)}.loss{color:var(--loss)}
@@ -45,6 +45,46 @@ dl{margin:0}
 .caveats p{margin:0;min-width:0;max-width:none;font-size:.92rem;overflow-wrap:anywhere}
 .badge{font-size:.72rem;font-weight:600;color:var(--soft);padding-top:.2em;letter-spacing:.02em}
 .badge.level-warn{color:var(--warn)}
+.verdict{--tone:var(--soft);margin:14px 0 16px;padding:16px 20px 14px;border:1px solid var(--tone);
+border-left-width:8px;background:color-mix(in srgb,var(--tone) 9%,var(--page))}
+.verdict-refuted,.verdict-crashed{--tone:var(--loss)}.verdict-nothing-proved{--tone:var(--open)}
+.verdict-sound{--tone:var(--gain)}
+.verdict h2{display:flex;align-items:center;gap:.45em;font-size:2.1rem;line-height:1.15;letter-spacing:-.015em;
+margin:0 0 8px;padding:0;border:0;color:var(--tone)}
+.verdict .mark{display:inline-grid;place-items:center;flex:none;width:1.25em;height:1.25em;border-radius:50%;
+background:var(--tone);color:var(--page);font-size:.72em;font-weight:700}
+.verdict .why{font-size:1.08rem;font-weight:600;margin:0 0 6px;max-width:90ch;overflow-wrap:anywhere}
+.verdict .means{font-size:.92rem;margin:0 0 10px;max-width:100ch}
+.counts{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;margin:0;padding:0;font-size:.86rem}
+.counts small{color:var(--soft);font-size:.92em}
+.outcome{--tone:var(--soft);color:var(--tone);font-weight:600}
+.outcome.level-fail,.outcome.level-error{--tone:var(--loss)}.outcome.level-warn{--tone:var(--warn)}
+.outcome.level-inconclusive{--tone:var(--open)}.outcome.level-pass{--tone:var(--gain)}
+.finding>summary .head{display:inline-grid;grid-template-columns:6.6rem 4.8rem 4.2rem minmax(0,1fr);gap:0 10px;
+width:calc(100% - 1.3rem);vertical-align:top;font-weight:400}
+.finding>summary .outcome{font-size:.82rem;padding-top:.06em}
+.finding>summary .code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-weight:600;
+font-size:.84rem}
+.finding>summary .severity,.finding>summary .name{color:var(--soft);font-size:.82rem}
+.finding>summary .what{min-width:0;overflow-wrap:anywhere}
+.finding>summary .title{display:block;font-weight:600;font-size:.94rem}
+.finding>summary:hover{background:var(--panel)}
+.finding>dl,.finding>.scroll,.finding>pre,.finding>.label{margin-left:1.1rem}
+.finding>.scroll{margin-top:10px}.finding[open]>summary{margin-bottom:6px}
+.facts.finding>div{grid-template-columns:7.4rem minmax(0,1fr)}
+.facts.finding ol{margin:0;padding-left:1.2em}
+.facts.evidence{max-width:760px}
+.facts.evidence>div{grid-template-columns:minmax(7.4rem,14rem) minmax(0,1fr)}
+.hint{color:var(--soft);font-size:.92em;margin-left:.7em}
+.label{font-size:.84rem;font-weight:600;margin:8px 0 4px}
+code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em;overflow-wrap:anywhere}
+pre{font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:0 0 12px;padding:8px 10px;
+border:1px solid var(--line);max-height:22rem;overflow:auto}
+.told{font-size:1.02rem;max-width:90ch}
+h4{font-size:.92rem;margin:16px 0 6px}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,310px),1fr));gap:8px 24px}
+.charts>*{min-width:0}
+td.prose,th.prose{white-space:normal;min-width:14rem;overflow-wrap:anywhere}
 /* A shadow at an edge beyond which the table goes on. */
 .scroll{overflow-x:auto;margin:0 0 12px;position:relative;background:
 linear-gradient(to right,var(--page) 30%,transparent) left/36px 100%,
@@ -53,7 +93,7 @@ linear-gradient(to right,var(--shade),transparent) left/14px 100%,
 linear-gradient(to left,var(--shade),transparent) right/14px 100%;
 background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
 .scroll.compact{width:fit-content;max-width:100%}
-.scroll:focus-visible,summary:focus-visible,select:focus-visible,
+.scroll:focus-visible,.long:focus-visible,summary:focus-visible,select:focus-visible,
 a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.84rem;line-height:1.35}
 caption{text-align:left;font-weight:600;padding:0 0 6px;font-size:.88rem}
@@ -100,12 +140,17 @@ footer{margin-top:36px;padding-top:10px;border-top:1px solid var(--line);color:v
 @media (max-width:760px){.flow{columns:1}.columns{grid-template-columns:minmax(0,1fr)}}
 @media (max-width:560px){.wrap{padding:18px 14px 36px}h1{font-size:1.35rem}.summary{font-size:.96rem}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles dd{font-size:1.1rem}
+.verdict{padding:12px 14px;border-left-width:6px}.verdict h2{font-size:1.7rem}.verdict .why{font-size:1rem}
+.finding>summary .head{grid-template-columns:auto auto 1fr}.finding>summary .what{grid-column:1/-1}
+.finding>dl,.finding>.scroll,.finding>pre,.finding>.label{margin-left:0}
 .caveats{padding:0 12px}.caveats li{grid-template-columns:minmax(0,1fr)}
-.facts>div{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}
+.facts>div,.facts.evidence>div{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}
+.facts.finding>div{grid-template-columns:minmax(0,1fr);gap:0}
 .facts.code>div{grid-template-columns:minmax(0,1fr);gap:0}}
 @media print{*{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 @page{margin:14mm}body{font-size:10pt}.wrap{max-width:none;padding:0}nav,.choices{display:none}
-section{margin-top:20px}h2,h3,caption,figcaption{break-after:avoid}figure,tr,.tiles,.caveats li{break-inside:avoid}
+section{margin-top:20px}h2,h3,caption,figcaption{break-after:avoid}figure,tr,.tiles,.verdict,
+.caveats li{break-inside:avoid}
 .scroll{overflow:visible;background:none}table{font-size:7.5pt}th,td{padding-right:6px}}
 """
 
@@ -135,6 +180,14 @@ document.querySelectorAll(".plot").forEach(function(host){
  picks.forEach(function(p){p.addEventListener("change",show);});
  show();
 });
+// A link to what is folded unfolds it.
+function reveal(){
+ var key=location.hash.slice(1),at=key&&document.getElementById(key);
+ for(var e=at;e;e=e.parentElement)if(e.tagName==="DETAILS")e.open=true;
+ if(at)at.scrollIntoView();
+}
+window.addEventListener("hashchange",reveal);
+if(location.hash)reveal();
 window.addEventListener("beforeprint",function(){
  document.querySelectorAll("details").forEach(function(d){d.open=true;});
  document.querySelectorAll(".plot").forEach(function(h){window.Plotly.Plots.resize(h);});

@@ -1,4 +1,4 @@
-"""A report from a result, a sweep, or both."""
+"""A report from a result, a sweep, an audit, a training run, or several of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ import numpy as np
 
 from barproof.errors import LayoutError, ParameterError
 from barproof.report import formats
+from barproof.report.audit import audit_facts, findings_section
+from barproof.report.caveats import is_simulated
 from barproof.report.files import check_target, write_text
-from barproof.report.inputs import ResultLike, SweepLike
+from barproof.report.inputs import AuditLike, ResultLike, RunLike, SweepLike
+from barproof.report.models import describe_run, models_section, run_title
 from barproof.report.page import Section, page
 from barproof.report.result import describe, lead, result_sections, result_title, span
 from barproof.report.sweep import (
@@ -25,7 +28,9 @@ from barproof.report.sweep import (
     sweep_lead,
     sweep_sections,
 )
-from barproof.report.tables import facts
+from barproof.report.tables import esc, facts
+from barproof.report.verdict import verdict_banner, verdict_text
+from barproof.report.walk_forward import walk_forward_section
 
 __all__ = ["render", "write_report"]
 
@@ -35,6 +40,8 @@ def write_report(
     *,
     result: ResultLike | None = None,
     sweep: SweepLike | None = None,
+    audit: AuditLike | None = None,
+    run: RunLike | None = None,
     title: str | None = None,
     extra_sections: Sequence[Section | tuple[str, str]] = (),
     metric: str | None = None,
@@ -45,7 +52,7 @@ def write_report(
     ----------
     path : path-like
         Where to write; its folder must exist. What is there is replaced only once the new file is whole.
-    result, sweep, title, extra_sections, metric
+    result, sweep, audit, run, title, extra_sections, metric
         As for :func:`render`.
 
     Returns
@@ -61,7 +68,15 @@ def write_report(
         As for :func:`render`.
     """
     check_target(path)
-    text = render(result, sweep, title=title, extra_sections=extra_sections, metric=metric)
+    text = render(
+        result,
+        sweep,
+        audit=audit,
+        run=run,
+        title=title,
+        extra_sections=extra_sections,
+        metric=metric,
+    )
     return write_text(path, text)
 
 
@@ -69,18 +84,27 @@ def render(
     result: ResultLike | None = None,
     sweep: SweepLike | None = None,
     *,
+    audit: AuditLike | None = None,
+    run: RunLike | None = None,
     title: str | None = None,
     extra_sections: Sequence[Section | tuple[str, str]] = (),
     metric: str | None = None,
 ) -> str:
     """Render a report as HTML.
 
+    With an audit the page opens with the verdict and the findings, worst first. A walk-forward result shows what was
+    chosen and what came of it, and a run whether its probabilities mean what they say.
+
     Parameters
     ----------
     result : Result, optional
-        What :func:`barproof.backtest` returned.
+        What :func:`barproof.backtest` or :func:`barproof.walk_forward_optimise` returned.
     sweep : Sweep, optional
         What :func:`barproof.sweep` returned; beside a result it is the sweep that the result was chosen from.
+    audit : Report, optional
+        What :func:`barproof.audit` returned.
+    run : Run, optional
+        What :func:`barproof.train` returned; its test rows are judged.
     title : str, optional
         Heading, as plain text; by default it names the market.
     extra_sections : sequence of Section or (str, str), default ()
@@ -99,10 +123,21 @@ def render(
     ParameterError
         If there is nothing to report, or `metric` is none of the sweep's.
     LayoutError
-        If `title` is no text or a section is neither a :class:`Section` nor a pair.
+        If `title` is no text, `audit` no audit's report, `run` no training run, or a section neither a
+        :class:`Section` nor a pair.
     """
-    if result is None and sweep is None:
-        raise ParameterError("`result` and `sweep` are both None; give at least one of them")
+    if result is None and sweep is None and audit is None and run is None:
+        raise ParameterError(
+            "`result`, `sweep`, `audit` and `run` are all None; give at least one of them"
+        )
+    if audit is not None and not hasattr(audit, "verdict"):
+        raise LayoutError(
+            f"`audit` must be a Report, was {type(audit).__name__}; pass what `audit` returned"
+        )
+    if run is not None and not hasattr(run, "predictions"):
+        raise LayoutError(
+            f"`run` must be a Run, was {type(run).__name__}; pass what `train` returned"
+        )
     if title is not None and not isinstance(title, str):
         raise LayoutError(f"`title` must be a string, was {type(title).__name__}; write it as text")
     extra = [_section(i, item) for i, item in enumerate(extra_sections)]
@@ -116,20 +151,26 @@ def render(
         ranked = metric or choose_metric(sweep)
     # What is infinite or undefined is shown as such; numpy need not warn of it.
     with np.errstate(all="ignore"):
-        head, sections = _content(result, sweep, ranked)
+        head, sections = _content(result, sweep, audit, run, ranked)
+        market = next((o.candles for o in (result, run) if o is not None), None)
+        banner = verdict_banner(audit, simulated=is_simulated(market)) if audit is not None else ""
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections += extra
-    sections.append(Section("provenance", "Provenance", _provenance(result, sweep, made)))
+    sections.append(
+        Section("provenance", "Provenance", _provenance(result, sweep, audit, run, made))
+    )
     return page(
         title=title or head.title,
         summary=head.summary,
-        meta=_meta(result, made),
+        meta=_meta(result, run, made),
         lead=head.tiles,
         sections=sections,
         footer=(
             f"Made with barproof {_version('barproof')} on {made}. A backtest shows what rules would have done under "
             "the assumptions stated above; it is no promise and no advice."
         ),
+        verdict=verdict_text(audit)[0] if audit is not None else "",
+        verdict_body=banner,
     )
 
 
@@ -140,19 +181,39 @@ class _Head(NamedTuple):
 
 
 def _content(
-    result: ResultLike | None, sweep: SweepLike | None, metric: str | None
+    result: ResultLike | None,
+    sweep: SweepLike | None,
+    audit: AuditLike | None,
+    run: RunLike | None,
+    metric: str | None,
 ) -> tuple[_Head, list[Section]]:
-    """Collect what a page says, the result first."""
-    head = _Head("", "", "")
-    sections: list[Section] = []
+    """Collect what a page says: findings, the result, how it was chosen and foreseen, and then the details."""
+    head = _Head("Audit", "", "")
+    own: list[Section] = []
+    more: list[Section] = []
     if result is not None:
         head = _Head(result_title(result), describe(result), lead(result))
-        sections += result_sections(result, sweep)
-    if sweep is not None:
-        if result is None:
-            head = _Head("Sweep of rules", describe_sweep(sweep, metric), sweep_lead(sweep, metric))
-        sections += sweep_sections(sweep, metric, alone=result is None)
-    return head, sections
+        own = result_sections(result, sweep)
+        found = walk_forward_section(result)
+        more += [] if found is None else [found]
+    elif sweep is not None:
+        head = _Head("Sweep of rules", describe_sweep(sweep, metric), sweep_lead(sweep, metric))
+    elif run is not None:
+        head = _Head(run_title(run), describe_run(run), "")
+    if run is not None:
+        more.append(models_section(run))
+    swept = [] if sweep is None else sweep_sections(sweep, metric, alone=result is None)
+    equity = [s for s in own if s.key == "equity"]
+    know = [s for s in own if s.key == "know"]
+    rest = [s for s in own if s.key not in ("equity", "know")]
+    if audit is None:
+        return head, [*know, *equity, *more, *rest, *swept]
+    numbers: list[Section] = []
+    if head.summary:
+        body = f'<p class="summary">{esc(head.summary)}</p>{head.tiles}'
+        numbers.append(Section("numbers", "In numbers", body))
+    sections = [findings_section(audit), *numbers, *equity, *more, *know, *rest, *swept]
+    return _Head(head.title, "", ""), sections
 
 
 def _section(place: int, item: Any) -> Section:
@@ -173,9 +234,12 @@ def _version(name: str) -> str:
         return "n/a"
 
 
-def _meta(result: ResultLike | None, made: str) -> str:
+def _meta(result: ResultLike | None, run: RunLike | None, made: str) -> str:
     if result is None:
-        return f"Report made {made}"
+        if run is None:
+            return f"Report made {made}"
+        market = [getattr(run.candles, name, None) for name in ("symbol", "interval")]
+        return " · ".join([*(str(m) for m in market if m), f"report made {made}"])
     kind = getattr(getattr(result.candles, "instrument", None), "kind", None)
     start, end = span(result)
     parts = [
@@ -189,7 +253,13 @@ def _meta(result: ResultLike | None, made: str) -> str:
     return " · ".join(p for p in parts if p)
 
 
-def _provenance(result: ResultLike | None, sweep: SweepLike | None, made: str) -> str:
+def _provenance(
+    result: ResultLike | None,
+    sweep: SweepLike | None,
+    audit: AuditLike | None,
+    run: RunLike | None,
+    made: str,
+) -> str:
     pairs: list[tuple[str, Any]] = []
     if result is not None:
         known: dict[str, Any] = {
@@ -207,6 +277,11 @@ def _provenance(result: ResultLike | None, sweep: SweepLike | None, made: str) -
         own = {k: v for k, v in sweep.provenance.items() if k not in shared or shared[k] != v}
         prefix = "" if result is None else "sweep: "
         pairs += [(f"{prefix}{name}", value) for name, value in _recorded(own, {})]
+    if run is not None:
+        prefix = "" if result is None and sweep is None else "run: "
+        pairs += [(f"{prefix}{name}", value) for name, value in _recorded(run.provenance, {})]
+    if audit is not None:
+        pairs += audit_facts(audit)
     pairs += [
         ("report made", made),
         ("report made with", f"barproof {_version('barproof')}, plotly {_version('plotly')}, "

@@ -13,9 +13,12 @@ import polars as pl
 from barproof.report import formats
 
 __all__ = [
+    "AuditLike",
     "Curves",
+    "FindingLike",
     "Floats",
     "ResultLike",
+    "RunLike",
     "SweepLike",
     "Times",
     "column",
@@ -103,6 +106,133 @@ class SweepLike(Protocol):
     @property
     def provenance(self) -> Mapping[str, Any]:
         """What the sweep was made of."""
+
+
+class FindingLike(Protocol):
+    """What the report reads of one audit's finding."""
+
+    @property
+    def id(self) -> str:
+        """Stable code, such as ``"ECO-01"``."""
+
+    @property
+    def slug(self) -> str:
+        """Short name."""
+
+    @property
+    def outcome(self) -> str:
+        """One of pass, warn, fail, inconclusive, error, skipped."""
+
+    @property
+    def severity(self) -> str:
+        """One of critical, high, medium, low, info."""
+
+    @property
+    def title(self) -> str:
+        """One sentence with its numbers."""
+
+    @property
+    def measured(self) -> Any:
+        """Value, interval and numbers of observations, or None."""
+
+    @property
+    def gate(self) -> Any:
+        """Operator, threshold, source and reason, or None."""
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """First offending ``rows`` with their ``total``, and further numbers."""
+
+    @property
+    def cause(self) -> Sequence[str]:
+        """Likely causes, the likeliest first."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+
+    @property
+    def fixable(self) -> bool:
+        """Whether doing it is mechanical."""
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """Split, fold, side, period."""
+
+    @property
+    def assumptions(self) -> Mapping[str, str]:
+        """Each checked, violated or unchecked."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What it was made of."""
+
+    @property
+    def waiver(self) -> Mapping[str, Any] | None:
+        """The waiver that matched, or None."""
+
+    @property
+    def docs(self) -> str:
+        """Page and anchor of the rule."""
+
+
+class AuditLike(Protocol):
+    """What the report reads of an audit's report."""
+
+    @property
+    def findings(self) -> Sequence[FindingLike]:
+        """Findings, worst first."""
+
+    @property
+    def verdict(self) -> str:
+        """One of sound, refuted, crashed, nothing proved."""
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Why the verdict is what it is."""
+
+    @property
+    def required(self) -> Sequence[str]:
+        """Groups without whose evidence nothing is proved."""
+
+    @property
+    def fail_on(self) -> str:
+        """Least severity at which a failure refutes."""
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that ends with this verdict exits with."""
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """What was audited."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Version, seed, seconds."""
+
+
+class RunLike(Protocol):
+    """What the report reads of a training run."""
+
+    @property
+    def candles(self) -> Any:
+        """The candles."""
+
+    @property
+    def folds(self) -> Sequence[Any]:
+        """Folds, one model each."""
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """What was trained, by name; each has its `labels`."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What the run was made of."""
+
+    def predictions(self, part: Any = "test") -> pl.DataFrame:
+        """Out-of-sample predictions with their labels."""
 
 
 class Curves(NamedTuple):

@@ -162,7 +162,15 @@ def chooser(
 
 
 def page(
-    *, title: str, summary: str, meta: str, lead: str, sections: Sequence[Section], footer: str
+    *,
+    title: str,
+    summary: str,
+    meta: str,
+    lead: str,
+    sections: Sequence[Section],
+    footer: str,
+    verdict: str = "",
+    verdict_body: str = "",
 ) -> str:
     """Assemble the page.
 
@@ -174,6 +182,10 @@ def page(
         HTML between the head and the first section.
     sections : sequence of Section
         In order of appearance.
+    verdict : str, default ""
+        The verdict in a word or two, as plain text, which the browser's tab begins with.
+    verdict_body : str, default ""
+        HTML below the heading, before everything else.
 
     Returns
     -------
@@ -188,6 +200,7 @@ def page(
         f'<h2 id="{esc(s.key)}-title">{esc(s.title)}</h2>{s.body}</section>\n'
         for s in sections
     )
+    about = f'<p class="summary">{esc(summary)}</p>' if summary else ""
     library = get_plotlyjs().replace("</script", "<\\/script")
     # An empty icon of its own keeps browsers from asking a server for one.
     return f"""<!DOCTYPE html>
@@ -198,7 +211,7 @@ def page(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="color-scheme" content="light dark">
-<title>{esc(title)}</title>
+<title>{esc(f"{verdict}: {title}" if verdict else title)}</title>
 <link rel="icon" href="data:,">
 <style>{CSS}</style>
 </head>
@@ -206,7 +219,7 @@ def page(
 <div class="wrap">
 <header>
 <h1>{esc(title)}</h1>
-<p class="summary">{esc(summary)}</p>
+{verdict_body}{about}
 <p class="meta">{esc(meta)}</p>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 </header>

@@ -32,6 +32,7 @@ def data_table(
     text_columns: Iterable[int] = (0,),
     visible_caption: bool = True,
     compact: bool = False,
+    prose: Iterable[int] = (),
 ) -> Html:
     """Lay out rows under headings.
 
@@ -49,6 +50,8 @@ def data_table(
         Whether the caption is seen, or only read aloud.
     compact : bool, default False
         Whether the table is as narrow as its content.
+    prose : iterable of int, default ()
+        Columns of sentences, which break into lines.
 
     Returns
     -------
@@ -56,7 +59,11 @@ def data_table(
         The table in its scroll box.
     """
     left = frozenset(text_columns)
-    kinds = ["" if i in left else ' class="num"' for i in range(len(headings))]
+    wide = frozenset(prose)
+    kinds = [
+        ' class="prose"' if i in wide else "" if i in left else ' class="num"'
+        for i in range(len(headings))
+    ]
     head = "".join(
         f'<th scope="col"{kind}>{esc(h)}</th>' for h, kind in zip(headings, kinds, strict=True)
     )
