@@ -18,10 +18,18 @@ Example = tuple[str, Callable[[], object], type[BaseException], str]
 FLOW = ("Exit", "SystemExit", "KeyboardInterrupt", "StoppedError", "ReaderGoneError")
 
 PACKAGE = Path(barproof.__file__).parent
-TABLES = ("tests", "tests.candles", "tests.report", "tests.cli")
-TABLE: dict[str, list[Example]] = {
-    name: importlib.import_module(f"{name}.error_examples").EXAMPLES for name in TABLES
-}
+TABLES = (
+    "tests.audits.error_examples",
+    "tests.models.error_examples",
+    "tests.error_examples",
+    "tests.walk_forward_error_examples",
+    "tests.candles.error_examples",
+    "tests.features.error_examples",
+    "tests.report.error_examples",
+    "tests.cli.error_examples",
+    "tests.cli.study_error_examples",
+)
+TABLE: dict[str, list[Example]] = {name: importlib.import_module(name).EXAMPLES for name in TABLES}
 ALL = [pytest.param(*e[1:], id=f"{name}: {e[0]}") for name, rows in TABLE.items() for e in rows]
 
 

@@ -23,6 +23,7 @@ DATA = os.environ.get("BARPROOF_DATA")
 # What depends on the machine or the hour, and what takes its place in the document.
 VOLATILE = (
     (re.compile(r"on \d+ threads?, about [\d,.]+ (s|min|h)\b"), "on 2 threads, about 1 s"),
+    (re.compile(r"\b\d+\.\d s\b"), "1.0 s"),
     (re.compile(r"[ \t]+$", re.M), ""),
 )
 
@@ -67,7 +68,9 @@ def run(command: str, folder: Path, data: Path) -> str:
         encoding="utf-8",
         timeout=300,
     )
-    assert done.returncode == 0, f"{command}: {done.stderr}"
+    # An audit that finds something ends with 1, one that proves nothing with 4: answers, and printed as such.
+    good = (0, 1, 4) if words[1:2] == ["audit"] else (0,)
+    assert done.returncode in good, f"{command}: {done.stderr}"
     return normalise((done.stdout + done.stderr).replace(str(data), "$DATA"))
 
 
@@ -115,7 +118,8 @@ def test_quickstart_prints_what_it_says() -> None:
 def test_every_command_has_an_output_or_needs_none() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     found = [command for block in blocks(text) for command in commands(block["body"])]
-    assert {"check", "backtest", "sweep"} <= {command.split()[1] for command in found}
+    shown = {"check", "features", "labels", "train", "evaluate", "backtest", "sweep", "audit"}
+    assert shown <= {command.split()[1] for command in found}
 
 
 if __name__ == "__main__":

@@ -6,17 +6,24 @@ backtest does with a bar in docs/execution.md.
 
 from __future__ import annotations
 
-from barproof import _core, labels
+from typing import TYPE_CHECKING, Any
+
+from barproof import _core, labels, models
 from barproof._backtest import Result, backtest
+from barproof._evaluate import Evaluation, evaluate
 from barproof._grid import Grid
 from barproof._sweep import Best, DailyReturns, Plan, Sweep, plan, sweep
+from barproof._walk_forward import WalkForwardResult, walk_forward_optimise
+from barproof.bundle import Bundle
 from barproof.candles import Bar, Candles, Fault, Instrument, align, read_candles, resample
 from barproof.candles.simulate import simulate_candles
 from barproof.errors import (
     BarproofError,
+    BundleError,
     CandleError,
     ConfigError,
     DataWarning,
+    FeatureError,
     FileError,
     FundingError,
     InternalError,
@@ -29,19 +36,63 @@ from barproof.errors import (
     RulesError,
     ShapeError,
     SignalError,
+    TrainingError,
     WindowError,
+)
+from barproof.features import (
+    FeatureSet,
+    FeatureStream,
+    Memory,
+    OwnFeature,
+    Verification,
+    cumulative,
+    fading,
+    feature,
+    finite,
 )
 from barproof.ledger import Ledger
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
 from barproof.splits import DateSplit, Fold, WalkForward
+from barproof.training import Part, Run, train
+
+if TYPE_CHECKING:
+    from barproof import audits, stats
+    from barproof.audits import Finding, Report, audit
 
 __version__: str = _core.__version__
+
+# Loaded where they are first used: audits and statistics are no part of a backtest.
+_LAZY = {
+    "Finding": "audits",
+    "Report": "audits",
+    "audit": "audits",
+    "audits": "",
+    "stats": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        # AttributeError is what getattr and hasattr ask for.
+        raise AttributeError(f"module 'barproof' has no attribute {name!r}")
+    from importlib import import_module
+
+    if not _LAZY[name]:
+        return import_module(f"barproof.{name}")
+    return getattr(import_module(f"barproof.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Bar",
     "BarproofError",
     "Best",
+    "Bundle",
+    "BundleError",
     "CandleError",
     "Candles",
     "ConfigError",
@@ -49,8 +100,13 @@ __all__ = [
     "DailyReturns",
     "DataWarning",
     "DateSplit",
+    "Evaluation",
     "Fault",
+    "FeatureError",
+    "FeatureSet",
+    "FeatureStream",
     "FileError",
+    "Finding",
     "Fold",
     "FundingError",
     "Grid",
@@ -61,25 +117,44 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LookaheadError",
+    "Memory",
+    "OwnFeature",
     "ParameterError",
+    "Part",
     "Plan",
     "PlanError",
+    "Report",
     "Result",
     "Rules",
     "RulesError",
+    "Run",
     "ShapeError",
     "SignalError",
     "Signals",
     "Sweep",
+    "TrainingError",
+    "Verification",
     "WalkForward",
+    "WalkForwardResult",
     "WindowError",
     "__version__",
     "align",
+    "audit",
+    "audits",
     "backtest",
+    "cumulative",
+    "evaluate",
+    "fading",
+    "feature",
+    "finite",
     "labels",
+    "models",
     "plan",
     "read_candles",
     "resample",
     "simulate_candles",
+    "stats",
     "sweep",
+    "train",
+    "walk_forward_optimise",
 ]

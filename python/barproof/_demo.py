@@ -1,80 +1,81 @@
-"""The demonstration: a market made up with a known edge, a noisy signal that sees it, a sweep and what it found.
+"""The demonstration: the whole chain on a market whose edge is known, and a broken twin that must be refused.
 
-The edge is planted, so the truth is known: rules that trade only strong signals should earn after costs, rules that
-trade often should lose to them, and the best of many should look better than it is.
+The edge is planted, so the truth is known: takers lean on a hidden score, the score moves the next bars, and features
+of the takers' share can find it. The twin makes two mistakes that real studies made: a feature that looks ahead, and a
+threshold that its model never reaches.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
+from numpy.typing import NDArray
 
-from barproof._backtest import Result
-from barproof._grid import Grid
-from barproof._sweep import Best, Plan, Sweep, plan, sweep
-from barproof.candles import Candles
-from barproof.candles.simulate import simulate_candles
-from barproof.rules import Costs, Rules
-from barproof.signals import Signals
+import barproof as bp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "BARS",
+    "BROKEN_CODES",
+    "COSTS",
     "EDGE",
-    "NOISE",
+    "FOLDS",
     "SEED",
+    "TWIN_BARS",
     "Demo",
-    "Halves",
-    "make_grid",
-    "make_market",
+    "Study",
+    "broken_study",
     "run_demo",
+    "study",
+    "worker_threads",
 ]
 
 SEED = 7
-BARS = 200_000
-EDGE = 0.04
-"""Correlation of the planted score with the next bar's return; set so that strong signals pay their costs here and
-weak ones do not, which is a choice about the picture and no claim about real markets."""
-NOISE = 1.0
-"""Standard deviation of the noise on the score, whose own is 1."""
-CLARITY = 1.0 / math.hypot(1.0, NOISE)
-"""Correlation of the signal with the score."""
-COSTS = Costs(taker=0.0005, maker=0.0002, slippage=0.0001)
-WINDOWS = "1mo"
-DAYS = 365.0
-MIN_TRADES = 100
-"""Combinations that traded less are not called best: few trades are luck."""
+BARS = 120_000
+TWIN_BARS = 60_000
+EDGE = 0.1
+"""Correlation of the hidden score with the next bar's return; large enough to pay its costs here, which is a choice
+about the demonstration and no claim about real markets."""
+COSTS = bp.Costs(taker=0.0005, maker=0.0002, slippage=0.0001)
+FOLDS = bp.WalkForward(train="90d", tune="20d", test="20d")
+BROKEN_CODES = ("SPL-07", "PRED-05", "ECO-09")
+"""What the twin must be refused with: a feature that looks ahead, a threshold out of reach, no trades."""
 
 
 @dataclass(frozen=True)
-class Halves:
-    """The combination that the first half of the windows prefers, in both halves.
+class Study:
+    """One chain from candles to verdict.
 
     Attributes
     ----------
-    combination : int
-        Its number.
-    rules : Rules
-        Its rules.
-    chosen, judged : float
-        Sharpe ratio of its daily returns, annualised, in the half that chose it and in the other.
-    judged_return : float
-        Compounded return of the half that did not choose it.
-    windows : tuple of int
-        Windows in each half.
+    candles, features, labels, run : object
+        What it was made of.
+    sweep : Sweep or None
+        Every combination on the test rows, in hindsight; None in the twin.
+    result : Result
+        Out of sample.
+    report : Report
+        Findings and verdict.
+    seconds : float
+        Wall time.
     """
 
-    combination: int
-    rules: Rules
-    chosen: float
-    judged: float
-    judged_return: float
-    windows: tuple[int, int]
+    candles: bp.Candles
+    features: bp.FeatureSet
+    labels: bp.labels.Labels
+    run: bp.Run
+    sweep: bp.Sweep | None
+    result: bp.Result
+    report: bp.Report
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -83,61 +84,111 @@ class Demo:
 
     Attributes
     ----------
-    candles, signals, sweep, plan
-        Market, signal, every combination, and what it was expected to take.
-    best : Best
-        The combination with the best Sharpe ratio over all windows; it flatters.
-    result : Result
-        Its backtest over all bars, in one run.
-    halves : Halves or None
-        How a choice fares on bars that did not make it; None with fewer than four windows.
+    honest, broken : Study
+        The chain, and its twin.
     seconds : float
         Wall time.
     """
 
-    candles: Candles
-    signals: Signals
-    sweep: Sweep
-    plan: Plan
-    best: Best
-    result: Result
-    halves: Halves | None
+    honest: Study
+    broken: Study
     seconds: float
 
 
-def make_market(seed: int = SEED, bars: int = BARS) -> tuple[Candles, Signals]:
-    """Make the market, and a signal that sees its planted score through noise.
+def study(candles: bp.Candles, folds: bp.WalkForward = FOLDS) -> Study:
+    """Run the whole chain: features, walk-forward training, choice of rules, judgement, audits.
 
     Parameters
     ----------
-    seed : int, default 7
-        Of the market; the noise takes the next one.
-    bars : int, default 200_000
-        Five-minute bars.
+    candles : Candles
+        With `taker_buy_volume`, as simulated ones have.
+    folds : WalkForward, optional
+        Default: 90 days to train, 20 to tune, 20 to test.
 
     Returns
     -------
-    candles : Candles
-        A perpetual with funding.
-    signals : Signals
-        Scores with standard deviation 1; short is the negative of long.
+    Study
+        Everything.
     """
-    candles = simulate_candles(seed, bars=bars, edge=EDGE)
-    noise = np.random.default_rng(seed + 1).standard_normal(bars)
-    score = (np.asarray(candles.planted) + NOISE * noise) * CLARITY
-    return candles, Signals(long=score, short=-score, kind="score")
-
-
-def make_grid() -> Grid:
-    """Rules to try: thresholds of both sides together, stops, targets, holding times; 1,200 combinations."""
-    thresholds = [1.0 + 0.25 * i for i in range(12)]
-    return Grid(
-        Rules(),
-        {"entry_long": thresholds, "entry_short": thresholds},
-        stop_loss=[0.005, 0.01, 0.02, 0.03, None],
-        take_profit=[0.01, 0.02, 0.03, 0.05, None],
-        max_hold=[12, 24, 48, 96],
+    began = time.perf_counter()
+    # The quick start of the README, word for word; a test compares them.
+    features = bp.FeatureSet(
+        [
+            "log_return(1)",
+            "log_return(12)",
+            "rsi(14)",
+            "rsi(14)@1h",
+            "macd(12, 26, 9).hist",
+            "bbands(20, 2).position",
+            "atr_ratio(14)",
+            "volume_zscore(48)",
+            "taker_imbalance()",
+            "ema(taker_imbalance(), 6)",
+            "ema(taker_imbalance(), 24)",
+            "time_of_day()",
+        ]
     )
+    X = features.compute(candles)  # noqa: N806
+    labels = bp.labels.horizon(candles, bars=24, threshold=0.004)
+    run = bp.train(bp.models.GradientBoosting(), X, labels, folds, seed=7)
+    signals = run.signals()  # test rows, each predicted by a model that never saw it
+
+    costs = bp.Costs(taker=0.0005, maker=0.0002, slippage=0.0001)
+    thresholds = [0.36, 0.40, 0.44, 0.48, 0.52, 0.56]
+    grid = bp.Grid(
+        bp.Rules(fraction=0.25),
+        {"entry_long": thresholds, "entry_short": thresholds},  # one axis, varying together
+        stop_loss=[0.01, 0.02, 0.03, None],
+        take_profit=[0.01, 0.02, 0.04, None],
+        max_hold=[12, 24, 48],
+    )
+    table = bp.sweep(candles, signals, grid, costs=costs, windows=folds)  # hindsight
+    oos = bp.walk_forward_optimise(run, grid, costs=costs, metric="sharpe", min_trades=10)
+
+    report = bp.audit(
+        candles=candles, features=features, run=run, signals=signals, sweep=table, result=oos
+    )
+    # Here the quick start ends.
+    took = time.perf_counter() - began
+    return Study(candles, features, labels, run, table, oos, report, took)
+
+
+def _next_hour(candles: bp.Candles) -> NDArray[np.float64]:
+    """Look ahead, as a centred mean does: the mistake that the twin is there to make."""
+    padded = np.pad(candles.close, 12, mode="edge")
+    centred = np.convolve(padded, np.full(25, 1 / 25), mode="valid")
+    return np.asarray(centred / candles.close - 1.0)
+
+
+def broken_study(candles: bp.Candles) -> Study:
+    """Run the twin: a feature that looks ahead, and a threshold that no prediction reaches.
+
+    Parameters
+    ----------
+    candles : Candles
+        As for :func:`study`.
+
+    Returns
+    -------
+    Study
+        Everything; its report must refuse it with :data:`BROKEN_CODES`.
+    """
+    began = time.perf_counter()
+    smooth = bp.feature(_next_hour, name="smooth_trend", memory=bp.finite(25))
+    features = bp.FeatureSet(["log_return(1)", "rsi(14)", "atr_ratio(14)", smooth])
+    table = features.compute(candles)
+    labels = bp.labels.horizon(candles, bars=24, threshold=0.004)
+    folds = bp.WalkForward(train="60d", tune="20d", test="20d")
+    model = bp.models.GradientBoosting()
+    run = bp.train(model, table, labels, folds, seed=SEED, progress=False)
+    signals = run.signals()
+    rules = bp.Rules(entry_long=0.9999, entry_short=0.9999, max_hold=24)
+    tests = [fold.test for fold in run.folds]
+    window = int(tests[0][0]), int(tests[-1][-1]) + 1
+    result = bp.backtest(candles, signals, rules, costs=COSTS, window=window)
+    report = bp.audit(candles=candles, features=features, run=run, signals=signals, result=result)
+    took = time.perf_counter() - began
+    return Study(candles, features, labels, run, None, result, report, took)
 
 
 def run_demo(
@@ -145,23 +196,20 @@ def run_demo(
     seed: int = SEED,
     bars: int = BARS,
     threads: int | None = None,
-    progress: bool | None = None,
-    planned: Callable[[Candles, Plan, Grid], None] | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Demo:
     """Run the demonstration.
 
     Parameters
     ----------
     seed : int, default 7
-        Of market and noise.
-    bars : int, default 200_000
-        Five-minute bars.
+        Of the market.
+    bars : int, default 120_000
+        Five-minute bars, at least 45,000: a fold takes 130 days.
     threads : int, optional
-        As for :func:`barproof.sweep`.
-    progress : bool, optional
-        As for :func:`barproof.sweep`.
-    planned : callable, optional
-        Called with candles, plan and grid before the sweep.
+        Worker threads.
+    told : callable, optional
+        Called with the name of each part before it runs.
 
     Returns
     -------
@@ -169,81 +217,31 @@ def run_demo(
         Everything, for the terminal and for the report.
     """
     began = time.perf_counter()
-    candles, signals = make_market(seed, bars)
-    grid = make_grid()
-    job: dict[str, Any] = {"costs": COSTS, "windows": WINDOWS, "threads": threads}
-    expected = plan(candles, signals, grid, **job)
-    if planned is not None:
-        planned(candles, expected, grid)
-    found = sweep(candles, signals, grid, progress=progress, **job)
-    best = found.best("sharpe", min_trades=min(MIN_TRADES, bars // 2_000))
-    return Demo(
-        candles=candles,
-        signals=signals,
-        sweep=found,
-        plan=expected,
-        best=best,
-        result=found.result(best.combination),
-        halves=split_halves(found),
-        seconds=time.perf_counter() - began,
-    )
+    candles = bp.simulate_candles(seed, bars=bars, edge=EDGE)
+    with worker_threads(threads):
+        told("honest")
+        honest = study(candles)
+        told("broken")
+        broken = broken_study(candles[: min(bars, TWIN_BARS)])
+    return Demo(honest, broken, time.perf_counter() - began)
 
 
-def split_halves(found: Sweep) -> Halves | None:
-    """Choose on the first half of the windows, judge on the second.
+@contextlib.contextmanager
+def worker_threads(threads: int | None) -> Iterator[None]:
+    """Set the number of worker threads for a while, as its variable would.
 
     Parameters
     ----------
-    found : Sweep
-        With windows one after the other.
-
-    Returns
-    -------
-    Halves or None
-        None with fewer than four windows, or where nothing traded.
+    threads : int, optional
+        None leaves it as it is.
     """
-    first = len(found.windows) // 2
-    if first < 2:
-        return None
-    # Mean and mean square of the daily returns, from what each window says of its own.
-    days = (pl.col("end") - pl.col("start")).dt.total_milliseconds()
-    daily = pl.col("volatility") / math.sqrt(DAYS)
-    halves = (
-        found.frame.with_columns(
-            half=pl.col("window") < first,
-            weight=days / days.sum().over("combination", pl.col("window") < first),
-            mean=(pl.col("sharpe_daily") * daily).fill_nan(0.0),
-            spread=daily.fill_nan(0.0),
-        )
-        .group_by("combination", "half")
-        .agg(
-            mean=(pl.col("weight") * pl.col("mean")).sum(),
-            square=(pl.col("weight") * (pl.col("mean") ** 2 + pl.col("spread") ** 2)).sum(),
-            gain=(1 + pl.col("total_return")).product() - 1,
-            trades=pl.col("trades").sum(),
-        )
-        .with_columns(
-            sharpe=pl.col("mean")
-            / (pl.col("square") - pl.col("mean") ** 2).sqrt()
-            * math.sqrt(DAYS)
-        )
-    )
-    chosen = (
-        halves.filter(
-            pl.col("half"), pl.col("trades") >= MIN_TRADES // 2, pl.col("sharpe").is_finite()
-        )
-        .sort(["sharpe", "combination"], descending=[True, False])
-        .head(1)
-    )
-    if not chosen.height:
-        return None
-    number = int(chosen["combination"][0])
-    judged = halves.filter(~pl.col("half"), pl.col("combination") == number)
-    return Halves(
-        combination=number,
-        rules=found.rules(number),
-        chosen=float(chosen["sharpe"][0]),
-        judged=float(judged["sharpe"][0]),
-        judged_return=float(judged["gain"][0]),
-        windows=(first, len(found.windows) - first),
-    )
+    name, before = "BARPROOF_THREADS", os.environ.get("BARPROOF_THREADS")
+    if threads is not None:
+        os.environ[name] = str(threads)
+    try:
+        yield
+    finally:
+        if threads is not None:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before

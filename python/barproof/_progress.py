@@ -27,8 +27,9 @@ class Quiet:
 class Bar:
     """A bar on stderr with the time left; shown only if the job outlasts half a second."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, name: str) -> None:
         self._total = total
+        self._name = name
         self._began = time.perf_counter()
         self._bar: Any = None
         self._task: Any = None
@@ -52,7 +53,7 @@ class Bar:
             )
 
             self._bar = RichProgress(
-                TextColumn("sweep"),
+                TextColumn(self._name),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
@@ -60,7 +61,7 @@ class Bar:
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("sweep", total=total)
+            self._task = self._bar.add_task(self._name, total=total)
         self._bar.update(self._task, completed=done)
 
     def __exit__(self, *_: object) -> None:
@@ -68,9 +69,9 @@ class Bar:
             self._bar.stop()
 
 
-def reporter(progress: bool | Progress | None, total: int) -> Quiet | Bar:
+def reporter(progress: bool | Progress | None, total: int, name: str = "sweep") -> Quiet | Bar:
     """Choose between a bar, the caller's function and silence."""
     if callable(progress):
         return Quiet(progress)
     shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
-    return Bar(total) if shown else Quiet(None)
+    return Bar(total, name) if shown else Quiet(None)

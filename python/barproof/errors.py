@@ -12,9 +12,11 @@ from typing import Any
 
 __all__ = [
     "BarproofError",
+    "BundleError",
     "CandleError",
     "ConfigError",
     "DataWarning",
+    "FeatureError",
     "FileError",
     "FundingError",
     "InternalError",
@@ -27,6 +29,7 @@ __all__ = [
     "RulesError",
     "ShapeError",
     "SignalError",
+    "TrainingError",
     "WindowError",
 ]
 
@@ -80,12 +83,24 @@ class PlanError(BarproofError, ValueError):
     """What was asked for does not fit into memory."""
 
 
+class TrainingError(BarproofError, ValueError):
+    """A model cannot be trained on what was given."""
+
+
+class BundleError(BarproofError, ValueError):
+    """A bundle cannot be used on what was given."""
+
+
 class FileError(BarproofError, ValueError):
     """A file is missing, unreadable, or not what its name says."""
 
 
 class ConfigError(BarproofError, ValueError):
     """``barproof.toml`` or a command-line option is wrong."""
+
+
+class FeatureError(ParameterError):
+    """A feature cannot be read, cannot be computed on these candles, or breaks its contract."""
 
 
 class LookaheadError(BarproofError, ValueError):
@@ -115,14 +130,15 @@ class InternalError(BarproofError, RuntimeError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a sweep.
+    """Ctrl-C during a sweep or training.
 
     Attributes
     ----------
     done, total : int
         Combinations finished and asked for.
     partial : object or None
-        What was finished before the interrupt, a :class:`barproof.Sweep` for sweeps.
+        What was finished before the interrupt: a :class:`barproof.Sweep` for sweeps, the frame of choices for
+        :func:`barproof.walk_forward_optimise`.
     """
 
     def __init__(self, message: str, done: int = 0, total: int = 0, partial: Any = None) -> None:

@@ -352,7 +352,14 @@ def door(ledger: Recorded) -> Ledger | str:
 
 
 def enter(
-    book: Ledger | str, kind: str, result: Any, rules: str, *, trials: int, seconds: float
+    book: Ledger | str,
+    kind: str,
+    result: Any,
+    rules: str | None,
+    *,
+    trials: int,
+    seconds: float,
+    seed: int | None = None,
 ) -> None:
     """Record a result by its provenance, and say so there; if that fails the error carries the result."""
     facts: dict[str, str] = result.provenance
@@ -366,12 +373,12 @@ def enter(
         kind,
         facts["candles"],
         trials,
-        facts["signals"],
+        facts.get("signals"),
         rules,
-        facts["costs"],
+        facts.get("costs"),
         span,
         seconds,
-        None,
+        seed,
         rest,
     )
     try:

@@ -15,6 +15,7 @@ from barproof.errors import LayoutError, ParameterError, ShapeError, SignalError
 
 if TYPE_CHECKING:
     from barproof.candles import Candles
+    from barproof.features import OwnFeature
 
 __all__ = ["Signals"]
 
@@ -238,6 +239,53 @@ class Signals:
             arrays[name] = array
         return cls(kind=kind, **arrays)
 
+    @classmethod
+    def where(
+        cls, candles: Candles, *, own: Sequence[OwnFeature] = (), **conditions: str
+    ) -> Signals:
+        """Signals by conditions on features: 1 where a condition holds, 0 where not, NaN where it is undefined.
+
+        Parameters
+        ----------
+        candles : Candles
+            Bars; a condition at bar t knows bars up to t.
+        own : sequence of OwnFeature, optional
+            Features of your own that conditions name.
+        **conditions : str
+            ``long``, ``short``, ``exit_long``, ``exit_short`` to comparisons of features and numbers with
+            ``< <= > >= == !=``, joined by ``and``, ``or``, ``not`` and round brackets.
+
+        Returns
+        -------
+        Signals
+            Of kind probability; any threshold in (0, 1] decides as the condition does.
+
+        Raises
+        ------
+        FeatureError
+            If a condition or a feature in it cannot be read.
+        ParameterError
+            If no condition is given, or a name is none of the four.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> candles = bp.simulate_candles(1, bars=2_000)
+        >>> signals = Signals.where(candles, long="rsi(14) < 30 and close > sma(200)", exit_long="rsi(14) > 50")
+        >>> signals.names
+        ('long', 'exit_long')
+        """
+        from barproof.features.conditions import evaluate_conditions
+
+        for name in conditions:
+            if name not in ARRAYS[:4]:
+                raise ParameterError(
+                    f"unknown signal array `{name}` in where(...); known: {', '.join(ARRAYS[:4])}"
+                )
+        if not conditions:
+            raise ParameterError('where(...) needs a condition: such as long="rsi(14) < 30"')
+        return cls(**evaluate_conditions(candles, conditions, own))  # type: ignore[arg-type]
+
     @property
     def kind(self) -> Kind:
         """What the decision arrays hold."""
@@ -348,7 +396,9 @@ def _as_polars(frame: Any) -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
         return frame
     if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
+        from barproof.candles.sources import collect
+
+        return collect(frame, "signals")
     if isinstance(frame, Mapping):
         lengths = {str(name): len(values) for name, values in frame.items()}
         if len(set(lengths.values())) > 1:

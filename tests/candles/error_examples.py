@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import polars as pl
 
 from barproof.candles import Candles, Instrument, align, read_candles, resample
@@ -416,6 +417,32 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "candles are indexed by a number or a slice, was str",
     ),
     (
+        "index_array",
+        lambda: read()[np.array([1, 2])],
+        LayoutError,
+        "candles are indexed by a number or a slice, was ndarray",
+    ),
+    (
+        "slice_array",
+        lambda: read()[np.array([1, 2]) :],
+        LayoutError,
+        "candles are cut at one position, was an array of 2: use one number",
+    ),
+    (
+        "lazy_file",
+        lambda: read(pl.scan_parquet("absent.parquet")),
+        FileError,
+        "`source` is a LazyFrame that cannot be collected: No such file or directory (os error 2): absent.parquet",
+    ),
+    (
+        "repair_type",
+        lambda: read(repair=3),
+        LayoutError,
+        "`repair` must be a name or a list of names, was int: there are drop_non_finite, drop_non_positive, "
+        "drop_negative_volume, sort, snap_to_grid, drop_off_grid, drop_identical, keep_last, keep_first, fix_ohlc, "
+        "clip_wicks, drop_zero_volume, fill_gap, longest_segment",
+    ),
+    (
         "index_range",
         lambda: read()[4],
         IndexError,
@@ -458,6 +485,12 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         lambda: align([]),
         ParameterError,
         "`candles` holds none: give a dict or a list of Candles",
+    ),
+    (
+        "align_alone",
+        lambda: align(None),  # type: ignore[arg-type]
+        LayoutError,
+        "`candles` must be a dict or a list of Candles, was NoneType",
     ),
     (
         "align_type",

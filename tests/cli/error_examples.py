@@ -167,6 +167,25 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "barproof.toml, line 3: `max_hold` must be a whole number >= 1, was 1.5, in [grid.axes]",
     ),
     (
+        "config_rule_type",
+        toml("[rules]\nentry_long = 0.6\nstop_loss = [0.01]\n"),
+        ConfigError,
+        "barproof.toml, line 3: `stop_loss` must be a number, a text, True, False or None, was <class 'list'>, in "
+        "[rules]",
+    ),
+    (
+        "config_window",
+        toml("[backtest]\nwindow = [1.5, 3]\n"),
+        ConfigError,
+        "barproof.toml, line 2: `window` in [backtest] must hold bar numbers or times such as 2024-01-31, was [1.5, 3]",
+    ),
+    (
+        "together_empty",
+        lambda: sweep_of(together=[" "]),
+        ConfigError,
+        '`--together` is empty: name rules with their values, such as "stop_loss=0.01,0.02 max_hold=12,24"',
+    ),
+    (
         "demo_folder",
         demo_into_a_file,
         FileError,

@@ -45,7 +45,11 @@ def test_no_command_shows_the_help(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "backtest", "sweep", "demo", "doctor", "rules", "metrics", "ledger"]
+    "command",
+    [
+        *("check", "features", "labels", "train", "evaluate", "backtest", "sweep", "audit"),
+        *("explain", "demo", "doctor", "rules", "metrics", "ledger"),
+    ],
 )
 def test_help_fits_the_screen_and_names_the_exit_codes(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
@@ -70,6 +74,18 @@ def test_import_of_the_package_loads_no_command_line() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_commands_load_what_they_use() -> None:
+    """Statistics, models and charts are loaded by the commands that compute with them."""
+    program = (
+        "import sys; from barproof.cli import main; main(['audit', '--help']); print([m for m in ('sklearn', 'scipy', "
+        "'plotly', 'barproof.audits') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_rules_derive_from_the_table(run: Run, run_json: RunJson) -> None:
@@ -275,6 +291,9 @@ def test_demo(run: Run, run_json: RunJson) -> None:
     code, document = run_json(*words)
     assert code == 0
     assert document["sweep"]["combinations"] >= 256
+    assert document["twin"]["verdict"] == "refuted"
+    assert {"SPL-07", "PRED-05", "ECO-09"} <= set(document["twin"]["failed"])
+    assert document["audit"]["exit_code"] in (0, 1, 4)
     assert document["report"] == str(Path("deep/demo/report.html"))
 
 

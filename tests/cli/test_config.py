@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from barproof.cli.config import Config, find_line, load_config
+from barproof.errors import ConfigError
 
 from .conftest import Run
 from .market import Files
@@ -144,3 +146,21 @@ def test_the_reference_in_the_docs_loads(tmp_path: Path) -> None:
 )
 def test_lines_of_keys(text: str, keys: list[Any], line: int) -> None:
     assert find_line(text, keys) == line
+
+
+def test_windows_are_bar_numbers_or_times_and_nothing_like_them(tmp_path: Path) -> None:
+    path = tmp_path / "barproof.toml"
+    for text in ("[1.5, 3]", "[true, 3]", "[0, 1e3]", "[0, 10:00:00]"):
+        for section, key, value in (
+            ("backtest", "window", text),
+            ("sweep", "windows", f"[[0, 5], {text}]"),
+        ):
+            path.write_text(f"[{section}]\n{key} = {value}\n")
+            with pytest.raises(ConfigError, match="must hold bar numbers or times such as"):
+                load_config(path)
+    path.write_text(
+        '[backtest]\nwindow = [2024-01-01, "2024-02-01"]\n[sweep]\nwindows = [[0, 5]]\n'
+    )
+    read = load_config(path)
+    assert read.backtest.window == [date(2024, 1, 1), "2024-02-01"]
+    assert read.sweep.windows == [[0, 5]]

@@ -11,8 +11,10 @@ import pytest
 import barproof.cli
 from barproof import errors
 
-from .error_examples import EXAMPLES
+from .error_examples import EXAMPLES as COMMON
+from .study_error_examples import EXAMPLES as STUDY
 
+EXAMPLES = [*COMMON, *STUDY]
 HERE = Path(barproof.cli.__file__).parent
 
 

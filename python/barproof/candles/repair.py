@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -27,6 +27,11 @@ Repair = Callable[[Table, int, str], tuple[Table, int]]
 
 def check_repairs(repair: str | Sequence[str]) -> tuple[str, ...]:
     """Refuse repairs that do not exist, before anything is read."""
+    if not isinstance(repair, Iterable):
+        raise LayoutError(
+            f"`repair` must be a name or a list of names, was {type(repair).__name__}: there are "
+            f"{', '.join(REPAIR_ORDER)}"
+        )
     names = (repair,) if isinstance(repair, str) else tuple(repair)
     for name in names:
         if not isinstance(name, str):

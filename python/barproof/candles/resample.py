@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import reduce
 from typing import Literal
@@ -141,6 +141,10 @@ def align(
         near = get_close_matches(str(how), ("inner", "fill"), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ParameterError(f'`how` must be "inner" or "fill", was {how!r}{hint}')
+    if not isinstance(candles, Iterable):
+        raise LayoutError(
+            f"`candles` must be a dict or a list of Candles, was {type(candles).__name__}"
+        )
     items = list(candles.items()) if isinstance(candles, Mapping) else []
     if not items and not isinstance(candles, (Mapping, Candles)):
         items = [(getattr(one, "symbol", ""), one) for one in candles]

@@ -18,7 +18,7 @@ import polars as pl
 from barproof.candles.columns import words
 from barproof.errors import FileError, LayoutError
 
-__all__ = ["load", "symbol_from_name"]
+__all__ = ["collect", "load", "symbol_from_name"]
 
 EXTENSIONS = (".parquet", ".pq", ".feather", ".ipc", ".arrow", ".csv", ".tsv", ".txt")
 PACKED = (".gz", ".zip")
@@ -96,7 +96,7 @@ def load(source: Any, *, name: str = "source") -> tuple[pl.DataFrame, str | None
     if isinstance(source, pl.DataFrame):
         return source, None
     if isinstance(source, pl.LazyFrame):
-        return source.collect(), None
+        return collect(source, name), None
     module = type(source).__module__.split(".")[0]
     if module == "pandas" and hasattr(source, "columns"):
         return _from_pandas(source), None
@@ -114,6 +114,18 @@ def load(source: Any, *, name: str = "source") -> tuple[pl.DataFrame, str | None
         f"`{name}` must be a path, a polars or pandas DataFrame, an Arrow table or a mapping of "
         f"columns, was {type(source).__name__}"
     )
+
+
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+def collect(frame: pl.LazyFrame, name: str) -> pl.DataFrame:
+    """Run a lazy frame: only then it is known whether what it reads is there."""
+    try:
+        return frame.collect()
+    except _UNREADABLE as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FileError(f"`{name}` is a LazyFrame that cannot be collected: {cause}") from error
 
 
 def symbol_from_name(file_name: str) -> str | None:
@@ -167,9 +179,7 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
             return pl.read_ipc(path)
         return _read_text(_unpack(path, packed, name), path, name)
     except (
-        pl.exceptions.PolarsError,
-        pl.exceptions.PanicException,
-        OSError,
+        *_UNREADABLE,
         EOFError,
         RuntimeError,  # an encrypted archive
         NotImplementedError,  # an unknown compression

@@ -13,7 +13,21 @@ from rich.console import Console
 from rich.text import Text
 
 from barproof._core import __version__
-from barproof.cli import backtest, check, demo, doctor, ledger, sweep, tables
+from barproof.cli import (
+    audit,
+    backtest,
+    check,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    features,
+    labels,
+    ledger,
+    sweep,
+    tables,
+    train,
+)
 from barproof.cli.exits import (
     CODES,
     INTERRUPTED,
@@ -22,8 +36,8 @@ from barproof.cli.exits import (
     USAGE,
     ReaderGoneError,
     StoppedError,
-    explain,
 )
+from barproof.cli.exits import explain as explain_error
 from barproof.cli.output import emit_json
 
 __all__ = ["app", "run"]
@@ -92,8 +106,14 @@ def _guarded(body: Command) -> Command:
 
 for _body in (
     check.check,
+    features.features,
+    labels.labels,
+    train.train,
+    evaluate.evaluate,
     backtest.backtest,
     sweep.sweep,
+    audit.audit,
+    explain.explain,
     demo.demo,
     doctor.doctor,
     tables.rules,
@@ -137,7 +157,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return leave.code if isinstance(leave.code, int) else OK
     except BaseException as error:
         # Panics of extension modules derive from BaseException.
-        message, code = explain(error)
+        message, code = explain_error(error)
         return _fail(words, error, message, code)
 
 

@@ -25,9 +25,10 @@ from barproof.cli.inputs import (
     read_market,
     read_signals,
     rules_of,
+    sources_of,
 )
 from barproof.cli.output import metric_text
-from barproof.cli.tables import help_rules
+from barproof.cli.tables import HelpRules
 from barproof.rules import Costs, Rules
 
 __all__ = ["backtest", "result_document", "rules_text", "show_result"]
@@ -49,12 +50,7 @@ def backtest(
     signal_column: options.SignalColumns = None,
     kind: options.SignalKind = None,
     rule: options.Rule = None,
-    help_rules: Annotated[  # noqa: ARG001
-        bool,
-        typer.Option(
-            "--help-rules", callback=help_rules, is_eager=True, help="List the rules and leave."
-        ),
-    ] = False,
+    help_rules: HelpRules = False,  # noqa: ARG001
     taker: options.Taker = None,
     maker: options.Maker = None,
     slippage: options.Slippage = None,
@@ -101,11 +97,7 @@ def backtest(
         on_fault=on_fault,
         repair=repair,
     )
-    sources = {
-        "candles": market.source,
-        "settlements": None if market.funding == "none" else market.funding,
-        "signals": signals or settings.signals.source,
-    }
+    sources = sources_of(settings, market, signals)
     output.check_targets({"--trades": trades, "--equity": equity, "--report": page}, sources)
     bars = read_market(market)
     made = read_signals(settings, signals, time=signal_time, columns=signal_column, kind=kind)

@@ -5,22 +5,44 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from datetime import date, datetime
+from dataclasses import fields
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from barproof import _core
-from barproof.errors import ConfigError, ParameterError
+from barproof._axis import Length
+from barproof.errors import ConfigError, FeatureError, LayoutError, ParameterError
+from barproof.features import FeatureSet
+from barproof.models import GradientBoosting, Logistic
 from barproof.rules import NAMES
 
-__all__ = ["FILE_NAME", "Config", "load_config"]
+__all__ = ["FILE_NAME", "GROUPS", "MODELS", "PARAMS", "SEVERITIES", "Config", "load_config"]
 
 FILE_NAME = "barproof.toml"
 
-Span = Annotated[list[int | str | datetime | date | None], Field(min_length=2, max_length=2)]
+# Bar numbers and times, checked by `_check_bounds`: pydantic would make a moment of 1970 of 1.5.
+Span = Annotated[list[Any], Field(min_length=2, max_length=2)]
+
+
+MODELS: dict[str, type[GradientBoosting] | type[Logistic]] = {
+    "gradient-boosting": GradientBoosting,
+    "logistic": Logistic,
+}
+"""Models by their names on the command line."""
+PARAMS = {name: [field.name for field in fields(model)] for name, model in MODELS.items()}
+
+Group = Literal["data", "labels", "splits", "parity", "predictions", "economics", "significance"]
+Severity = Literal["critical", "high", "medium", "low", "info"]
+GROUPS, SEVERITIES = get_args(Group), get_args(Severity)
+"""As the audits have them; they are not loaded for a configuration."""
+
+
+# Bars, a fraction or a duration, checked by `_check_folds`: pydantic would make 1 of true.
+PartLength = Any
 
 
 class Section(BaseModel):
@@ -66,6 +88,51 @@ class SignalsSection(Section):
     columns: dict[str, str] = {}
 
 
+class FeaturesSection(Section):
+    """``[features]``: what a model is told about each bar."""
+
+    names: list[str] = []
+    source: Path | None = None
+
+
+class LabelsSection(Section):
+    """``[labels]``: what a model is asked to foresee."""
+
+    bars: int | None = Field(default=None, ge=1)
+    threshold: float | None = Field(default=None, ge=0)
+    kind: Literal["regression", "binary", "ternary"] | None = None
+    clock: Literal["open", "close"] = "open"
+
+
+class ModelSection(Section):
+    """``[model]``: what learns it."""
+
+    name: Literal["gradient-boosting", "logistic"] = "gradient-boosting"
+    params: dict[str, Any] = {}
+    select: int | None = Field(default=None, ge=1)
+    calibrate: Literal["temperature", "isotonic", "platt", "none"] = "temperature"
+    exit: Literal["opposite", "none"] = "none"
+    seed: int = Field(default=0, ge=0)
+
+
+class FoldsSection(Section):
+    """``[folds]``: which bars train, tune and judge."""
+
+    train: PartLength | None = None
+    tune: PartLength | None = None
+    test: PartLength | None = None
+    step: PartLength | None = None
+    gap: PartLength = 0
+    anchored: bool = False
+
+
+class AuditSection(Section):
+    """``[audit]``: what must be judged, and what refutes."""
+
+    require: list[Group] = []
+    fail_on: Severity = "high"
+
+
 class CostsSection(Section):
     """``[costs]``: fractions per side."""
 
@@ -96,6 +163,7 @@ class SweepSection(Section):
 
     windows: str | list[Span] | None = None
     metric: str | None = None
+    min_trades: int = Field(default=1, ge=0)
     top: int | None = Field(default=None, ge=1)
     threads: int | None = Field(default=None, ge=1)
     initial_equity: float | None = Field(default=None, gt=0)
@@ -112,12 +180,17 @@ class Config(Section):
     """A whole ``barproof.toml``."""
 
     candles: CandlesSection = CandlesSection()
+    features: FeaturesSection = FeaturesSection()
+    labels: LabelsSection = LabelsSection()
+    model: ModelSection = ModelSection()
+    folds: FoldsSection = FoldsSection()
     signals: SignalsSection = SignalsSection()
     rules: dict[str, Any] = {}
     costs: CostsSection = CostsSection()
     grid: GridSection = GridSection()
     backtest: BacktestSection = BacktestSection()
     sweep: SweepSection = SweepSection()
+    audit: AuditSection = AuditSection()
     report: ReportSection = ReportSection()
 
 
@@ -162,6 +235,10 @@ def load_config(path: Path | None) -> Config:
     except ValidationError as error:
         _refuse(path, text, error)
     _check_rules(path, text, config)
+    _check_features(path, text, config)
+    _check_params(path, text, config)
+    _check_folds(path, text, config)
+    _check_bounds(path, text, config)
     return _resolve(config, path.absolute().parent)
 
 
@@ -169,6 +246,7 @@ def _resolve(config: Config, folder: Path) -> Config:
     """Make relative paths relative to the file that names them."""
     for section, field in (
         (config.candles, "source"),
+        (config.features, "source"),
         (config.signals, "source"),
         (config.report, "path"),
     ):
@@ -188,7 +266,9 @@ def _refuse(path: Path, text: str, error: ValidationError) -> NoReturn:
     # Members of unions are named in the location; they are no keys of the file.
     keys = [part for part in first["loc"] if isinstance(part, int) or _is_key(part)]
     line = find_line(text, keys)
-    key, section = str(keys[-1]), ".".join(str(part) for part in keys[:-1])
+    # An element of a list is told by its value.
+    named = [str(part) for part in keys if not isinstance(part, int)]
+    key, section = named[-1], ".".join(named[:-1])
     place = f"[{section}]" if section else "the file"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -244,10 +324,71 @@ def _check_rules(path: Path, text: str, config: Config) -> None:
             items[i] = None if value == "none" else value
             try:
                 _core.check_field(name, items[i])
-            except ParameterError as error:
+            except (ParameterError, LayoutError) as error:
                 raise ConfigError(f"{path}, line {line}: {error}, in [{'.'.join(where)}]") from None
         if where == ("rules",):
             config.rules[name] = items[0]
+
+
+def _check_bounds(path: Path, text: str, config: Config) -> None:
+    """Check that windows are made of bar numbers and times."""
+    many = config.sweep.windows if isinstance(config.sweep.windows, list) else []
+    one = [] if config.backtest.window is None else [config.backtest.window]
+    for section, key, spans in (("backtest", "window", one), ("sweep", "windows", many)):
+        for span in spans:
+            if any(isinstance(v, bool) or not isinstance(v, (int, str, date)) for v in span):
+                line = find_line(text, [section, key])
+                raise ConfigError(
+                    f"{path}, line {line}: `{key}` in [{section}] must hold bar numbers or times such as 2024-01-31, "
+                    f"was {span!r}"
+                )
+
+
+def _check_features(path: Path, text: str, config: Config) -> None:
+    """Read ``[features]``: each alone, so that its line is known, then all together."""
+    names = config.features.names
+    for asked in [[name] for name in names] + ([names] if len(names) > 1 else []):
+        try:
+            FeatureSet(asked)
+        except FeatureError as error:
+            line = _line_of_text(text, ["features", "names"], asked[0] if len(asked) == 1 else None)
+            raise ConfigError(f"{path}, line {line}: {error}, in [features]") from None
+
+
+def _check_params(path: Path, text: str, config: Config) -> None:
+    """Check names of ``[model] params`` with those of the model."""
+    params, known = config.model.params, PARAMS[config.model.name]
+    for name, value in params.items():
+        if name not in known:
+            line = find_line(text, ["model", "params", name])
+            near = get_close_matches(name, known, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(
+                f"{path}, line {line}: {config.model.name} has no parameter `{name}`, in [model.params]; {hint}"
+            )
+        params[name] = None if value == "none" else value
+
+
+def _check_folds(path: Path, text: str, config: Config) -> None:
+    """Check the lengths of ``[folds]``."""
+    for name in ("train", "tune", "test", "step", "gap"):
+        value = getattr(config.folds, name)
+        if value is None:
+            continue
+        try:
+            Length.read(name, value, least=0 if name == "gap" else 1)
+        except (ParameterError, LayoutError) as error:
+            line = find_line(text, ["folds", name])
+            raise ConfigError(f"{path}, line {line}: {error}, in [folds]") from None
+
+
+def _line_of_text(text: str, keys: Sequence[Any], wanted: str | None) -> int:
+    """Line of a text in a list, or that of the list."""
+    first = find_line(text, keys)
+    for number, line in enumerate(text.splitlines()[first - 1 :], first):
+        if wanted is not None and any(q + wanted + q in line for q in "\"'"):
+            return number
+    return first
 
 
 def find_line(text: str, keys: Sequence[Any]) -> int:

@@ -14,6 +14,7 @@ __all__ = [
     "CRASHED",
     "FOUND",
     "INTERRUPTED",
+    "NOTHING_PROVED",
     "OK",
     "PIPE",
     "USAGE",
@@ -28,14 +29,17 @@ OK = 0
 FOUND = 1
 USAGE = 2
 CRASHED = 3
+NOTHING_PROVED = 4
 INTERRUPTED = 130
 PIPE = 141
 
 CODES: dict[int, str] = {
-    OK: "done; for check: no errors in the data",
-    FOUND: "check found errors in the data, doctor a fault in the installation, or ledger verify a changed run",
+    OK: "done; for check: no errors in the data; for audit: nothing failed",
+    FOUND: "audit refuted it, check found errors in the data, doctor a fault in the installation, or ledger verify "
+    "a changed run",
     USAGE: "usage, configuration or input is wrong; nothing was run",
-    CRASHED: "a bug in barproof; please report it",
+    CRASHED: "an audit crashed, which proves nothing, or a bug in barproof; please report it",
+    NOTHING_PROVED: "audit proved nothing: evidence is missing or inconclusive",
     INTERRUPTED: "Ctrl-C",
     PIPE: "the reader of the output went away",
 }

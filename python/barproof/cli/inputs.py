@@ -21,7 +21,18 @@ from barproof.errors import ConfigError, DataWarning, ParameterError
 from barproof.rules import NAMES, Costs, Rules
 from barproof.signals import ARRAYS, Signals
 
-__all__ = ["Market", "costs_of", "grid_of", "market_of", "read_market", "read_signals", "rules_of"]
+__all__ = [
+    "Market",
+    "costs_of",
+    "grid_of",
+    "is_trained",
+    "judged_rows",
+    "market_of",
+    "read_market",
+    "read_signals",
+    "rules_of",
+    "sources_of",
+]
 
 TYPES: dict[str, str] = {row["name"]: row["type"] for row in _core.rules_table()}
 
@@ -94,11 +105,49 @@ def market_of(
     )
 
 
+def sources_of(
+    config: Config, market: Market, signals: Path | None
+) -> dict[str, str | Path | None]:
+    """Files that are read, by what they hold: nothing may be written over them."""
+    return {
+        "candles": market.source,
+        "settlements": None if market.funding == "none" else market.funding,
+        "signals": signals or config.signals.source,
+    }
+
+
 def read_market(market: Market) -> Candles:
     """Read candles; a `DataWarning` becomes faults to be shown, not a second text on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         return read_candles(market.source, **market.options())
+
+
+def judged_rows(frame: pl.DataFrame, path: Path, part: str = "test") -> pl.DataFrame:
+    """Rows of one part of a table that ``barproof train`` wrote; other tables have one, and are left as they are.
+
+    Tune rows of a fold are test rows of the one before, and have chosen rules: a table with both would give a bar two
+    predictions.
+    """
+    if not is_trained(frame):
+        return frame
+    kept = frame.filter(pl.col("part") == part)
+    if not kept.height:
+        held = frame["part"].unique().sort()
+        raise ConfigError(
+            f"{path.name!r} holds no {part} rows, only {' and '.join(held) or 'a header'}: name another part, or train "
+            "with `--tune`"
+        )
+    return kept
+
+
+def is_trained(frame: pl.DataFrame) -> bool:
+    """Whether a table is one that ``barproof train`` wrote."""
+    return (
+        {"fold", "part"} <= set(frame.columns)
+        and frame["part"].dtype == pl.String
+        and frame["part"].is_in(["tune", "test"]).all()
+    )
 
 
 def read_signals(
@@ -124,10 +173,12 @@ def read_signals(
                 f"`--signal-column {text}` must read ARRAY=COLUMN with one of {', '.join(ARRAYS)}: such as long=p_up"
             )
         chosen[array] = column
-    meaning = kind or section.kind or "probability"
+    frame, _ = load(path, name="signals")
+    scores = is_trained(frame) and "prediction" in frame.columns
+    frame = judged_rows(frame, path)
+    meaning = kind or section.kind or ("score" if scores else "probability")
     if meaning not in ("probability", "score"):
         raise ConfigError(f"`--kind` must be probability or score, was {meaning!r}")
-    frame, _ = load(path, name="signals")
     label = time or section.time or "open_time"
     if not chosen and not any(name in frame.columns for name in ARRAYS):
         raise ConfigError(
@@ -248,6 +299,10 @@ def grid_of(
         for part in text.split():
             names, values = _assignment("--together", part)
             group |= dict.fromkeys(names, values)
+        if not group:
+            raise ConfigError(
+                '`--together` is empty: name rules with their values, such as "stop_loss=0.01,0.02 max_hold=12,24"'
+            )
         groups.append(group)
     for text in axis or ():
         names, values = _assignment("--axis", text)

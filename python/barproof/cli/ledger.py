@@ -67,7 +67,7 @@ def list_runs(
             [
                 (
                     f"{row['id']:,}",
-                    f"{row['time']:%Y-%m-%d %H:%M:%S}",
+                    f"{row['time']:%Y-%m-%d %H:%M}",
                     row["kind"],
                     f"{row['trials']:,}",
                     "-" if row["seconds"] is None else f"{row['seconds']:,.2f}",

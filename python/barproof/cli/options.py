@@ -10,30 +10,50 @@ import typer
 from barproof._frames import METRICS
 
 __all__ = [
+    "Anchored",
+    "Calibrate",
     "ConfigFile",
+    "Exit",
+    "FeatureFile",
+    "Features",
     "Free",
     "Funding",
+    "Gap",
     "Initial",
     "InstrumentKind",
     "Interval",
     "Json",
+    "LabelBars",
+    "LabelClock",
+    "LabelKind",
+    "LabelThreshold",
     "Maker",
+    "ModelName",
+    "ModelParams",
     "OnFault",
     "RepairNames",
     "Report",
     "Rule",
+    "Seed",
+    "Select",
     "SignalColumns",
     "SignalFile",
     "SignalKind",
     "SignalTime",
     "Slippage",
     "Source",
+    "Step",
     "Symbol",
     "Taker",
+    "Test",
+    "Threads",
     "TradingCalendar",
+    "Train",
+    "Tune",
 ]
 
 _MARKET, _SIGNALS, _COSTS, _OUTPUT = "Market", "Signals", "Costs", "Output"
+_FEATURES, _LABELS, _MODEL, _FOLDS = "Features", "Labels", "Model", "Folds"
 
 Source = Annotated[
     Path | None,
@@ -175,6 +195,160 @@ Json = Annotated[
     typer.Option(
         "--json", help="Print one JSON document instead of tables.", rich_help_panel=_OUTPUT
     ),
+]
+
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--feature",
+        "-f",
+        metavar="TEXT",
+        help="Such as 'rsi(14)' or 'rsi(14)@1h'; quote it; may be repeated.",
+        rich_help_panel=_FEATURES,
+    ),
+]
+FeatureFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--feature-table",
+        metavar="FILE",
+        help="Features of your own: open_time and number columns.",
+        rich_help_panel=_FEATURES,
+    ),
+]
+LabelBars = Annotated[
+    int | None,
+    typer.Option(
+        "--label-bars", min=1, help="Horizon of the labels in bars.", rich_help_panel=_LABELS
+    ),
+]
+LabelThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--label-threshold",
+        help="Move that counts, as a fraction: 0.002.",
+        rich_help_panel=_LABELS,
+    ),
+]
+LabelKind = Annotated[
+    str | None,
+    typer.Option(
+        "--label-kind",
+        metavar="KIND",
+        help="regression, binary or ternary (default with a threshold).",
+        rich_help_panel=_LABELS,
+    ),
+]
+LabelClock = Annotated[
+    str | None,
+    typer.Option(
+        "--label-clock",
+        metavar="CLOCK",
+        help="open (default: from the next open) or close.",
+        rich_help_panel=_LABELS,
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="gradient-boosting (default) or logistic.",
+        rich_help_panel=_MODEL,
+    ),
+]
+ModelParams = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="Parameter of the model, such as max_iter=40.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Select = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="K",
+        help="Keep the K most telling features, chosen in each fold.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help="temperature (default), isotonic, platt or none.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Exit = Annotated[
+    str | None,
+    typer.Option(
+        "--exit",
+        metavar="HOW",
+        help="opposite: the other side's entry closes a position.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of what is random: 0.", rich_help_panel=_MODEL)
+]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        metavar="LENGTH",
+        help="60d, a number of bars, or a fraction.",
+        rich_help_panel=_FOLDS,
+    ),
+]
+Tune = Annotated[
+    str | None,
+    typer.Option(
+        "--tune",
+        metavar="LENGTH",
+        help="Then this much, to calibrate and to choose rules.",
+        rich_help_panel=_FOLDS,
+    ),
+]
+Test = Annotated[
+    str | None,
+    typer.Option(
+        "--test", metavar="LENGTH", help="Then this much, to judge.", rich_help_panel=_FOLDS
+    ),
+]
+Step = Annotated[
+    str | None,
+    typer.Option(
+        "--step",
+        metavar="LENGTH",
+        help="From fold to fold: as long as test.",
+        rich_help_panel=_FOLDS,
+    ),
+]
+Gap = Annotated[
+    str | None,
+    typer.Option(
+        "--gap",
+        metavar="LENGTH",
+        help="Bars left out before tune and before test: 0.",
+        rich_help_panel=_FOLDS,
+    ),
+]
+Anchored = Annotated[
+    bool | None,
+    typer.Option(
+        "--anchored/--rolling",
+        help="Train from the first bar on, or on the last bars (default).",
+        rich_help_panel=_FOLDS,
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Default: BARPROOF_THREADS, else every core.")
 ]
 
 METRIC_NAMES = tuple(row["name"] for row in METRICS)

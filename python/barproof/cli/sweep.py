@@ -31,9 +31,10 @@ from barproof.cli.inputs import (
     read_market,
     read_signals,
     rules_of,
+    sources_of,
 )
 from barproof.cli.output import metric_text
-from barproof.cli.tables import help_rules
+from barproof.cli.tables import HelpRules
 from barproof.errors import Interrupted, ParameterError
 
 __all__ = [
@@ -95,12 +96,7 @@ def sweep(
         int | None, typer.Option(min=0, help="Seed of the draw: 0.", rich_help_panel="Grid")
     ] = None,
     rule: options.Rule = None,
-    help_rules: Annotated[  # noqa: ARG001
-        bool,
-        typer.Option(
-            "--help-rules", callback=help_rules, is_eager=True, help="List the rules and leave."
-        ),
-    ] = False,
+    help_rules: HelpRules = False,  # noqa: ARG001
     taker: options.Taker = None,
     maker: options.Maker = None,
     slippage: options.Slippage = None,
@@ -119,8 +115,8 @@ def sweep(
         ),
     ] = None,
     min_trades: Annotated[
-        int, typer.Option(min=0, help="Leave out of the best what traded less.")
-    ] = 1,
+        int | None, typer.Option(min=0, help="Leave out of the best what traded less: 1.")
+    ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Combinations to show: 10.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Default: BARPROOF_THREADS, else every core.")
@@ -152,6 +148,7 @@ def sweep(
     output.check_target("--pooled", pooled, output.FRAMES)
     output.check_target("--report", page, (".html",))
     chosen = metric or settings.sweep.metric or "sharpe"
+    least = settings.sweep.min_trades if min_trades is None else min_trades
     check_metric(chosen)
     base = rules_of(settings, rule)
     grid = grid_of(settings, base, axis, together, sample, seed)
@@ -167,11 +164,7 @@ def sweep(
         on_fault=on_fault,
         repair=repair,
     )
-    sources = {
-        "candles": market.source,
-        "settlements": None if market.funding == "none" else market.funding,
-        "signals": signals or settings.signals.source,
-    }
+    sources = sources_of(settings, market, signals)
     output.check_targets({"--out": out, "--pooled": pooled, "--report": page}, sources)
     bars = read_market(market)
     made = read_signals(settings, signals, time=signal_time, columns=signal_column, kind=kind)
@@ -218,7 +211,7 @@ def sweep(
         written["report"] = found.to_html(page, title=settings.report.title)
     count = top or settings.sweep.top or 10
     if json:
-        document = sweep_document(found, chosen, count, min_trades)
+        document = sweep_document(found, chosen, count, least)
         output.emit_json(
             {
                 "command": "sweep",
@@ -232,7 +225,7 @@ def sweep(
         )
         return OK
     screen.print()
-    show_best(screen, found, chosen, count, min_trades)
+    show_best(screen, found, chosen, count, least)
     show_spread(screen, found)
     for text in warnings:
         output.warn(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from barproof import _core
@@ -10,7 +12,7 @@ from barproof.cli import options
 from barproof.cli.exits import OK
 from barproof.cli.output import console, emit_json, table
 
-__all__ = ["help_rules", "metrics", "rules", "show_rules"]
+__all__ = ["HelpRules", "help_rules", "metrics", "rules", "show_rules"]
 
 
 def show_rules() -> None:
@@ -38,6 +40,14 @@ def help_rules(value: bool) -> None:
     if value:
         show_rules()
         raise typer.Exit(OK)
+
+
+HelpRules = Annotated[
+    bool,
+    typer.Option(
+        "--help-rules", callback=help_rules, is_eager=True, help="List the rules and leave."
+    ),
+]
 
 
 def rules(json: options.Json = False) -> int:

@@ -1,0 +1,237 @@
+"""``barproof labels``: what a model is asked to foresee, and whether it could pay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from barproof._core import __version__
+from barproof.cli import options, output
+from barproof.cli.config import Config, load_config
+from barproof.cli.exits import OK
+from barproof.cli.findings import market_line
+from barproof.cli.inputs import costs_of, market_of, read_market, sources_of
+from barproof.cli.study import label_rule, labels_text, make_labels
+from barproof.inference import CLASSES
+from barproof.labels import Labels
+from barproof.labels import horizon as make_horizon
+from barproof.rules import Costs
+
+__all__ = ["class_name", "labels"]
+
+
+def labels(
+    candles: options.Source = None,
+    instrument: options.InstrumentKind = None,
+    symbol: options.Symbol = None,
+    interval: options.Interval = None,
+    funding: options.Funding = None,
+    calendar: options.TradingCalendar = None,
+    on_fault: options.OnFault = None,
+    repair: options.RepairNames = None,
+    bars: Annotated[
+        int | None,
+        typer.Option("--bars", "--label-bars", min=1, help="Horizon in bars."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", "--label-threshold", help="Move that counts, as a fraction: 0.002."
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            "--label-kind",
+            metavar="KIND",
+            help="regression, binary or ternary (default with a threshold).",
+        ),
+    ] = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            "--clock",
+            "--label-clock",
+            metavar="CLOCK",
+            help="open (default: from the next open) or close.",
+        ),
+    ] = None,
+    taker: options.Taker = None,
+    maker: options.Maker = None,
+    slippage: options.Slippage = None,
+    free: options.Free = False,
+    config: options.ConfigFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write open_time, label, start and end.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> int:
+    """Label every bar by what comes after it, and set the move that counts beside the costs."""
+    settings = load_config(config)
+    output.check_target("--out", out, output.FRAMES)
+    rule = label_rule(settings, bars, threshold, kind, clock)
+    costs = _costs(settings, taker, maker, slippage, free)
+    market = market_of(
+        settings,
+        candles,
+        instrument=instrument,
+        symbol=symbol,
+        interval=interval,
+        funding=funding,
+        calendar=calendar,
+        on_fault=on_fault,
+        repair=repair,
+        funding_needed=False,
+    )
+    output.check_targets({"--out": out}, sources_of(settings, market, None))
+    made = make_labels(read_market(market), rule)
+    if out is not None:
+        output.write_frame(out, made.to_polars())
+    facts = _facts(made, costs)
+    if json:
+        output.emit_json(
+            {
+                "command": "labels",
+                "version": __version__,
+                "exit_code": OK,
+                "symbol": made.candles.symbol,
+                **facts,
+                "digest": made.digest,
+                "written": {} if out is None else {"out": out},
+            }
+        )
+        return OK
+    _show(made, facts)
+    if out is not None:
+        output.console().print(f"out: {out}", soft_wrap=True)
+    return OK
+
+
+def _costs(
+    config: Config,
+    taker: float | None,
+    maker: float | None,
+    slippage: float | None,
+    free: bool,
+) -> Costs | None:
+    """Costs, where any are told: labels do not need them."""
+    section = config.costs
+    if free or section.free or taker is not None or section.taker is not None:
+        return costs_of(config, taker, maker, slippage, free)
+    return None
+
+
+def class_name(kind: str, value: int) -> str:
+    """Call a class by what happens."""
+    if kind == "ternary":
+        return {-1: "down", 0: "flat", 1: "up"}[value]
+    return {0: "no rise", 1: "rise"}[value]
+
+
+def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
+    """Say what the labels are, for JSON and for the screen."""
+    values = made.values
+    known = values[~np.isnan(values)]
+    rule = made.rule
+    # What a label of a class was worth: the plain return over the same bars.
+    returns = make_horizon(
+        made.candles, bars=rule["bars"], kind="regression", clock=rule["clock"]
+    ).values
+    rows: list[tuple[str, int | None, Any]] = [
+        (class_name(made.kind, c), c, values == c) for c in CLASSES[made.kind]
+    ]
+    rows = rows or [("all", None, ~np.isnan(values))]
+    groups = []
+    for name, value, here in rows:
+        inside = returns[here]
+        groups.append(
+            {
+                "name": name,
+                "class": value,
+                "bars": len(inside),
+                "share": len(inside) / len(known) if len(known) else None,
+                "mean_return": float(inside.mean()) if len(inside) else None,
+                "sd_return": float(inside.std()) if len(inside) else None,
+            }
+        )
+    trip = None if costs is None else 2 * (costs.taker + costs.slippage)
+    return {
+        "rule": rule,
+        "kind": made.kind,
+        "bars": len(values),
+        "undefined": int(len(values) - len(known)),
+        "classes": groups,
+        "round_trip": trip,
+        "median_move": float(np.median(np.abs(returns[~np.isnan(returns)]))),
+        "moves_beyond_costs": None
+        if trip is None
+        else float(np.mean(np.abs(returns[~np.isnan(returns)]) > trip)),
+        "warnings": _warnings(made, groups, trip),
+    }
+
+
+def _warnings(made: Labels, groups: list[dict[str, Any]], trip: float | None) -> list[str]:
+    found = []
+    level = made.rule["threshold"]
+    if made.kind != "regression" and trip is not None and trip > level:
+        found.append(
+            f"a move of {level:.2%} counts, but a round trip of market orders costs {trip:.2%}: a forecast that is "
+            "right may still lose"
+        )
+    empty = [group["name"] for group in groups if not group["bars"]]
+    if empty:
+        found.append(
+            f"no bar is {' or '.join(empty)}: make the threshold smaller, or the horizon longer"
+        )
+    return found
+
+
+def _show(made: Labels, facts: dict[str, Any]) -> None:
+    """Print labels."""
+    out = output.console()
+    lines = [
+        ("rule", labels_text(made)),
+        ("undefined", f"{facts['undefined']:,} of {facts['bars']:,} bars"),
+        ("moves", f"the median one is {facts['median_move']:.3%}"),
+    ]
+    if facts["round_trip"] is not None:
+        lines.append(
+            (
+                "costs",
+                f"a round trip of market orders costs {facts['round_trip']:.3%}; "
+                f"{facts['moves_beyond_costs']:.1%} of the moves are larger",
+            )
+        )
+    output.header(out, market_line(made.candles, 0, len(made.candles)), lines)
+    out.print()
+    out.print(
+        output.table(
+            ("class", "label", "bars", "share", "mean return", "sd"),
+            [
+                (
+                    group["name"],
+                    "-" if group["class"] is None else f"{group['class']}",
+                    f"{group['bars']:,}",
+                    _percent(group["share"], 1),
+                    _percent(group["mean_return"], 3, "+"),
+                    _percent(group["sd_return"], 3),
+                )
+                for group in facts["classes"]
+            ],
+        )
+    )
+    for text in facts["warnings"]:
+        output.warn(text)
+
+
+def _percent(value: float | None, digits: int, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.{digits}%}"

@@ -1,0 +1,396 @@
+"""One call for every message of features, labels, train, evaluate and audit: (name, call, class, message)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import polars as pl
+
+import barproof as bp
+from barproof import _judge
+from barproof.cli import audit, evaluate, evidence, features, inputs, study, train
+from barproof.cli.config import Config
+from barproof.errors import ConfigError, FeatureError, FileError, ParameterError, ShapeError
+
+from .error_examples import EMPTY, folder, toml
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate(sections)
+
+
+LABELS = {"bars": 3}
+FOLDS = {"train": 100, "tune": 40, "test": 50}
+FEATURES = {"names": ["rsi(5)"]}
+STUDY = config(features=FEATURES, labels=LABELS, folds=FOLDS, model={"name": "logistic"})
+
+
+@contextlib.contextmanager
+def market(**columns: list[Any]) -> Iterator[bp.Candles]:
+    """Work in a folder with candles `c.parquet` and a table `t.parquet` of their times and these columns."""
+    with folder():
+        candles = bp.simulate_candles(1, bars=400)
+        frame = candles.to_polars()
+        frame.select("open_time", "open", "high", "low", "close", "volume").write_parquet(
+            "c.parquet"
+        )
+        times = frame["open_time"]
+        made = {name: pl.Series(name, np.resize(v, len(frame))) for name, v in columns.items()}
+        pl.DataFrame({"open_time": times, **made}).write_parquet("t.parquet")
+        yield candles
+
+
+def own_table(named: str = "open_time", **columns: list[Any]) -> Callable[[], object]:
+    def call() -> object:
+        with market(**columns) as candles:
+            pl.read_parquet("t.parquet").rename({"open_time": named}).write_parquet("t.parquet")
+            return study.feature_table(candles, bp.FeatureSet(["rsi(5)"]), Path("t.parquet"))
+
+    return call
+
+
+def evaluated(shift: int | None = 0, **columns: list[Any]) -> Callable[[], object]:
+    """Judge a table whose times are late by so many milliseconds; None writes every row twice."""
+
+    def call() -> object:
+        with market(**columns):
+            frame = pl.read_parquet("t.parquet")
+            late = frame.with_columns(pl.col("open_time") + pl.duration(milliseconds=shift or 0))
+            (pl.concat([frame, frame]) if shift is None else late).write_parquet("t.parquet")
+            return evaluate.evaluate(
+                candles=Path("c.parquet"),
+                predictions=Path("t.parquet"),
+                instrument="spot",
+                label_bars=3,
+                label_threshold=0.001,
+            )
+
+    return call
+
+
+def judged(found: np.ndarray[Any, Any] | None = None, **options: Any) -> Callable[[], object]:
+    def call() -> object:
+        labels = bp.labels.horizon(bp.simulate_candles(1, bars=50), bars=3, kind="binary")
+        given = np.full((50, 2), 0.5) if found is None else found
+        return _judge.judge(given, labels, np.arange(50), **options)
+
+    return call
+
+
+def train_into_a_file() -> object:
+    with market():
+        Path("out").write_text("")
+        return train.train(
+            candles=Path("c.parquet"),
+            instrument="spot",
+            feature=["rsi(5)"],
+            label_bars=3,
+            train_="100",
+            test="50",
+            out=Path("out/deep"),
+        )
+
+
+def write_where_no_folder_can_be() -> object:
+    with folder(), patch.object(Path, "mkdir", side_effect=OSError(13, "Permission denied")):
+        return train._write(Path("out"), None, None, {})  # type: ignore[arg-type]
+
+
+def audited(**options: Any) -> Callable[[], object]:
+    def call() -> object:
+        with market(long=[0.5]):
+            return audit.audit(**options)
+
+    return call
+
+
+def trades_without_returns() -> object:
+    with folder():
+        pl.DataFrame({"pnl": [1.0]}).write_csv("t.csv")
+        return evidence.read_trades(Path("t.csv"), [])
+
+
+def predictions_without_classes() -> object:
+    with market(up=[0.5]):
+        return evidence.read_predictions(Path("t.parquet"), evidence.Evidence())
+
+
+def chain_without_tune() -> object:
+    told = config(grid={"axes": {"stop_loss": [0.01]}}, folds={"train": 9, "test": 9})
+    made = study.study_of(told, feature=["rsi(5)"], label=(3, None, None, None))
+    held = evidence.Evidence(candles=bp.simulate_candles(1, bars=60))
+    evidence.run_chain(held, told, made, bp.Rules(), bp.Costs.free(), None)
+    return None
+
+
+EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
+    (
+        "config_feature",
+        toml('[features]\nnames = [\n  "rsi(14)",\n  "rsii(14)",\n]\n'),
+        ConfigError,
+        "barproof.toml, line 4: unknown function `rsii`; did you mean `rsi`? in feature `rsii(14)`, in [features]",
+    ),
+    (
+        "config_feature_twice",
+        toml('[candles]\n[features]\nnames = ["rsi(14)", "rsi(14)"]\n'),
+        ConfigError,
+        "barproof.toml, line 3: feature `rsi(14)` is given twice: keep one, in [features]",
+    ),
+    (
+        "config_model_param",
+        toml('[model]\nname = "gradient-boosting"\nparams = { max_iters = 3 }\n'),
+        ConfigError,
+        "barproof.toml, line 3: gradient-boosting has no parameter `max_iters`, in [model.params]; did you mean "
+        "max_iter or max_bins?",
+    ),
+    (
+        "config_folds",
+        toml('[folds]\ntrain = "60"\n'),
+        ConfigError,
+        "barproof.toml, line 2: `train` is '60', which is no duration: write it like 5d, 12h, 30m, 2w, 1mo, 1q or 1y, "
+        "in [folds]",
+    ),
+    (
+        "features_missing",
+        lambda: features.features(what="c.parquet", instrument="spot"),
+        ConfigError,
+        "features are missing: give `--feature` 'rsi(14)', or set `names` in [features] of barproof.toml",
+    ),
+    (
+        "features_unknown",
+        lambda: features.features(what="rssi"),
+        FeatureError,
+        "there is no file and no function `rssi`; did you mean rsi?",
+    ),
+    (
+        "table_time",
+        own_table("when"),
+        ConfigError,
+        "features 't.parquet' have no column `open_time`, but when: name the bars' opening times so",
+    ),
+    (
+        "table_twice",
+        own_table(**{"rsi(5)": [0.5]}),  # type: ignore[arg-type]
+        ConfigError,
+        "column `rsi(5)` of 't.parquet' is called like a feature that is computed: rename one",
+    ),
+    (
+        "label_bars",
+        lambda: study.label_rule(EMPTY, None, None, None, None),
+        ConfigError,
+        "the horizon of the labels is missing: give `--label-bars` 12, or set `bars` in [labels] of barproof.toml",
+    ),
+    (
+        "label_kind",
+        lambda: study.label_rule(EMPTY, 3, None, "triple", None),
+        ConfigError,
+        "`--label-kind` must be one of regression, binary, ternary, was 'triple'",
+    ),
+    (
+        "model",
+        lambda: study.model_of(EMPTY, "logistics", None),
+        ConfigError,
+        "`--model` must be gradient-boosting or logistic, was 'logistics'; did you mean logistic?",
+    ),
+    (
+        "param_form",
+        lambda: study.model_of(EMPTY, "logistic", ["C"]),
+        ConfigError,
+        "`--param C` must read NAME=VALUE, such as C=1",
+    ),
+    (
+        "param_name",
+        lambda: study.model_of(EMPTY, "logistic", ["depth=3"]),
+        ConfigError,
+        "`--param depth=3` names no parameter of logistic; known: C, max_iter, balanced",
+    ),
+    (
+        "folds_missing",
+        lambda: study.folds_of(EMPTY, "60d", None, None, None, None, None),
+        ConfigError,
+        "the folds are missing `test`: give `--train` 60d `--tune` 10d `--test` 5d, or [folds] in barproof.toml",
+    ),
+    (
+        "folds_type",
+        lambda: study.folds_of(EMPTY, "true", None, "5d", None, None, None),
+        ConfigError,
+        'the folds are refused: `train` must be a whole number of bars, a fraction or a duration such as "5d", was '
+        "True",
+    ),
+    (
+        "folds_overlap",
+        lambda: study.folds_of(EMPTY, "60d", None, "5d", "1d", None, None),
+        ConfigError,
+        "`step` '1d' is shorter than `test` '5d': test parts would share bars, and a bar has one prediction; make "
+        "`step` as long",
+    ),
+    (
+        "calibrate",
+        lambda: study.study_of(STUDY, calibrate="sigmoid"),
+        ConfigError,
+        "`--calibrate` must be one of temperature, isotonic, platt, none, was 'sigmoid'",
+    ),
+    (
+        "exit",
+        lambda: study.study_of(STUDY, exit_="same"),
+        ConfigError,
+        "`--exit` must be opposite or none, was 'same'",
+    ),
+    (
+        "study_features",
+        lambda: study.study_of(EMPTY),
+        ConfigError,
+        "features are missing: give `--feature` 'rsi(14)' or `--feature-table` FILE, or [features] in barproof.toml",
+    ),
+    (
+        "train_out",
+        train_into_a_file,
+        ConfigError,
+        "`--out` 'out/deep' must be a folder, but 'out' is a file: name another",
+    ),
+    (
+        "train_folder",
+        write_where_no_folder_can_be,
+        FileError,
+        "`--out` 'out' cannot be made a folder: Permission denied",
+    ),
+    (
+        "part_of_table",
+        lambda: inputs.judged_rows(
+            pl.DataFrame({"fold": [0], "part": ["test"]}), Path("p.parquet"), "tune"
+        ),
+        ConfigError,
+        "'p.parquet' holds no tune rows, only test: name another part, or train with `--tune`",
+    ),
+    (
+        "evaluate_part",
+        lambda: evaluate.evaluate(part="train"),
+        ConfigError,
+        "`--part` must be test or tune, was 'train'",
+    ),
+    (
+        "no_predictions",
+        lambda: evaluate.evaluate(label_bars=3),
+        ConfigError,
+        "predictions are missing: give `--predictions` FILE, or set `source` in [signals] of barproof.toml",
+    ),
+    (
+        "evaluate_column",
+        lambda: evaluate._columns(EMPTY, None, ["exit_long=p"]),
+        ConfigError,
+        "`--signal-column exit_long=p` must read long=COLUMN or short=COLUMN: such as long=p_up",
+    ),
+    (
+        "evaluate_other_classes",
+        evaluated(p_0=[0.4], p_1=[0.6]),
+        ConfigError,
+        "predictions 't.parquet' hold p_0 and p_1, but ternary labels need p_-1 and p_0 and p_1: give the label rule "
+        "that they were trained by",
+    ),
+    (
+        "evaluate_no_columns",
+        evaluated(long=[0.4]),
+        ConfigError,
+        "predictions 't.parquet' have no column `short`, but open_time, long: ternary labels need p_-1 and p_0 and "
+        "p_1, or long and short; name them such as `--signal-column long=p_up`",
+    ),
+    (
+        "evaluate_text",
+        evaluated(**{"p_-1": [0.2], "p_0": [0.3], "p_1": ["0.5"]}),  # type: ignore[arg-type]
+        ConfigError,
+        "column `p_1` of predictions 't.parquet' must hold numbers, was String",
+    ),
+    (
+        "evaluate_times",
+        evaluated(60_000, long=[0.2], short=[0.3]),
+        ConfigError,
+        "400 of 400 times of predictions 't.parquet' meet no bar, first 2022-01-01 00:01: give the bars' opening "
+        "times, and candles from 2022-01-01 00:01 to 2022-01-02 09:16",
+    ),
+    (
+        "evaluate_twice",
+        evaluated(None, long=[0.2], short=[0.3]),
+        ConfigError,
+        "predictions 't.parquet' hold 400 rows too many, first 2022-01-01 00:00 twice: give one row a bar",
+    ),
+    (
+        "judge_shape",
+        judged(np.zeros((50, 3))),
+        ShapeError,
+        "predictions have shape (50, 3), not (50, 2): give a row a bar, and a column a class of binary labels",
+    ),
+    (
+        "judge_level",
+        judged(level=95.0),
+        ParameterError,
+        "`level` must be between 0 and 1, was 95.0",
+    ),
+    (
+        "judge_probability",
+        judged(np.tile([0.5, 0.6], (50, 1))),
+        ParameterError,
+        "predictions of 50 bars are no probabilities, first bar 0: 0.5, 0.6; they must lie in [0, 1] and sum to 1",
+    ),
+    (
+        "judge_nothing",
+        judged(np.full((50, 2), np.nan)),
+        ParameterError,
+        "none of 50 bars has both a label and a prediction: 0 have a prediction, 46 a label",
+    ),
+    (
+        "audit_require",
+        lambda: audit.audit(require=["economic"]),
+        ConfigError,
+        "`--require` must be one of data, labels, splits, parity, predictions, economics, significance, was "
+        "'economic'",
+    ),
+    (
+        "audit_fail_on",
+        lambda: audit.audit(fail_on="any"),
+        ConfigError,
+        "`--fail-on` must be one of critical, high, medium, low, info, was 'any'",
+    ),
+    (
+        "audit_format",
+        lambda: audit.audit(format_="xml"),
+        ConfigError,
+        "`--format` must be one of text, json, md, sarif, junit, was 'xml'",
+    ),
+    (
+        "audit_nothing",
+        audited(),
+        ConfigError,
+        "there is nothing to audit: name candles, a table of trades or `--predictions`, or set `source` in [candles] "
+        "of barproof.toml",
+    ),
+    (
+        "audit_signals_alone",
+        audited(signals=Path("t.parquet")),
+        ConfigError,
+        "signals are audited on their bars: name the candles, or set `source` in [candles] of barproof.toml",
+    ),
+    (
+        "audit_trades",
+        trades_without_returns,
+        ConfigError,
+        "trades 't.csv' have no column `return` (net, a fraction), but pnl: name it so",
+    ),
+    (
+        "audit_predictions",
+        predictions_without_classes,
+        ConfigError,
+        "predictions 't.parquet' have no column `p_1` or `prediction`, but open_time, up: give a table of `barproof "
+        "train`, or probabilities as `--signals`",
+    ),
+    (
+        "audit_tune",
+        chain_without_tune,
+        ConfigError,
+        "the rules of the grid are chosen on tune bars, and there are none: set `tune` in [folds] of barproof.toml, or take [grid] away",
+    ),
+]
