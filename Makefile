@@ -14,6 +14,7 @@ RUST_SOURCES   := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml
 BUILD_STAMP    := $(VENV)/.built
 BASE_STAMP     := $(VENV)/.base
 DEV_STAMP      := $(VENV)/.dev
+PEERS_STAMP    := $(VENV)/.peers
 
 help:
 	@echo "make demo       build, run the main job on a simulated market, write $(OUT)/report.html"
@@ -21,7 +22,7 @@ help:
 	@echo "make test-slow  long runs: the engine against the twin, property tests with many cases"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
-	@echo "make bench      benchmarks; records go to benches/record/"
+	@echo "make bench      benchmarks against peers; records go to benches/record/, tables to docs/performance.md"
 	@echo "make wheel      abi3 wheel in dist/"
 	@echo "make generate   rewrite what derives from the tables of rules and metrics"
 	@echo "make clean      remove what the other targets made"
@@ -63,6 +64,10 @@ $(DEV_STAMP): pyproject.toml $(BUILD_STAMP)
 	$(BIN)/python -m pip install --quiet --group test
 	@touch $@
 
+# A bench runs with the peers that it finds.
+$(PEERS_STAMP): pyproject.toml $(BUILD_STAMP)
+	$(BIN)/python -m pip install --quiet --group bench && touch $@ || echo "some peers could not be installed; those that are missing are left out" >&2
+
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
 demo: $(BUILD_STAMP)
@@ -99,8 +104,10 @@ format: $(DEV_STAMP)
 generate: $(BUILD_STAMP)
 	$(BIN)/python tools/generate.py
 
-bench: $(BUILD_STAMP) $(DEV_STAMP)
-	$(BIN)/python benches/sweep.py --record
+bench: $(BUILD_STAMP) $(PEERS_STAMP)
+	$(BIN)/python -m benches.workload_a --record
+	$(BIN)/python -m benches.real_data --record
+	$(BIN)/python -m benches.table
 
 wheel: $(BASE_STAMP)
 	$(need_rust)

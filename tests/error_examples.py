@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 import barproof as bp
-from barproof import _daily, _ledger_file, _machine, _sweep
+from barproof import _daily, _ledger_file, _machine, _sweep, _sweep_job, _sweep_result
 from tests.helpers import START, flat, market
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
@@ -42,6 +42,14 @@ def run(
     rules: Any = RULES, signals: Any = P, candles: Any = BARS, costs: Any = COSTS, **options: Any
 ) -> bp.Result:
     return bp.backtest(candles, signals, rules, costs=costs, **options)
+
+
+def refined(shift: int = 0, price: float = 100.0) -> bp.Result:
+    """Two hours on minutes."""
+    minutes = market(flat(price, 120))
+    minutes = minutes._replace(open_time=minutes.open_time + shift)
+    candles = market(flat(100.0, 2), interval="1h")
+    return run(candles=candles, signals=bp.Signals(long=np.zeros(2)), intrabar_candles=minutes)
 
 
 def sweep(grid: Any = GRID, signals: Any = P, candles: Any = BARS, **options: Any) -> bp.Sweep:
@@ -72,19 +80,14 @@ def no_memory(call: Callable[[], object]) -> object:
 
 
 def interrupted_sweep() -> object:
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
     many = bp.Grid(RULES, entry_long=list(np.linspace(0.5, 0.6, 20_000)))
-    candles = bp.simulate_candles(1, bars=100_000)
-    signals = bp.Signals(long=np.zeros(100_000))
-    with mock.patch.object(_sweep, "Sweep", mock.MagicMock(return_value=[])):
-        return sweep(many, signals, candles, threads=1, progress=stop)
+    with mock.patch.object(_sweep_job.Job, "run", side_effect=KeyboardInterrupt):
+        return sweep(many, P, threads=1)
 
 
 def interrupted_daily() -> object:
     swept = sweep()
-    with mock.patch.object(_sweep, "_call", lambda *_, **__: {"interrupted": True}):
+    with mock.patch.object(_sweep_result, "call", lambda *_, **__: {"interrupted": True}):
         return swept.daily_returns.to_numpy()
 
 
@@ -138,7 +141,13 @@ CALLS: list[Example] = [
     ("schedule empty", lambda: run(rules=[]), bp.RulesError, "a schedule needs at least one (start, rules) pair"),
     ("schedule order", lambda: run(rules=[(5, RULES), (2, RULES)]), bp.RulesError, "starts of a schedule must increase, but entry 0 starts at bar 5 and entry 1 at bar 2"),
     ("schedule fill", lambda: run(rules=[(0, RULES), (2, RULES.replace(fill="close"))]), bp.RulesError, "all rules of a schedule must share `fill`: an entry at a close would come before its own exit at the next open"),
-    ("intrabar", lambda: run(intrabar_candles=BARS), bp.ParameterError, "`intrabar_candles` are not served by this version: leave them out"),
+    ("intrabar type", lambda: run(intrabar_candles=[1]), bp.LayoutError, "`intrabar_candles` must be Candles, was list: use read_candles(...)"),
+    ("intrabar symbol", lambda: run(intrabar_candles=bp.simulate_candles(7, bars=9)), bp.ParameterError, "`intrabar_candles` are of symbol 'SIM', the candles of 'TEST': give the same market"),
+    ("intrabar kind", lambda: run(intrabar_candles=PERPETUAL), bp.ParameterError, "`intrabar_candles` are of kind 'perpetual', the candles of 'spot': give the same market"),
+    ("intrabar interval", lambda: run(intrabar_candles=BARS), bp.ParameterError, "`intrabar_candles` are bars of 1m, the candles of 1m: give a shorter interval that divides it"),
+    ("intrabar grid", lambda: refined(shift=30_000), bp.ParameterError, "`intrabar_candles` must be on the grid of the candles, every 60000 ms from the open of each, was 30000 ms off it at bar 0, inside bar 0 of the candles"),
+    ("intrabar market", lambda: refined(price=101.0), bp.ParameterError, "`intrabar_candles` must be of the market of the candles, was another: 2 of 2 bars differ, the first is bar 0, open 100 against 101"),
+    ("intrabar elsewhere", lambda: refined(shift=7_200_000), bp.ParameterError, "`intrabar_candles` make up none of the 2 bars of the window: give finer candles of its time"),
     ("boundary", lambda: run(boundary="keep"), bp.ParameterError, "`boundary` must be carry or close, was 'keep'"),
     ("funding", unfunded, bp.FundingError, 'candles of a perpetual carry no funding: attach it with `funding=` where they are read, or say funding="none" to run without'),
     # windows
@@ -220,7 +229,7 @@ CALLS: list[Example] = [
     ("grid value", lambda: bp.Grid(RULES, stop_loss=[0.01, -1]), bp.ParameterError, "`stop_loss` must be > 0, was -1"),
     ("grid lengths", lambda: bp.Grid(RULES, {"stop_loss": [0.1], "take_profit": [0.1, 0.2]}), bp.ShapeError, "lists of one axis vary together and need one length, were: stop_loss 1, take_profit 2"),
     ("grid twice", lambda: bp.Grid(RULES, {"stop_loss": [0.1]}, stop_loss=[0.1]), bp.ParameterError, "field `stop_loss` stands on two axes of the grid: keep one"),
-    ("grid size", lambda: bp.Grid(RULES, max_hold=range(1, 6_000), cooldown=range(1, 6_000)), bp.ParameterError, "grid has 35,988,001 combinations, more than 20,000,000: draw rows yourself and use Grid.table"),
+    ("grid size", lambda: bp.Grid(RULES, max_hold=range(1, 6_000), cooldown=range(1, 6_000)), bp.ParameterError, "grid has 35,988,001 combinations, more than 20,000,000: draw some with sample=, or use Grid.table"),
     ("grid where", lambda: bp.Grid(RULES, max_hold=[1, 2], where=lambda c: False), bp.RulesError, "no combination is left: `where` refused all 2"),
     ("grid where type", lambda: bp.Grid(RULES, max_hold=[1], where=3), bp.LayoutError, "`where` must be a function of a combination, was int"),  # type: ignore[arg-type]
     ("grid seed", lambda: bp.Grid(RULES, max_hold=[1], seed=-1), bp.ParameterError, "`seed` of the grid must be a whole number >= 0, was -1"),
@@ -302,10 +311,10 @@ def sweep_daily() -> object:
 
 def memory_of_a_sweep() -> str:
     """The message's own number depends on the estimate; it is checked for its form."""
-    need = _sweep._memory(2, 1, 1, 10, 1)
+    need = _sweep_job.memory(2, 1, 1, 10, 1)
     return (
-        f"2 combinations x 1 windows need about {need:,} bytes, 1,000 are free: take fewer combinations (`sample=`) or "
-        "longer windows"
+        f"2 combinations x 1 windows need about {need:,} bytes, 1,000 are free: write parts to a folder with out=, take fewer "
+        "combinations (`sample=`) or longer windows"
     )
 
 

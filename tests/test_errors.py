@@ -23,6 +23,8 @@ TABLES = (
     "tests.models.error_examples",
     "tests.error_examples",
     "tests.walk_forward_error_examples",
+    "tests.sweep_error_examples",
+    "tests.choice_error_examples",
     "tests.candles.error_examples",
     "tests.features.error_examples",
     "tests.report.error_examples",

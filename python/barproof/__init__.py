@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from barproof import _core, labels, models
 from barproof._backtest import Result, backtest
+from barproof._choice import plateau
+from barproof._draws import Between, between
 from barproof._evaluate import Evaluation, evaluate
 from barproof._grid import Grid
+from barproof._signal_sets import SignalSets
 from barproof._sweep import Best, DailyReturns, Plan, Sweep, plan, sweep
 from barproof._walk_forward import WalkForwardResult, walk_forward_optimise
 from barproof.bundle import Bundle
@@ -91,6 +94,7 @@ __all__ = [
     "Bar",
     "BarproofError",
     "Best",
+    "Between",
     "Bundle",
     "BundleError",
     "CandleError",
@@ -130,6 +134,7 @@ __all__ = [
     "Run",
     "ShapeError",
     "SignalError",
+    "SignalSets",
     "Signals",
     "Sweep",
     "TrainingError",
@@ -142,6 +147,7 @@ __all__ = [
     "audit",
     "audits",
     "backtest",
+    "between",
     "cumulative",
     "evaluate",
     "fading",
@@ -150,6 +156,7 @@ __all__ = [
     "labels",
     "models",
     "plan",
+    "plateau",
     "read_candles",
     "resample",
     "simulate_candles",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -19,7 +20,8 @@ from barproof import _core
 from barproof._frames import METRICS, metrics_mapping, times, trades_frame
 from barproof._windows import Bound, Window, as_window, bar_at
 from barproof.candles import Candles
-from barproof.errors import LayoutError, ParameterError, RulesError
+from barproof.candles.table import show_time
+from barproof.errors import DataWarning, LayoutError, ParameterError, RulesError
 from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
@@ -46,6 +48,7 @@ class Setting:
     initial_equity: float
     periods_per_year: float
     engine: str
+    intrabar: Candles | None = None
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the core."""
@@ -66,6 +69,7 @@ class Setting:
     def provenance(self) -> dict[str, str]:
         """Digests and versions, for reports and records."""
         costs = self.costs
+        finer = {} if self.intrabar is None else {"intrabar": self.intrabar.digest}
         return {
             "barproof": version("barproof"),
             "candles": self.candles.digest,
@@ -73,7 +77,9 @@ class Setting:
             "costs": f"taker={costs.taker!r}, maker={costs.maker!r}, slippage={costs.slippage!r}",
             "initial_equity": repr(self.initial_equity),
             "periods_per_year": repr(self.periods_per_year),
-            "engine": self.engine,
+            # Only the engine that goes bar by bar knows finer candles.
+            "engine": self.engine if self.intrabar is None else "replay",
+            **finer,
         }
 
 
@@ -369,6 +375,7 @@ def _call(
         [(start, rules.to_dict()) for start, rules in schedule],
         boundary=boundary,
         window_=window,
+        intrabar=None if made.intrabar is None else made.intrabar._bars,
         **made.options(),
     )
 
@@ -383,6 +390,7 @@ def make_result(
     """Run and wrap."""
     raw = _call(made, schedule, boundary, window)
     start, stop = window
+    finer = {} if made.intrabar is None else _served(made, raw["unserved"], window)
     digest = _core.digest("schedule/1", [f"{s}:{rules.digest}" for s, rules in schedule])
     return Result(
         metrics=metrics_mapping(raw["metrics"]),
@@ -401,11 +409,56 @@ def make_result(
             **made.provenance(),
             "rules": schedule[0][1].digest if isinstance(shown, Rules) else digest,
             "window": f"{start}..{stop}",
+            **finer,
         },
         _hold=metrics_mapping(raw["hold"]),
         _setting=made,
         _boundary=boundary,
     )
+
+
+def refined(made: Setting, intrabar: Candles | None) -> Setting:
+    """Check finer candles and add them."""
+    if intrabar is None:
+        return made
+    if not isinstance(intrabar, Candles):
+        raise LayoutError(
+            f"`intrabar_candles` must be Candles, was {type(intrabar).__name__}: use read_candles(...)"
+        )
+    coarse = made.candles
+    for name, fine, have in (
+        ("symbol", intrabar.symbol, coarse.symbol),
+        ("kind", intrabar.instrument.kind, coarse.instrument.kind),
+    ):
+        if fine != have and "UNKNOWN" not in (fine, have):
+            raise ParameterError(
+                f"`intrabar_candles` are of {name} {fine!r}, the candles of {have!r}: give the same market"
+            )
+    if intrabar.interval_ms >= coarse.interval_ms or coarse.interval_ms % intrabar.interval_ms:
+        raise ParameterError(
+            f"`intrabar_candles` are bars of {intrabar.interval}, the candles of {coarse.interval}: give a shorter "
+            "interval that divides it"
+        )
+    return replace(made, intrabar=intrabar)
+
+
+def _served(made: Setting, unserved: tuple[int, int, int | None], window: Window) -> dict[str, str]:
+    """Say how many bars the finer candles do not make up; a window without any is a mistake."""
+    bars, contradicted, first = unserved
+    total = window[1] - window[0]
+    if bars == total:
+        raise ParameterError(
+            f"`intrabar_candles` make up none of the {total:,} bars of the window: give finer candles of its time"
+        )
+    if first is not None:
+        opens = show_time(int(made.candles.open_time[first]))
+        text = (
+            f"`intrabar_candles` do not make up {bars:,} of {total:,} bars, the first opens {opens}"
+        )
+        if contradicted:
+            text += f"; in {contradicted:,} they are all there and show other prices"
+        warnings.warn(f"{text}: these are run on themselves", DataWarning, stacklevel=4)
+    return {"intrabar_missing": str(bars)}
 
 
 def daily_frame(days: Any, returns: Any) -> pl.DataFrame:
@@ -446,11 +499,15 @@ def backtest(
     window : tuple, optional
         (start, end), bar numbers or times, end excluded. Default: all bars.
     intrabar_candles : Candles, optional
-        Not in this version.
+        Finer candles of the same market, such as minutes under hours: they show in which order a bar met its levels.
+        Entries are still decided, and stops moved, at the closes of `candles`. Bars that they do not make up (some are
+        missing, or show other prices) are run on themselves, are counted as ``intrabar_missing`` in the provenance, and
+        warn. Such runs take the bar-by-bar engine.
     initial_equity : float, default 10000.0
         In quote.
     engine : {"indexed", "replay"}, default "indexed"
-        From event to event, or bar by bar, which is the definition; the results are the same bits.
+        From event to event, or bar by bar, which is the definition; the results are the same bits. The provenance
+        names the one that ran.
     periods_per_year : float, optional
         Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
     boundary : {"carry", "close"}, default "carry"
@@ -473,6 +530,11 @@ def backtest(
     ParameterError, ShapeError, SignalError, FundingError, WindowError, LayoutError
         If an argument is out of bounds; the message names it.
 
+    Warns
+    -----
+    DataWarning
+        If bars of the window are not made up by `intrabar_candles`.
+
     Examples
     --------
     >>> import barproof as bp
@@ -483,11 +545,10 @@ def backtest(
     >>> result.trades.height == result.metrics["trades"]
     True
     """
-    if intrabar_candles is not None:
-        raise ParameterError("`intrabar_candles` are not served by this version: leave them out")
     if boundary not in ("carry", "close"):
         raise ParameterError(f"`boundary` must be carry or close, was {boundary!r}")
     made = setting(candles, signals, costs, initial_equity, periods_per_year, engine)
+    made = refined(made, intrabar_candles)
     schedule, shown = as_schedule(candles, rules)
     span = as_window(candles, window)
     book = door(ledger)

@@ -166,6 +166,7 @@ def backtest(
     initial_equity: float,
     periods_per_year: float,
     engine: str,
+    intrabar: Bars | None = None,
 ) -> dict[str, Any]: ...
 def sweep_table(
     bars: Bars,

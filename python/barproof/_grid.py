@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from barproof import _core
+from barproof._draws import Between, Group, Method, draw, read_group
 from barproof.errors import LayoutError, ParameterError, RulesError, ShapeError
 from barproof.rules import Rules, check_names
 
@@ -34,11 +36,16 @@ class Grid:
         Takes the varying fields of a combination as a mapping and says whether to keep it, such as
         ``lambda c: c["stop_loss"] < c["take_profit"]``.
     sample : int, optional
-        Keep this many combinations, drawn without replacement; all if there are fewer.
+        Keep this many combinations, drawn without replacement; `where` has its say first.
+    method : {"random", "latin"}, default "random"
+        How `sample` draws. Random: any combination is as likely as any other. Latin (a Latin hypercube): the levels of
+        each list stand equally often, give or take one, and a range is met once in each of `sample` equal parts;
+        `where` then thins what was drawn, and strata may be missed.
     seed : int, default 0
         Seed of the draw.
-    **axes : list
-        Each field is one axis; the product is taken, the last axis varying fastest.
+    **axes : list or between
+        Each field is one axis; the product is taken, the last axis varying fastest. A range,
+        :func:`barproof.between`, stands in place of a list where `sample` draws from it.
 
     Attributes
     ----------
@@ -52,7 +59,7 @@ class Grid:
     Raises
     ------
     ParameterError
-        If a name is no field or a value is out of bounds; names axis and value.
+        If a name is no field, a value is out of bounds, or more is sampled than there is; names axis and value.
     RulesError
         If no combination is left, or one contradicts itself.
     ShapeError
@@ -71,32 +78,46 @@ class Grid:
     def __init__(
         self,
         rules: Rules,
-        *together: Mapping[str, Sequence[Any]],
+        *together: Mapping[str, Sequence[Any] | Between],
         where: Where | None = None,
         sample: int | None = None,
+        method: Method = "random",
         seed: int = 0,
-        **axes: Sequence[Any],
+        **axes: Sequence[Any] | Between,
     ) -> None:
         if not isinstance(rules, Rules):
             raise LayoutError(f"`rules` of a grid must be Rules, was {type(rules).__name__}")
-        groups = [*together, *({name: values} for name, values in axes.items())]
-        columns = _product([_axis(group) for group in groups])
-        self._setup(rules, [list(group) for group in groups], columns)
-        if where is not None and not callable(where):
-            raise LayoutError(
-                f"`where` must be a function of a combination, was {type(where).__name__}"
+        groups = [
+            _axis(group)
+            for group in (*together, *({name: values} for name, values in axes.items()))
+        ]
+        _check_draw(groups, where, sample, method, seed)
+        self.rules = rules
+        self.groups = [list(group) for group in groups]
+        self.axes = [name for group in groups for name in group]
+        twice = {name for name in self.axes if self.axes.count(name) > 1}
+        if twice:
+            raise ParameterError(
+                f"field `{sorted(twice)[0]}` stands on two axes of the grid: keep one"
             )
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ParameterError(f"`seed` of the grid must be a whole number >= 0, was {seed!r}")
-        if where is not None:
-            keep = [bool(where(self.varying(i))) for i in range(len(self))]
-            self._take(np.flatnonzero(keep))
-            if not len(self):
-                raise RulesError(f"no combination is left: `where` refused all {len(keep)}")
-        if sample is not None:
-            if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
-                raise ParameterError(f"`sample` must be a whole number >= 1, was {sample!r}")
-            if sample < len(self):
+        groups = [group for group in groups if group]
+        keep = None if where is None else _Where(where)
+        size = prod(_length(group) for group in groups)
+        if sample is not None and (_ranges(groups) or method == "latin" or size > MOST):
+            self._hold(draw(groups, sample, method, seed, keep))
+        else:
+            self._hold(_product(groups, size))
+            if keep is not None:
+                self._take(np.flatnonzero([keep(self.varying(i)) for i in range(size)]))
+                if not len(self):
+                    raise RulesError(f"no combination is left: `where` refused all {size}")
+            if sample is not None:
+                if sample > len(self):
+                    left = "" if keep is None else " that `where` keeps"
+                    raise ParameterError(
+                        f"`sample` is {sample:,}, but the grid has only {len(self):,} combinations{left}: ask for at "
+                        "most as many, or leave it out"
+                    )
                 rng = np.random.default_rng(seed)
                 self._take(np.sort(rng.choice(len(self), size=sample, replace=False)))
         self._check()
@@ -115,16 +136,34 @@ class Grid:
         Returns
         -------
         Grid
-            All columns form one axis.
+            All columns form one axis; rows keep their order.
+
+        Raises
+        ------
+        LayoutError
+            If `frame` is no table.
+        ParameterError
+            If it has no columns or rows, or a column is no field.
+
+        Examples
+        --------
+        >>> grid = Grid.table(Rules(entry_long=0.6), {"stop_loss": [0.01, None], "max_hold": [60, 240]})
+        >>> grid[1]
+        Rules(entry_long=0.6, max_hold=240)
         """
-        names = list(frame) if isinstance(frame, Mapping) else frame.columns
+        if not isinstance(frame, Mapping) and not hasattr(frame, "columns"):
+            raise LayoutError(
+                f"`frame` of Grid.table must be a frame or a mapping of columns, was {type(frame).__name__}"
+            )
+        names = list(frame) if isinstance(frame, Mapping) else [str(c) for c in frame.columns]
+        if not names:
+            raise ParameterError(
+                "`frame` of Grid.table has no columns: give one a field that varies"
+            )
         columns = {name: list(frame[name]) for name in names}
         return cls(rules, columns)
 
-    def _setup(self, rules: Rules, groups: list[list[str]], columns: dict[str, list[Any]]) -> None:
-        self.rules = rules
-        self.groups = groups
-        self.axes = [name for group in groups for name in group]
+    def _hold(self, columns: dict[str, list[Any]]) -> None:
         self._columns = columns
         self._count = len(next(iter(columns.values()))) if columns else 1
 
@@ -164,7 +203,7 @@ class Grid:
             raise IndexError(f"combination {combination} does not exist: the grid has {len(self)}")
         return self.rules.replace(**self.varying(combination))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Identity of the grid: base, fields and values in order."""
         items = [self.rules.digest]
@@ -177,45 +216,101 @@ class Grid:
         return f"Grid({len(self):,} combinations over {inner or 'nothing'})"
 
 
-def _axis(group: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Check the lists of one axis."""
+def _axis(group: Mapping[str, Any]) -> Group:
+    """Check the lists or ranges of one axis."""
     if not isinstance(group, Mapping):
         raise LayoutError(f"an axis must be a mapping of field to list, was {type(group).__name__}")
     check_names(group, "a grid")
-    out: dict[str, list[Any]] = {}
+    out: Group = {}
     for name, values in group.items():
+        if isinstance(values, Between):
+            out[name] = values
+            continue
         if isinstance(values, str) or not hasattr(values, "__iter__"):
             raise LayoutError(
                 f"axis `{name}` must be a list of values, was {values!r}: write [{values!r}]"
             )
-        out[name] = [v.item() if isinstance(v, np.generic) else v for v in values]
-        if not out[name]:
+        listed = [v.item() if isinstance(v, np.generic) else v for v in values]
+        if not listed:
             raise ParameterError(
                 f"axis `{name}` is empty: give at least one value, or leave it out"
             )
-        for value in out[name]:
+        for value in listed:
             _core.check_field(name, value)
-    lengths = {name: len(values) for name, values in out.items()}
+        out[name] = listed
+    lengths = {name: len(values) for name, values in out.items() if isinstance(values, list)}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ShapeError(f"lists of one axis vary together and need one length, were: {shown}")
-    return out
+    return read_group(out)
 
 
-def _product(groups: list[dict[str, list[Any]]]) -> dict[str, list[Any]]:
-    names = [name for group in groups for name in group]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ParameterError(f"field `{sorted(twice)[0]}` stands on two axes of the grid: keep one")
-    lengths = [len(next(iter(group.values()))) for group in groups if group]
-    if prod(lengths) > MOST:
-        raise ParameterError(
-            f"grid has {prod(lengths):,} combinations, more than {MOST:,}: draw rows yourself and use Grid.table"
+def _check_draw(groups: list[Group], where: Any, sample: Any, method: Any, seed: Any) -> None:
+    """Check how combinations are chosen."""
+    if where is not None and not callable(where):
+        raise LayoutError(
+            f"`where` must be a function of a combination, was {type(where).__name__}"
         )
-    columns: dict[str, list[Any]] = {name: [] for name in names}
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ParameterError(f"`seed` of the grid must be a whole number >= 0, was {seed!r}")
+    if sample is not None and (
+        isinstance(sample, bool) or not isinstance(sample, int) or sample < 1
+    ):
+        raise ParameterError(f"`sample` must be a whole number >= 1, was {sample!r}")
+    if method not in ("random", "latin"):
+        raise ParameterError(f'`method` of a grid must be "random" or "latin", was {method!r}')
+    if sample is None and method == "latin":
+        raise ParameterError('`method` is "latin", but nothing is drawn: say how many with sample=')
+    ranges = _ranges(groups)
+    if sample is None and ranges:
+        raise ParameterError(
+            f"axis `{ranges[0]}` is a range: say how many combinations to draw with sample=, or give a list"
+        )
+    if sample is not None and sample > MOST:
+        raise ParameterError(f"`sample` must be at most {MOST:,}, was {sample:,}")
+
+
+def _ranges(groups: list[Group]) -> list[str]:
+    return [
+        name for group in groups for name, values in group.items() if isinstance(values, Between)
+    ]
+
+
+def _length(group: Group) -> int:
+    values = next(iter(group.values()))
+    return 1 if isinstance(values, Between) else len(values)
+
+
+class _Where:
+    """`where`, with errors that name the combination it failed on."""
+
+    def __init__(self, where: Where) -> None:
+        self._where = where
+
+    def __call__(self, varying: Mapping[str, Any]) -> bool:
+        try:
+            return bool(self._where(varying))
+        except KeyError as error:
+            raise ParameterError(
+                f"`where` asks for {error.args[0]!r}, which is no axis of the grid; axes: {', '.join(varying)}"
+            ) from error
+        except TypeError as error:
+            raise ParameterError(
+                f"`where` failed on a combination ({_show(varying)}): {error}; a rule that is off is None"
+            ) from error
+
+
+def _product(groups: list[Group], size: int) -> dict[str, list[Any]]:
+    lengths = [_length(group) for group in groups]
+    if size > MOST:
+        raise ParameterError(
+            f"grid has {size:,} combinations, more than {MOST:,}: draw some with sample=, or use Grid.table"
+        )
+    columns: dict[str, list[Any]] = {name: [] for group in groups for name in group}
     for row in product(*(range(length) for length in lengths)):
-        for group, i in zip((g for g in groups if g), row, strict=True):
+        for group, i in zip(groups, row, strict=True):
             for name, values in group.items():
+                assert isinstance(values, list)
                 columns[name].append(values[i])
     return columns
 

@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from barproof import _core
-from barproof._backtest import Result, Setting, daily_frame, make_result, setting
 from barproof._daily import DailyReturns
-from barproof._frames import METRICS, metric_series, metric_value, times
+from barproof._frames import METRICS
 from barproof._grid import Grid
-from barproof._machine import available_bytes, thread_count
+from barproof._machine import available_bytes
 from barproof._progress import Progress, reporter
-from barproof._windows import Window, as_windows, overlap
+from barproof._signal_sets import SignalSets
+from barproof._sweep_files import SweepFolder
+from barproof._sweep_job import Done, Job, Leg, Piece, axis_series, call, prepare
+from barproof._sweep_result import Best, InFolder, InMemory, Sweep, check_metric, preferred
+from barproof._windows import Window
 from barproof.candles import Candles
-from barproof.errors import Interrupted, LayoutError, ParameterError, PlanError
-from barproof.ledger import Recorded, door, enter
-from barproof.rules import Costs, Rules
+from barproof.errors import Interrupted, LedgerError, PlanError
+from barproof.ledger import Ledger, Recorded, door, enter
+from barproof.rules import Costs
 from barproof.signals import Signals
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+__all__ = [
+    "Best",
+    "DailyReturns",
+    "Plan",
+    "Sweep",
+    "axis_series",
+    "check_metric",
+    "plan",
+    "preferred",
+    "sweep",
+    "sweep_part",
+]
 
-__all__ = ["Best", "DailyReturns", "Plan", "Sweep", "plan", "sweep"]
-
-_PROBE_BARS = 50_000
-
-
-@dataclass(frozen=True)
-class Best:
-    """The combination that a metric prefers.
-
-    Attributes
-    ----------
-    combination : int
-        Its number.
-    rules : Rules
-        Its rules.
-    metric : str
-        By which it was chosen.
-    metrics : dict of str to float or int
-        Its pooled metrics. Chosen from many, they flatter: judge it on bars that did not choose it.
-    """
-
-    combination: int
-    rules: Rules
-    metric: str
-    metrics: dict[str, float | int]
+_PROBE_BARS = 200_000
+_PROBE_SECONDS = 0.25
+_PROBE_BLOCK = 8
+# Of a row of the frame on the disk, and to write it there: 40 numbers of which a third are counts.
+_DISK_BYTES = 6 * len(METRICS)
+_WRITE_SECONDS = 2e-6
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class Plan:
     Attributes
     ----------
     combinations, windows, rows : int
-        Size of the job; `rows` are those of `Sweep.frame`.
+        Size of the job; `windows` are those of all symbols together, `rows` are those of `Sweep.frame`.
     bar_steps : int
         Bars times combinations.
     threads : int
@@ -74,7 +68,9 @@ class Plan:
     memory_bytes, available_bytes : int
         Estimated peak of the results, and what the machine has free.
     seconds : float
-        Estimated wall time, from a probe on the first combination.
+        Estimated wall time, from a probe.
+    parts, disk_bytes : int
+        With ``out=`` the parts that the folder will hold, and its estimated size; else 0.
     """
 
     combinations: int
@@ -86,410 +82,26 @@ class Plan:
     memory_bytes: int
     available_bytes: int
     seconds: float
+    parts: int = 0
+    disk_bytes: int = 0
 
     def __str__(self) -> str:
+        disk = (
+            f", {self.parts:,} parts of together {self.disk_bytes / 2**20:,.0f} MiB on the disk"
+            if self.parts
+            else ""
+        )
         return (
             f"{self.combinations:,} combinations x {self.windows:,} windows = {self.rows:,} rows, "
             f"{self.bar_steps / 1e9:,.2f} G bar steps on {self.threads} threads by {self.path}: "
             f"about {self.seconds:,.1f} s, {self.memory_bytes / 2**20:,.0f} MiB of "
-            f"{self.available_bytes / 2**20:,.0f} MiB free"
+            f"{self.available_bytes / 2**20:,.0f} MiB free{disk}"
         )
-
-
-class Sweep:
-    """What a sweep found.
-
-    Attributes
-    ----------
-    frame : polars.DataFrame
-        One row a combination and window: `combination`, `window`, `start`, `end`, the axes, the metrics.
-    pooled : polars.DataFrame
-        One row a combination, over all windows: `combination`, `pooling` (``"compounded"``, or ``"mean"`` over what is
-        defined where windows overlap or run backwards), the axes, the metrics.
-    grid : Grid
-        The combinations.
-    axes, axis_groups : list
-        Fields that vary, and which vary together.
-    windows : list of tuple of int
-        Bar ranges.
-    seconds : float
-        Wall time.
-    complete : bool
-        False if it was interrupted; frames then hold the combinations that were finished.
-    provenance : dict of str to str
-        Digests and versions.
-    """
-
-    def __init__(
-        self,
-        made: Setting,
-        grid: Grid,
-        windows: list[Window],
-        raw: dict[str, Any],
-        seconds: float,
-        threads: int,
-    ) -> None:
-        self._made = made
-        self._threads = threads
-        self.grid = grid
-        self.windows = windows
-        self.axes = list(grid.axes)
-        self.axis_groups = [list(group) for group in grid.groups]
-        self.seconds = seconds
-        done = np.flatnonzero(raw["done"])
-        self.complete = len(done) == len(grid)
-        self.combinations: NDArray[np.int64] = done
-        self.provenance = {
-            **made.provenance(),
-            "grid": grid.digest,
-            "combinations": str(len(grid)),
-            "windows": f"{len(windows)} within bars {self._span()[0]}..{self._span()[1]}",
-        }
-        pooling = "mean" if overlap(windows) else "compounded"
-        self.pooled = pl.DataFrame(
-            [
-                pl.Series("combination", done, dtype=pl.UInt32),
-                pl.Series("pooling", [pooling] * len(done), dtype=pl.String),
-                *axis_series(grid, done),
-                *metric_series(raw["pooled"], counts=pooling == "compounded"),
-            ]
-        )
-        self.frame = self._frame(raw["frame"], done)
-
-    def _frame(self, columns: list[NDArray[np.float64]], done: NDArray[np.int64]) -> pl.DataFrame:
-        n = len(self.windows)
-        candles = self._made.candles
-        start = times(candles.open_time[[w[0] for w in self.windows]])
-        end = times(candles.open_time[[w[1] - 1 for w in self.windows]] + candles.interval_ms)
-        number = pl.Series(np.tile(np.arange(n), len(done)))
-        return pl.DataFrame(
-            [
-                pl.Series("combination", np.repeat(done, n), dtype=pl.UInt32),
-                number.cast(pl.UInt32).alias("window"),
-                start.gather(number).alias("start"),
-                end.gather(number).alias("end"),
-                *axis_series(self.grid, np.repeat(done, n)),
-                *metric_series(columns, counts=True),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.combinations)
-
-    def best(self, metric: str = "sharpe", *, min_trades: int = 0) -> Best:
-        """Find the combination with the best pooled metric; the first if several share it.
-
-        Parameters
-        ----------
-        metric : str, default "sharpe"
-            Name of a metric; the highest is best, the lowest for those where less is better (drawdown, fees).
-        min_trades : int, default 0
-            Leave out combinations with fewer trades.
-
-        Returns
-        -------
-        Best
-            Number, rules and pooled metrics.
-
-        Raises
-        ------
-        ParameterError
-            If there is no such metric, or it is undefined for every combination.
-        """
-        row = check_metric(metric)
-        at = preferred(self.pooled, row, min_trades)
-        if at is None:
-            raise ParameterError(
-                f"`{metric}` is undefined for all {len(self):,} combinations with at least {min_trades} trades: "
-                "lower the thresholds, or choose another metric"
-            )
-        pooled = self.pooled.row(at, named=True)
-        number = int(pooled["combination"])
-        metrics = {m["name"]: metric_value(m, pooled[m["name"]]) for m in METRICS}
-        return Best(number, self.grid[number], metric, metrics)
-
-    def rules(self, combination: int) -> Rules:
-        """Rules of a combination.
-
-        Parameters
-        ----------
-        combination : int
-            Its number.
-
-        Returns
-        -------
-        Rules
-            Base and axes together.
-        """
-        if not isinstance(combination, (int, np.integer)) or combination not in self.combinations:
-            raise ParameterError(
-                f"combination {combination} is not in the sweep of {len(self.grid):,}: see `combination` in `pooled`"
-            )
-        return self.grid[combination]
-
-    def result(self, combination: int, window: int | None = None) -> Result:
-        """Backtest of one combination, run again in full.
-
-        Parameters
-        ----------
-        combination : int
-            Its number.
-        window : int, optional
-            Number of a window. Default: from the earliest window's start to the latest one's end, in one run.
-
-        Returns
-        -------
-        Result
-            As from :func:`barproof.backtest`.
-        """
-        rules = self.rules(combination)
-        span = self._span() if window is None else self._window(window)
-        return make_result(self._made, rules, [(0, rules)], "carry", span)
-
-    def _span(self) -> Window:
-        """From the first bar of any window to the last."""
-        return min(start for start, _ in self.windows), max(stop for _, stop in self.windows)
-
-    def _window(self, window: int) -> Window:
-        if not 0 <= window < len(self.windows):
-            raise ParameterError(
-                f"window {window} does not exist: the sweep has {len(self.windows)}"
-            )
-        return self.windows[window]
-
-    def _runs(self, combination: int) -> Iterator[tuple[int, Result]]:
-        for number in range(len(self.windows)):
-            yield number, self.result(combination, number)
-
-    def trades(self, combination: int) -> pl.DataFrame:
-        """Trades of a combination in all windows, run again.
-
-        Parameters
-        ----------
-        combination : int
-            Its number.
-
-        Returns
-        -------
-        polars.DataFrame
-            Columns of `Result.trades`, with `combination` and `window` filled; bars count within their window.
-        """
-        return pl.concat(
-            result.trades.with_columns(
-                pl.lit(combination, pl.UInt32).alias("combination"),
-                pl.lit(number, pl.UInt32).alias("window"),
-            )
-            for number, result in self._runs(combination)
-        )
-
-    def equity(self, combination: int) -> pl.DataFrame:
-        """Run a combination again for its marked equity; each window starts at the initial equity.
-
-        Parameters
-        ----------
-        combination : int
-            Its number.
-
-        Returns
-        -------
-        polars.DataFrame
-            Columns `window`, `open_time`, `equity`, and `compounded` (windows one after the other; null where they
-            overlap).
-        """
-        base = self._made.initial_equity
-        scale, parts = 1.0, []
-        chained = not overlap(self.windows)
-        for number, result in self._runs(combination):
-            part = result.equity.select(
-                pl.lit(number, pl.UInt32).alias("window"),
-                "open_time",
-                "equity",
-                (pl.col("equity") * scale if chained else pl.lit(None, pl.Float64)).alias(
-                    "compounded"
-                ),
-            )
-            scale *= float(result.equity["equity"][-1]) / base
-            parts.append(part)
-        return pl.concat(parts)
-
-    @cached_property
-    def daily_returns(self) -> DailyReturns:
-        """Daily returns of every combination, for the statistics."""
-        dates = []
-        for start, stop in self.windows:
-            days = self._made.candles.open_time[start:stop] // 86_400_000
-            dates.append(daily_frame(np.unique(days), None)["date"])
-        return DailyReturns(pl.concat(dates), self.combinations, self._daily)
-
-    def _daily(self, combinations: list[int]) -> NDArray[np.float64]:
-        columns = {n: [v[c] for c in combinations] for n, v in self.grid._columns.items()}
-        raw = _call(
-            self._made,
-            self.grid.rules,
-            columns,
-            len(combinations),
-            self.windows,
-            self._threads,
-            None,
-            daily=True,
-        )
-        if raw["interrupted"]:
-            raise Interrupted("interrupted while daily returns were computed; nothing is kept")
-        flat: NDArray[np.float64] = raw["daily"]
-        return flat.reshape(len(combinations), -1)
-
-    def heatmap(
-        self,
-        x: str | None = None,
-        y: str | None = None,
-        metric: str = "sharpe",
-        *,
-        pool: Literal["median", "mean", "max", "min"] = "median",
-    ) -> go.Figure:
-        """Pooled metric over two axes.
-
-        Parameters
-        ----------
-        x, y : str, optional
-            Fields. Default: the first of the first two axes.
-        metric : str, default "sharpe"
-            Name of a metric.
-        pool : {"median", "mean", "max", "min"}, default "median"
-            How combinations that share a cell are summed up; the best of many flatters.
-
-        Returns
-        -------
-        plotly.graph_objects.Figure
-            Ready to show or save.
-        """
-        from barproof.report.figures import heatmap_figure
-
-        check_metric(metric)
-        leads = [group[0] for group in self.axis_groups]
-        x = x or (leads[0] if leads else None)
-        y = y or (leads[1] if len(leads) > 1 else None)
-        for name in (x, y):
-            if name not in self.axes:
-                raise ParameterError(
-                    f"a heatmap needs two axes of the grid, was given {name!r}; axes: {', '.join(self.axes) or 'none'}"
-                )
-        return heatmap_figure(self, x, y, metric, pool=pool)
-
-    def to_html(self, path: str | Path, *, title: str | None = None) -> Path:
-        """Write a report with the best combination by Sharpe ratio: one HTML file that needs no network.
-
-        Parameters
-        ----------
-        path : str or Path
-            File to write; replaced as a whole or not at all.
-        title : str, optional
-            Heading.
-
-        Returns
-        -------
-        Path
-            The file.
-        """
-        from barproof.report import write_report
-
-        defined = bool((~np.isnan(self.pooled["sharpe"].to_numpy())).any())
-        best = self.result(self.best("sharpe").combination) if defined else None
-        return write_report(path, result=best, sweep=self, title=title)
-
-    def __repr__(self) -> str:
-        state = "" if self.complete else f" of {len(self.grid):,}, interrupted"
-        return (
-            f"Sweep({len(self):,} combinations{state} x {len(self.windows):,} windows over "
-            f"{', '.join(self.axes) or 'nothing'}, {self.seconds:.2f} s)"
-        )
-
-
-def check_metric(metric: str) -> dict[str, Any]:
-    """Row of the table of metrics, by name."""
-    for row in METRICS:
-        if row["name"] == metric:
-            return row
-    raise ParameterError(
-        f"unknown metric `{metric}`; known: {', '.join(r['name'] for r in METRICS)}"
-    )
-
-
-def preferred(pooled: pl.DataFrame, metric: dict[str, Any], min_trades: int) -> int | None:
-    """Row of the best combination by a row of the table of metrics; None if the metric is defined for none."""
-    values = pooled[metric["name"]].cast(pl.Float64).to_numpy()
-    values = np.where(pooled["trades"].to_numpy() >= min_trades, values, np.nan)
-    if np.isnan(values).all():
-        return None
-    return int(np.nanargmin(values) if metric["better"] < 0 else np.nanargmax(values))
-
-
-def axis_series(grid: Grid, rows: NDArray[np.int64] | pl.Series) -> list[pl.Series]:
-    """Axes of these combinations, one column each; null where the combination is."""
-    out = []
-    for name, values in grid._columns.items():
-        mixed = any(isinstance(v, float) for v in values)
-        plain = [
-            float(v) if mixed and isinstance(v, int) and not isinstance(v, bool) else v
-            for v in values
-        ]
-        out.append(pl.Series(name, plain, strict=False).gather(rows))
-    return out
-
-
-def _memory(combinations: int, windows: int, axes: int, bars: int, threads: int) -> int:
-    """Peak of a sweep's results: metrics in the core, then in numpy, then in frames; one curve a thread."""
-    rows = combinations * (windows + 1)
-    metrics = 8 * len(METRICS)
-    return rows * (3 * metrics + 64 * axes) + 512 * combinations + 24 * bars * threads
-
-
-def _call(
-    made: Setting,
-    base: Rules,
-    columns: dict[str, list[Any]],
-    count: int,
-    windows: list[Window],
-    threads: int,
-    progress: Progress | None,
-    *,
-    daily: bool = False,
-) -> dict[str, Any]:
-    return _core.sweep_table(
-        made.candles._bars,
-        made.signals._bars,
-        base.to_dict(),
-        columns,
-        count,
-        windows=windows,
-        threads=threads,
-        keep_daily=daily,
-        progress=progress,
-        **made.options(),
-    )
-
-
-def _prepare(
-    candles: Candles,
-    signals: Signals,
-    grid: Grid,
-    costs: Costs,
-    windows: Any,
-    initial_equity: float,
-    periods_per_year: float | None,
-    engine: str,
-    threads: int | None,
-) -> tuple[Setting, list[Window], int]:
-    if not isinstance(grid, Grid):
-        raise LayoutError(
-            f"`grid` must be a Grid, was {type(grid).__name__}: use Grid(rules, stop_loss=[...])"
-        )
-    made = setting(candles, signals, costs, initial_equity, periods_per_year, engine)
-    return made, as_windows(candles, windows), thread_count(threads)
 
 
 def plan(
-    candles: Candles,
-    signals: Signals,
+    candles: Candles | Mapping[str, Candles],
+    signals: Signals | SignalSets | Mapping[str, Signals | SignalSets],
     grid: Grid,
     *,
     costs: Costs,
@@ -498,51 +110,112 @@ def plan(
     periods_per_year: float | None = None,
     engine: str = "indexed",
     threads: int | None = None,
+    with_range: bool = False,
+    out: str | Path | None = None,
 ) -> Plan:
     """Tell what a sweep would take, before it is run; arguments as for :func:`sweep`.
 
     Parameters
     ----------
-    candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads
-        As for :func:`sweep`.
+    candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads, with_range, out
+        As for :func:`sweep`; nothing is written.
 
     Returns
     -------
     Plan
-        Rows, memory, path and estimated time. The time comes from running the first combination over at most 50,000
-        bars.
+        Rows, memory, path and estimated time. The time comes from running growing shares of the grid over at most
+        200,000 bars, for about a quarter of a second.
     """
-    made, spans, workers = _prepare(
-        candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads
+    job = prepare(
+        candles,
+        signals,
+        grid,
+        windows,
+        threads,
+        with_range,
+        costs=costs,
+        initial_equity=initial_equity,
+        periods_per_year=periods_per_year,
+        engine=engine,
     )
-    start = spans[0][0]
-    probe = (start, min(start + _PROBE_BARS, len(candles)))
-    columns = {name: values[:1] for name, values in grid._columns.items()}
-    # Every combination meets its signals and instrument here, over one bar; only the first is timed.
-    _call(made, grid.rules, grid._columns, len(grid), [(start, start + 1)], workers, None)
-    began = time.perf_counter()
-    _call(made, grid.rules, columns, 1, [probe], 1, None)
-    per_bar = (time.perf_counter() - began) / (probe[1] - probe[0])
-    bars = sum(stop - start for start, stop in spans)
-    steps = bars * len(grid)
+    job.refuse_silence()
+    pieces = job.pieces(whole=out is None)
+    job.check(pieces)
+    bars = sum(leg.bars for leg in job.legs)
+    rows = job.rows
     return Plan(
-        combinations=len(grid),
-        windows=len(spans),
-        rows=len(grid) * len(spans),
-        bar_steps=steps,
-        threads=workers,
+        combinations=job.width,
+        windows=sum(len(leg.windows) for leg in job.legs),
+        rows=rows,
+        bar_steps=bars * job.width,
+        threads=job.threads,
         path=engine,
-        memory_bytes=_memory(
-            len(grid), len(spans), len(grid.axes), max(b - a for a, b in spans), workers
-        ),
+        memory_bytes=job.memory(pieces, kept=out is None),
         available_bytes=available_bytes(),
-        seconds=steps * per_bar / min(workers, max(1, len(grid) * len(spans))),
+        seconds=_probe(job) + (0.0 if out is None else _WRITE_SECONDS * rows),
+        parts=0 if out is None else len(pieces),
+        disk_bytes=0 if out is None else _DISK_BYTES * (rows + job.width * len(job.legs)),
     )
+
+
+def _probe(job: Job) -> float:
+    """Seconds that a job takes, from growing shares of it; what it costs to begin is not multiplied."""
+    leg = job.legs[0]
+    windows = _some(leg)
+    share = leg.bars / sum(b - a for a, b in windows)
+    n = len(job.grid)
+    tried: list[tuple[int, float]] = []
+    spent, size = 0.0, min(n, _PROBE_BLOCK)
+    while True:
+        rows = _spread(n, size)
+        took = float("inf")
+        for _ in range(2):
+            began = time.perf_counter()
+            call(leg.settings[0], job.grid, 0, 0, windows, job.threads, None, rows=rows)
+            last = time.perf_counter() - began
+            took, spent = min(took, last), spent + last
+            # Only what is short enough to be ruled by its first touch of memory is run again.
+            if last > _PROBE_SECONDS / 10:
+                break
+        tried.append((len(rows), took))
+        if len(rows) == n or (len(tried) > 1 and spent > _PROBE_SECONDS):
+            break
+        size = min(n, 3 * size)
+    count, seconds = tried[-1]
+    each = seconds / count
+    if len(tried) > 1 and tried[-1][0] > tried[-2][0]:
+        rise = (seconds - tried[-2][1]) / (count - tried[-2][0])
+        # Noise can turn the slope over; what is left of the mean bounds it from below.
+        each = min(each, max(rise, each / 20))
+    whole = (seconds + each * (n - count)) * share
+    runs = job.sets * sum(one.bars for one in job.legs) / leg.bars
+    ranged = 1 + len({way for way in job._ways(Piece(0, 0, 0, n)).values() if way is not None})
+    return whole * runs * ranged
+
+
+def _some(leg: Leg) -> list[Window]:
+    """Windows of a leg, or so many of them, spread evenly, as fit the probe."""
+    if leg.bars <= _PROBE_BARS:
+        return leg.windows
+    count = max(1, int(len(leg.windows) * _PROBE_BARS / leg.bars))
+    chosen = np.linspace(0, len(leg.windows) - 1, count).astype(int)
+    room = max(1, _PROBE_BARS // count)
+    picked = [leg.windows[i] for i in dict.fromkeys(chosen.tolist())]
+    return [(start, min(stop, start + room)) for start, stop in picked]
+
+
+def _spread(count: int, size: int) -> list[int]:
+    """Numbers of `size` combinations in runs of neighbours, which share work, spread over the grid."""
+    if size >= count:
+        return list(range(count))
+    starts = np.linspace(0, count - _PROBE_BLOCK, max(1, size // _PROBE_BLOCK)).astype(int)
+    rows = {int(start) + i for start in starts for i in range(_PROBE_BLOCK)}
+    return sorted(row for row in rows if row < count)
 
 
 def sweep(
-    candles: Candles,
-    signals: Signals,
+    candles: Candles | Mapping[str, Candles],
+    signals: Signals | SignalSets | Mapping[str, Signals | SignalSets],
     grid: Grid,
     *,
     costs: Costs,
@@ -551,6 +224,8 @@ def sweep(
     periods_per_year: float | None = None,
     engine: str = "indexed",
     threads: int | None = None,
+    with_range: bool = False,
+    out: str | Path | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
 ) -> Sweep:
@@ -561,10 +236,11 @@ def sweep(
 
     Parameters
     ----------
-    candles : Candles
-        Bars of one symbol.
-    signals : Signals
-        One value a bar, or with times to join by.
+    candles : Candles or mapping of str to Candles
+        Bars of one symbol, or of several.
+    signals : Signals, SignalSets or mapping of str to these
+        One value a bar, or with times to join by; sets of them are compared as an axis, `signals`. With several symbols
+        one entry each.
     grid : Grid
         Combinations of rules.
     costs : Costs
@@ -572,6 +248,7 @@ def sweep(
     windows : list of (start, end), str or splitter, optional
         Bar numbers or times, end excluded; a duration such as ``"1mo"`` or ``"5d"`` for consecutive windows; or an
         object whose ``split(candles)`` gives (train, test) rows, of which the test rows are run. Default: all bars.
+        Taken for each symbol by itself.
     initial_equity : float, default 10000.0
         Of each window, in quote.
     periods_per_year : float, optional
@@ -580,6 +257,13 @@ def sweep(
         From event to event, or bar by bar, which is the definition; the results are the same bits.
     threads : int, optional
         Default: ``BARPROOF_THREADS``, else every core.
+    with_range : bool, default False
+        Run everything under ``intrabar="pessimistic"`` and ``"optimistic"``, too (where a grid is not that already),
+        and add columns ``total_return_pessimistic``, ``total_return_optimistic``, ``sharpe_pessimistic`` and
+        ``sharpe_optimistic``: what bars that hold both stop and target leave open.
+    out : str or Path, optional
+        Folder to write Parquet parts to instead of keeping results in memory. A sweep that was killed goes on where it
+        was if it is called again, and ends with the same frame; a folder of another sweep is refused.
     progress : bool or callable, optional
         A bar with the time left on stderr, or a function of (done, total). Default: a bar if stderr is a terminal.
     ledger : Ledger, str, Path or bool, optional
@@ -597,10 +281,17 @@ def sweep(
         On Ctrl-C, a ``KeyboardInterrupt`` whose `partial` holds what was finished.
     PlanError
         If the results would not fit into memory.
+    FileError
+        If `out` cannot be written, holds another sweep, or is being written by another process.
     LedgerError
         If the ledger cannot be written; after the run its `result` holds the sweep.
     RulesError, ParameterError, ShapeError, SignalError, FundingError, WindowError, LayoutError
         If an argument is out of bounds; the message names it.
+
+    Warns
+    -----
+    DataWarning
+        If parts of `out` are damaged; they are run again.
 
     Examples
     --------
@@ -611,29 +302,192 @@ def sweep(
     >>> bp.sweep(candles, signals, grid, costs=bp.Costs(taker=0.0005), windows="1w").pooled.height
     4
     """
-    made, spans, workers = _prepare(
-        candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads
+    job = prepare(
+        candles,
+        signals,
+        grid,
+        windows,
+        threads,
+        with_range,
+        costs=costs,
+        initial_equity=initial_equity,
+        periods_per_year=periods_per_year,
+        engine=engine,
     )
-    need = _memory(len(grid), len(spans), len(grid.axes), max(b - a for a, b in spans), workers)
-    free = available_bytes()
+    job.refuse_silence()
+    return _run(job, out, progress, ledger)
+
+
+def sweep_part(
+    candles: Candles,
+    signals: Signals,
+    grid: Grid,
+    *,
+    windows: Any,
+    threads: int,
+    progress: bool | Progress | None,
+    **options: Any,
+) -> Sweep:
+    """Sweep a part of a larger job: it is not recorded, and signals may be silent there."""
+    job = prepare(candles, signals, grid, windows, threads, False, **options)
+    return _run(job, None, progress, False)
+
+
+def _run(
+    job: Job, out: str | Path | None, progress: bool | Progress | None, ledger: Recorded
+) -> Sweep:
+    pieces = job.pieces(whole=out is None)
+    need, free = job.memory(pieces, kept=out is None), available_bytes()
+    if need > free and out is None:
+        raise PlanError(
+            f"{_size(job)} need about {need:,} bytes, {free:,} are free: write parts to a folder with out=, take fewer "
+            "combinations (`sample=`) or longer windows"
+        )
     if need > free:
         raise PlanError(
-            f"{len(grid):,} combinations x {len(spans):,} windows need about {need:,} bytes, {free:,} are free: take "
-            "fewer combinations (`sample=`) or longer windows"
+            f"one part of {_size(job)} needs about {need:,} bytes with the pooled rows, {free:,} are free: take fewer "
+            "combinations (`sample=`) or longer windows"
         )
     book = door(ledger)
+    if len(pieces) > 1:
+        job.check(pieces)
     began = time.perf_counter()
-    with reporter(progress, len(grid)) as report:
-        raw = _call(made, grid.rules, grid._columns, len(grid), spans, workers, report)
-    found = Sweep(made, grid, spans, raw, time.perf_counter() - began, workers)
-    if len(found):
-        enter(book, "sweep", found, grid.digest, trials=len(found), seconds=found.seconds)
-    if raw["interrupted"]:
-        done = len(found)
-        raise Interrupted(
-            f"interrupted after {done:,} of {len(grid):,} combinations; `partial` of this exception holds them",
-            done,
-            len(grid),
-            found if done else None,
+    with contextlib.ExitStack() as stack:
+        folder = None if out is None else stack.enter_context(_folder(job, pieces, out))
+        work = _Work(job, pieces, folder)
+        report = stack.enter_context(reporter(progress, work.total))
+        interrupted = work.run(report)
+        found = work.sweep(time.perf_counter() - began)
+        _count(book, job, found, folder, work.runs)
+    if interrupted:
+        kept = (
+            "`partial` of this exception holds them"
+            if folder is None
+            else f"their parts are kept in {str(folder.path)!r}, and the same call goes on from there"
         )
+        raise Interrupted(
+            f"interrupted after {work.runs:,} of {work.total:,} combinations; {kept}",
+            work.runs,
+            work.total,
+            found if work.runs else None,
+        )
+    assert found is not None
     return found
+
+
+def _size(job: Job) -> str:
+    symbols = f"{len(job.legs):,} symbols x " if job.several else ""
+    windows = max(len(leg.windows) for leg in job.legs)
+    return f"{symbols}{job.width:,} combinations x {windows:,} windows"
+
+
+def _folder(job: Job, pieces: list[Piece], out: str | Path) -> SweepFolder:
+    spans = [f"{leg.symbol}:{a}..{b}" for leg in job.legs for a, b in leg.windows]
+    instruments = {repr(made.options()["instrument_"]) for leg in job.legs for made in leg.settings}
+    facts = {
+        **job.identity(),
+        "windows": _core.digest("windows/1", spans),
+        "instrument": "; ".join(sorted(instruments)),
+        "with_range": str(job.ranged),
+    }
+    return SweepFolder(out, facts, [piece.text() for piece in pieces])
+
+
+class _Work:
+    """Pieces, run one after the other, and what they have come to so far."""
+
+    def __init__(self, job: Job, pieces: list[Piece], folder: SweepFolder | None) -> None:
+        self._job = job
+        self._pieces = pieces
+        self._folder = folder
+        self._done: list[Done] = []
+        self._kept = 0
+        self.total = job.width * len(job.legs)
+
+    @property
+    def runs(self) -> int:
+        """Combinations finished, counted on every symbol."""
+        if self._folder is not None:
+            return sum(len(self._pieces[i]) for i in self._folder.finished)
+        return self._kept + sum(len(done.combinations) for done in self._done)
+
+    def run(self, report: Progress | None) -> bool:
+        """Run what is not there yet; whether Ctrl-C ended it early."""
+        there = set() if self._folder is None else set(self._folder.finished)
+        try:
+            if there and report is not None:
+                report(self.runs, self.total)
+            for number, piece in enumerate(self._pieces):
+                if number in there:
+                    continue
+                if self._one(number, piece, report):
+                    return True
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _one(self, number: int, piece: Piece, report: Progress | None) -> bool:
+        before = self.runs
+
+        def progress(done: int, _: int) -> None:
+            assert report is not None
+            report(before + done, self.total)
+
+        done = self._job.run(piece, None if report is None else progress)
+        if self._folder is None:
+            self._done.append(done)
+        elif len(done.combinations) == len(piece):
+            self._folder.write(number, done.frame, done.pooled)
+            if report is not None:
+                report(self.runs, self.total)
+        return done.interrupted
+
+    def sweep(self, seconds: float) -> Sweep | None:
+        """Wrap what is finished; None if nothing is."""
+        if self._folder is not None:
+            if not self._folder.finished:
+                return None
+            legs = [self._job.legs[self._pieces[i].leg] for i in self._folder.finished]
+            sizes = [len(self._pieces[i]) for i in self._folder.finished]
+            rows = sum(n * len(leg.windows) for n, leg in zip(sizes, legs, strict=True))
+            return Sweep(self._job, InFolder(self._folder, rows, sum(sizes)), seconds)
+        if not self._done:
+            return None
+        store = InMemory(
+            _joined([d.frame for d in self._done]), _joined([d.pooled for d in self._done])
+        )
+        # The joined frames share their memory; what they were joined of may go.
+        self._kept, self._done = self.runs, []
+        return Sweep(self._job, store, seconds)
+
+
+def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    # One frame is left alone: polars' threads do not survive a fork.
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
+def _count(
+    book: Ledger | str, job: Job, found: Sweep | None, folder: SweepFolder | None, runs: int
+) -> None:
+    """Record what was run, each symbol for its own candles; parts of a folder are counted once."""
+    if found is None or not runs:
+        return
+    counted = {} if folder is None else folder.counted
+    now, said = dict(counted), []
+    for leg in job.legs:
+        key = leg.symbol or ""
+        now[key] = runs if leg.symbol is None else int((found.pooled["symbol"] == key).sum())
+        if not now[key]:
+            continue
+        facts = {**found.provenance, "candles": leg.settings[0].candles.digest}
+        trials = max(0, now[key] - counted.get(key, 0))
+        stand_in = SimpleNamespace(provenance=facts)
+        try:
+            enter(book, "sweep", stand_in, job.grid.digest, trials=trials, seconds=found.seconds)
+        except LedgerError as error:
+            error.result = found
+            raise
+        said.append(facts["ledger"])
+    found.provenance["ledger"] = "; ".join(dict.fromkeys(said))
+    if folder is not None and not isinstance(book, str):
+        folder.counted = now

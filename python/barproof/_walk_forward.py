@@ -15,12 +15,15 @@ import polars as pl
 from barproof import _core
 from barproof._backtest import Boundary, Result, Setting, make_result, setting
 from barproof._backtest import _call as run_once
+from barproof._choice import Choose, Chooser, Chosen, Metric, Scorer
 from barproof._folds import Fold, rows_digest
-from barproof._frames import metrics_mapping, times
+from barproof._frames import METRICS, metrics_mapping, times
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._progress import Progress, reporter
-from barproof._sweep import axis_series, check_metric, preferred, sweep
+from barproof._stability import RankCorrelation, agreement, rank_correlation, stability
+from barproof._sweep import axis_series
+from barproof._sweep import sweep_part as sweep
 from barproof._windows import Window, as_windows, judged_part
 from barproof.candles import Candles
 from barproof.candles.table import Ints
@@ -66,14 +69,46 @@ class WalkForwardResult(Result):
     choices : polars.DataFrame
         One row a fold, in time order: `fold`, `start` and `end` of its judged bars (UTC, end excluded),
         `combination`, the axes, ``chosen_<metric>`` and `chosen_trades` on the bars that chose, ``judged_<metric>``
-        and `judged_trades` of the same combination on the judged bars, run alone from the initial equity. All but the
-        first three are null where no combination had a defined metric: nothing is entered in that fold.
+        and `judged_trades` of the same combination on the judged bars, run alone from the initial equity;
+        ``plateau_<metric>``, the median over the chosen combination and its neighbours on the bars that chose, NaN
+        where there is none, and `at_edge`, whether it has an outermost level of an axis: both as in
+        :func:`barproof.plateau`. All but the first three are null where nothing was chosen: nothing is entered in that
+        fold.
     trials : int
         Combinations that were evaluated.
+    axis_groups : list of list of str
+        Axes of the grid; fields that vary together are one.
     """
 
     choices: pl.DataFrame = field(repr=False)
     trials: int
+    axis_groups: list[list[str]]
+
+    @property
+    def stability(self) -> pl.DataFrame:
+        """How steady the choice was, one row an axis.
+
+        Over the folds with a choice, in time order: `axis` (fields that vary together joined by +), `distinct` (values
+        that were chosen), `changes` (from one such fold to the next), `agreement` (share of these steps without a
+        change; NaN with one fold), `most_common` (as text; the first of several) and its `share` of the folds, and
+        `entropy` of the shares in bits: 0 if one value was always chosen, 1 for two in turn. It describes; a choice
+        that never moves may be wrong, and one that moves may follow the market.
+        """
+        return stability(self.choices, self.axis_groups)
+
+    @property
+    def agreement(self) -> float:
+        """Mean over the axes of the share of steps from fold to fold that left an axis unchanged; NaN if undefined."""
+        return agreement(self.choices, self.axis_groups)
+
+    @property
+    def rank_correlation(self) -> RankCorrelation:
+        """Spearman's correlation, over the folds, of the metric where it chose with the metric where it was judged.
+
+        With `n`, the folds in which both are defined; NaN under three of them, or if either is the same in all. It
+        describes these folds and tests nothing: folds are few, and those that choose on earlier windows share bars.
+        """
+        return rank_correlation(self.choices, self.provenance["metric"])
 
     def __repr__(self) -> str:
         m = self.metrics
@@ -122,7 +157,8 @@ def walk_forward_optimise(
     /,
     *,
     costs: Costs,
-    metric: str = ...,
+    metric: Metric = ...,
+    choose: Choose = ...,
     min_trades: int = ...,
     exit: Exit = ...,
     earlier: int = ...,
@@ -140,7 +176,8 @@ def walk_forward_optimise(
     *,
     grid: Grid,
     costs: Costs,
-    metric: str = ...,
+    metric: Metric = ...,
+    choose: Choose = ...,
     min_trades: int = ...,
     exit: Exit = ...,
     earlier: int = ...,
@@ -161,7 +198,8 @@ def walk_forward_optimise(
     costs: Costs,
     windows: Any,
     earlier: int = ...,
-    metric: str = ...,
+    metric: Metric = ...,
+    choose: Choose = ...,
     min_trades: int = ...,
     boundary: Boundary = ...,
     initial_equity: float = ...,
@@ -179,7 +217,8 @@ def walk_forward_optimise(
     costs: Costs,
     windows: Any = None,
     earlier: int = 3,
-    metric: str = "sharpe",
+    metric: Metric = "sharpe",
+    choose: Choose = "best",
     min_trades: int = 0,
     exit: Exit = None,  # noqa: A002
     boundary: Boundary = "carry",
@@ -193,8 +232,7 @@ def walk_forward_optimise(
     """Choose rules on bars before each fold's test part, judge them on it, and stitch the parts into one backtest.
 
     Two forms: ``walk_forward_optimise(run, grid, costs=...)`` and ``walk_forward_optimise(candles, signals, grid,
-    costs=..., windows=...)``. In each fold a sweep of the whole grid chooses the combination with the best pooled
-    metric, the first if several share it:
+    costs=..., windows=...)``. In each fold a sweep of the whole grid chooses one combination by its pooled metric:
 
     - where folds have tune rows, on ``fold.tune_choose`` alone, which trained neither the model nor its calibration
       (one window from the first of these rows to the last; signals of other rows do not exist for it);
@@ -225,10 +263,19 @@ def walk_forward_optimise(
         In time order, sharing no bar.
     earlier : int, default 3
         Windows that choose, where there are no tune rows.
-    metric : str, default "sharpe"
-        Name of a metric; the highest is best, the lowest for those where less is better.
+    metric : str or callable, default "sharpe"
+        Name of a metric; the highest is best, the lowest for those where less is better. Or a function that takes a
+        pooled frame (as `Sweep.pooled`: axes and metrics, one row a combination) and gives one score a row, of which
+        the highest is best, NaN where there is none; it is called by its ``__name__``. Where the chosen combination is
+        judged it is asked again, with that one row.
+    choose : {"best", "plateau"} or callable, default "best"
+        The best value, the first if several share it; or the highest median over a combination and its neighbours
+        (:func:`barproof.plateau`), which a lonely value does not move: the best value decides between equal medians.
+        Or a function that takes the pooled frame of the bars that choose, without the rows left out by `min_trades`
+        and with the scores of a `metric` of your own, and gives the number of a combination, or one score a row, of
+        which the highest is best, or None: nothing is entered in that fold.
     min_trades : int, default 0
-        Leave out combinations with fewer trades on the bars that choose.
+        Leave out combinations with fewer trades on the bars that choose; as neighbours they count as undefined.
     exit : {"opposite"}, optional
         With a run: passed to ``run.signals``.
     boundary : {"carry", "close"}, default "carry"
@@ -252,7 +299,7 @@ def walk_forward_optimise(
     Returns
     -------
     WalkForwardResult
-        The stitched backtest, with `choices` and `trials`.
+        The stitched backtest, with `choices`, `trials` and `stability`.
 
     Raises
     ------
@@ -265,7 +312,7 @@ def walk_forward_optimise(
     LedgerError
         If the ledger cannot be written; after the run its `result` holds the result.
     ParameterError, ShapeError, SignalError, FundingError, PlanError, LayoutError
-        If an argument is out of bounds; the message names it.
+        If an argument is out of bounds, or a function gives back something else; the message names it.
 
     Notes
     -----
@@ -287,7 +334,6 @@ def walk_forward_optimise(
     >>> oos.metrics["trades"] == oos.trades.height
     True
     """
-    row = check_metric(metric)
     for name, value, least in (("min_trades", min_trades, 0), ("earlier", earlier, 1)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ParameterError(f"`{name}` must be a whole number >= {least}, was {value!r}")
@@ -319,19 +365,24 @@ def walk_forward_optimise(
         _check_grid(grid)
         plan = _plan_run(data, earlier, exit, options)
     assert grid is not None
+    scorer = Scorer.read(metric, grid.axes)
+    chooser = Chooser(choose, scorer, int(min_trades))
+    numbers = pl.Series("combination", np.arange(len(grid)))
+    chooser.prepare(pl.DataFrame([numbers, *axis_series(grid, numbers)]), grid.groups)
     workers = thread_count(threads)
     book = door(ledger)
     began = time.perf_counter()
     facts = {
         "grid": grid.digest,
         "combinations": str(len(grid)),
-        "metric": metric,
+        "metric": scorer.name,
+        "choose": chooser.name,
         "min_trades": str(int(min_trades)),
         "folds": _core.digest("folds/1", [step.text() for step in plan.steps]),
         "chosen_on": plan.chosen_on,
         "boundary": boundary,
     }
-    walk = _Walk(plan, grid, row, int(min_trades), workers)
+    walk = _Walk(plan, grid, scorer, chooser, workers)
     try:
         with reporter(progress, len(grid) * len(plan.steps), "walk-forward") as report:
             walk.run(report)
@@ -478,20 +529,21 @@ class _Found:
 
     combination: int | None
     # The metric, and the trades.
-    chosen: tuple[float | int, float | int] | None = None
-    judged: tuple[float | int, float | int] | None = None
+    chosen: tuple[float, float] | None = None
+    judged: tuple[float, float] | None = None
+    choice: Chosen | None = None
 
 
 class _Walk:
     """The folds, one after the other, and what they have come to so far."""
 
     def __init__(
-        self, plan: _Plan, grid: Grid, metric: dict[str, Any], min_trades: int, threads: int
+        self, plan: _Plan, grid: Grid, scorer: Scorer, chooser: Chooser, threads: int
     ) -> None:
         self._plan = plan
         self._grid = grid
-        self._metric = metric
-        self._min_trades = min_trades
+        self._scorer = scorer
+        self._chooser = chooser
         self._threads = threads
         self.found: list[_Found] = []
 
@@ -519,20 +571,29 @@ class _Walk:
             **self._plan.options,
             threads=self._threads,
             progress=progress if report is not None else False,
-            ledger=False,
         )
-        name = self._metric["name"]
-        at = preferred(swept.pooled, self._metric, self._min_trades)
-        if at is None:
+        choice = self._chooser.take(swept.pooled)
+        if choice is None:
             return _Found(None)
-        combination = int(swept.pooled["combination"][at])
+        row = swept.pooled[[choice.at]]
+        combination = int(row["combination"][0])
         raw = run_once(made, [(0, grid[combination])], "carry", step.judge)
-        alone = metrics_mapping(raw["metrics"])
+        judged = self._judged(row, metrics_mapping(raw["metrics"]))
         return _Found(
             combination,
-            (swept.pooled[name][at], swept.pooled["trades"][at]),
-            (alone[name], alone["trades"]),
+            (choice.value, row["trades"][0]),
+            (float(self._scorer.values(judged)[0]), judged["trades"][0]),
+            choice,
         )
+
+    @staticmethod
+    def _judged(row: pl.DataFrame, metrics: dict[str, float | int]) -> pl.DataFrame:
+        """Put the judged metrics in place of the chosen ones, as a pooled frame would have them."""
+        found = [
+            pl.Series(one["name"], [metrics[one["name"]]], dtype=row[one["name"]].dtype)
+            for one in METRICS
+        ]
+        return row.with_columns(pl.Series("pooling", ["compounded"]), *found)
 
     def choices(self) -> pl.DataFrame:
         """Frame of what was chosen so far."""
@@ -540,7 +601,7 @@ class _Walk:
         done = self._plan.steps[: len(found)]
         rows = pl.Series("combination", [one.combination for one in found], dtype=pl.UInt32)
         last = [step.judge[1] - 1 for step in done]
-        name, count = self._metric["name"], self._metric["unit"] == "count"
+        name, count = self._scorer.name, self._scorer.count
         columns = [
             pl.Series("fold", [step.number for step in done], dtype=pl.UInt32),
             times(candles.open_time[[step.judge[0] for step in done]]).alias("start"),
@@ -553,7 +614,12 @@ class _Walk:
                 pairs = [getattr(one, which) for one in found]
                 column = [None if pair is None else pair[what != name] for pair in pairs]
                 kind = pl.UInt32 if count or what == "trades" else pl.Float64
-                columns.append(pl.Series(f"{which}_{what}", column, dtype=kind))
+                columns.append(pl.Series(f"{which}_{what}", column, strict=False).cast(kind))
+        made = [one.choice for one in found]
+        plateau = [None if choice is None else choice.plateau for choice in made]
+        edge = [None if choice is None else choice.edge for choice in made]
+        columns.append(pl.Series(f"plateau_{name}", plateau, dtype=pl.Float64))
+        columns.append(pl.Series("at_edge", edge, dtype=pl.Boolean))
         return pl.DataFrame(columns)
 
     @property
@@ -570,7 +636,10 @@ class _Walk:
         result = make_result(made, schedule, schedule, boundary, self.span)
         result.provenance.update(facts)
         held = {part.name: getattr(result, part.name) for part in fields(result)}
-        return WalkForwardResult(**held, choices=self.choices(), trials=len(self._grid))
+        groups = [axis.names for axis in self._chooser.neighbours.axes]
+        return WalkForwardResult(
+            **held, choices=self.choices(), trials=len(self._grid), axis_groups=groups
+        )
 
     def _schedule(self, boundary: Boundary) -> list[tuple[int, Rules]]:
         """Rules by the bar from which on they decide; flat ones where nothing may be entered."""

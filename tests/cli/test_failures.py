@@ -126,6 +126,8 @@ def test_ctrl_c_stops_a_sweep_within_a_second(tmp_path: Path, written: bool) -> 
     thresholds = ",".join(str(0.5 + i / 100) for i in range(200))
     stops = ",".join(str(0.002 + i / 10_000) for i in range(100))
     words = ["--axis", f"entry_long+entry_short={thresholds}", "--axis", f"stop_loss={stops}"]
+    # A stop that moves with every bar is stepped bar by bar, which takes long enough to be stopped.
+    words += ["--rule", "trailing=0.05"]
     target = tmp_path / "o.parquet"
     process = subprocess.Popen(
         [sys.executable, "-m", "barproof", "sweep", *files.run, *words]

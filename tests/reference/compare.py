@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from barproof import _core
 from tests.reference.draws import Case
 from tests.reference.execution import Outcome, run, run_schedule
+from tests.reference.records import Market
 from tests.tolerances import METRIC, PRICE_FRACTION, REFERENCE
 
 ARRAYS = ("long", "short", "exit_long", "exit_short", "stop", "target", "size")
@@ -43,6 +44,23 @@ class Engine:
     signals: _core.Signals
     schedule: list[tuple[int, dict[str, Any]]]
     options: dict[str, Any]
+
+
+def finer_bars(finer: Market) -> _core.Bars:
+    """Convert the finer candles of a drawn market."""
+    return _core.Bars(
+        finer.open_time,
+        finer.open,
+        finer.high,
+        finer.low,
+        finer.close,
+        np.zeros(len(finer.open)),
+        interval_ms=finer.interval_ms,
+        extra={},
+        funding_time=None,
+        funding_rate=None,
+        labels=[],
+    )
 
 
 def engine(case: Case) -> Engine:
@@ -77,6 +95,8 @@ def engine(case: Case) -> Engine:
         "periods_per_year": PERIODS[m.kind],
         "engine": "replay",
     }
+    if m.finer is not None:
+        options["intrabar"] = finer_bars(m.finer)
     schedule = case.schedule if case.schedule is not None else [(0, case.rules)]
     return Engine(bars, signals, schedule, options)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from .decisions import Decisions, Signals
 from .metrics import Span, compute_metrics, daily_returns, pool_metrics
-from .records import Floats, Market, Order, Position, Rules
+from .records import Floats, Market, Order, Piece, Position, Rules
 
 __all__ = ["Market", "Outcome", "pool", "run", "run_schedule"]
 
@@ -25,6 +25,39 @@ Segment = tuple[int, Mapping[str, Any]]
 
 PERIODS = {"spot": 365.0, "perpetual": 365.0, "equity": 252.0, "fx": 260.0}
 RUIN = 1e-9  # share of the initial equity below which an account is empty
+SAME_PRICE = 1e-6  # relative; within it finer candles show the price of a bar
+
+
+def finer_pieces(market: Market, j: int) -> list[Piece]:
+    """Finer bars inside bar j (section 7); none where they do not make up the bar."""
+    finer = market.finer
+    if finer is None:
+        return []
+    begin = int(market.open_time[j])
+    since = finer.open_time - begin
+    inside = [int(k) for k in np.flatnonzero((since >= 0) & (since < market.interval_ms))]
+    if not inside:
+        return []
+    made = {
+        "open": finer.open[inside[0]],
+        "high": max(finer.high[k] for k in inside),
+        "low": min(finer.low[k] for k in inside),
+        "close": finer.close[inside[-1]],
+    }
+    for name, price in made.items():
+        shown = float(getattr(market, name)[j])
+        if abs(float(price) - shown) > SAME_PRICE * shown:
+            return []
+    return [
+        Piece(
+            float(finer.open[k]),
+            float(finer.high[k]),
+            float(finer.low[k]),
+            first=k == inside[0],
+            last=k == inside[-1],
+        )
+        for k in inside
+    ]
 
 
 @dataclass
@@ -38,6 +71,7 @@ class Outcome:
     initial_equity: float
     span: Span
     events: Counter[str] = field(default_factory=Counter)
+    not_on_finer: int = 0  # bars run on themselves
 
 
 class _Engine:
@@ -78,6 +112,10 @@ class _Engine:
         self.high = [float(x) for x in market.high]
         self.low = [float(x) for x in market.low]
         self.close = [float(x) for x in market.close]
+        bars = range(start, start + len(rules))
+        self.pieces = [finer_pieces(market, bar) for bar in bars]
+        self.finer: list[Piece] = []  # those that the bar is run on
+        self.piece = Piece(0.0, 0.0, 0.0, first=True, last=True)
 
     # ---- the bar -----------------------------------------------------------------------------
 
@@ -93,25 +131,35 @@ class _Engine:
         """Run steps 1 to 8 of section 2; after ruin nothing is left to do."""
         if self.ruined:
             return
+        whole = Piece(self.open[j], self.high[j], self.low[j], first=True, last=True)
+        self.finer, self.piece = self.pieces[j - self.start], whole
         at_close = self.fills_at_close()
         if at_close:
             self.pending_orders(j, self.close[j - 1])
         self.carried = self.position
-        for step in (
-            self.charge_funding,
-            self.liquidation_at_open,
-            self.pending_at_open,
-            self.levels_at_open,
-            self.limit_entry,
-            self.inside,
-            self.at_close,
-        ):
-            if not self.ruined:
-                step(j)
+        self.take(j, self.charge_funding, self.liquidation_at_open, self.pending_at_open)
+        for piece in self.finer or [whole]:
+            self.piece = piece
+            if not piece.first:
+                self.carried = self.position
+            self.take(
+                j, self.liquidation_at_open, self.levels_at_open, self.limit_entry, self.inside
+            )
+        self.take(j, self.at_close)
         if self.last[j - self.start]:
             self.entry = self.limit = self.last_exit = None
         elif not self.ruined:
             self.decide(j)
+
+    def take(self, j: int, *steps: Callable[[int], None]) -> None:
+        """Take steps until ruin."""
+        for step in steps:
+            if not self.ruined:
+                step(j)
+
+    def seen_at_open(self) -> float | None:
+        """Price that the record of an exit at the open of a piece shows of its bar; None: all of it."""
+        return self.piece.open if self.piece.first else None
 
     def fills_at_close(self) -> bool:
         """Whether what is pending fills at the close of its signal bar."""
@@ -145,13 +193,16 @@ class _Engine:
 
     def liquidation_at_open(self, j: int) -> None:
         """Step 2."""
-        position = self.carried
-        if position is None or not position.reached(position.liquidation, self.open[j]):
+        position = self.position
+        if position is None or position is not self.carried:
+            return
+        if not position.reached(position.liquidation, self.piece.open):
             return
         self.events["liquidation_open"] += 1
+        self.events["finer_liquidation_open"] += not self.piece.first
         self.events["liquidation_open_exit_pending"] += self.exit_reason is not None
         self.events["liquidation_open_reverse_pending"] += self.entry is not None
-        self.liquidate(j, self.open[j])
+        self.liquidate(j, self.seen_at_open())
         self.exit_reason = None
 
     def pending_at_open(self, j: int) -> None:
@@ -174,32 +225,35 @@ class _Engine:
         position = self.position
         if position is None or position is not self.carried:
             return
-        o = self.open[j]
+        o = self.piece.open
         stop = position.stop_in_force()
         if stop is not None and position.reached(stop[0], o):
             self.events[stop[1] + "_open"] += 1
-            self.exit_taker(j, o, stop[1], o)
+            self.events["finer_stop_open"] += not self.piece.first
+            self.exit_taker(j, o, stop[1], self.seen_at_open())
         elif position.target is not None and position.exceeded(position.target, o):
             self.events["take_open"] += 1
-            self.exit_target(j, o)
+            self.events["finer_take_open"] += not self.piece.first
+            self.exit_target(j, self.seen_at_open())
 
     def limit_entry(self, j: int) -> None:
         """Step 5."""
         order = self.limit
         if order is None or order.level is None or self.position is not None:
             return
-        s, level, o = order.side, order.level, self.open[j]
-        extreme = self.low[j] if s > 0 else self.high[j]
-        if level > 0.0 and j == order.first_bar and s * o <= s * level:
+        s, level, o = order.side, order.level, self.piece.open
+        extreme = self.piece.low if s > 0 else self.piece.high
+        first_valid = j == order.first_bar and self.piece.first
+        if level > 0.0 and first_valid and s * o <= s * level:
             price = o * (1.0 + s * self.slippage)
             capped = s * price > s * level
             self.fill_limit(j, order, level if capped else price, self.taker, "limit_marketable")
             self.events["limit_marketable_capped"] += capped
-        elif level > 0.0 and j > order.first_bar and s * o < s * level:
+        elif level > 0.0 and not first_valid and s * o < s * level:
             self.fill_limit(j, order, level, self.maker, "limit_open")
         elif level > 0.0 and s * extreme < s * level:
             self.fill_limit(j, order, level, self.maker, "limit_inside")
-        elif j >= order.last_bar:
+        elif j >= order.last_bar and self.piece.last:
             self.events["limit_lapsed"] += 1
             self.limit = None
         self.events["limit_touched"] += extreme == level
@@ -209,6 +263,7 @@ class _Engine:
         self.limit = None
         if self.enter(j, order, fill, fee, inside=event == "limit_inside"):
             self.events[event] += 1
+            self.events["finer_" + event] += not self.piece.first
         else:
             self.events["limit_void"] += 1
 
@@ -217,8 +272,8 @@ class _Engine:
         position = self.position
         if position is None:
             return
-        s, o = position.side, self.open[j]
-        worst, best = (self.low[j], self.high[j]) if s > 0 else (self.high[j], self.low[j])
+        s, o, low, high = position.side, self.piece.open, self.piece.low, self.piece.high
+        worst, best = (low, high) if s > 0 else (high, low)
         level, reason = position.liquidation, "liquidation"
         stop = position.stop_in_force()
         if stop is not None and s * stop[0] >= s * level:
@@ -230,7 +285,7 @@ class _Engine:
         take = target is not None and position.exceeded(target, best)
         if target is not None and take:
             mode = position.rules.intrabar
-            if position.inside and position.entry_bar == j:
+            if position.inside_of is self.piece:
                 take = s * target > max(s * position.fill, s * o)
                 self.events["inside_fill_target_not_beyond_open"] += not take
                 if take:
@@ -245,6 +300,7 @@ class _Engine:
                     take = abs(target - o) < abs(level - o)
                 adverse = not take
                 self.events[f"ambiguous_{mode}_{'take' if take else 'adverse'}"] += 1
+        self.count_finer(j, position, adverse, take)
         if adverse and reason == "liquidation":
             self.events["liquidation_inside"] += 1
             self.liquidate(j, None)
@@ -255,6 +311,21 @@ class _Engine:
         elif take:
             self.events["take_inside"] += 1
             self.exit_target(j, None)
+
+    def count_finer(self, j: int, position: Position, adverse: bool, take: bool) -> None:
+        """Count what finer bars tell apart."""
+        if not self.finer or not (adverse or take):
+            return
+        s, kind = position.side, "stop" if adverse else "take"
+        self.events["finer_ambiguous"] += position.ambiguous
+        self.events[f"finer_{kind}_inside"] += not self.piece.first
+        if position.entry_bar == j and position.inside and position.inside_of is not self.piece:
+            self.events[f"finer_{kind}_after_limit"] += 1
+        worst, best = (self.low[j], self.high[j]) if s > 0 else (self.high[j], self.low[j])
+        stop, target = position.stop_in_force(), position.target
+        if stop is not None and target is not None and not position.ambiguous:
+            both = position.reached(stop[0], worst) and position.exceeded(target, best)
+            self.events[f"finer_{kind}_settled"] += both
 
     def at_close(self, j: int) -> None:
         """Step 7: the end of the window, exits for the next open, trailing and break-even."""
@@ -306,7 +377,9 @@ class _Engine:
                 position.even = position.fill * (1.0 + s * rules.break_even_offset)
                 self.events["breakeven_set"] += 1
         stop = position.stop_in_force()
-        if stop is not None and not close_only and position.reached(stop[0], worst):
+        asked = not close_only and not self.finer
+        self.events["finer_trail_not_asked"] += bool(self.finer)
+        if stop is not None and asked and position.reached(stop[0], worst):
             position.ambiguous_trail = True
             self.events["ambiguous_trail"] += 1
 
@@ -385,7 +458,8 @@ class _Engine:
             stop=stop,
             target=target,
             liquidation=fill * (1.0 - s / rules.leverage) / (1.0 - s * market.maintenance),
-            inside=inside,
+            inside=inside or not self.piece.first,
+            inside_of=self.piece if inside else None,
             extreme=-s * math.inf,
         )
         return True
@@ -537,7 +611,16 @@ def run_schedule(
     )
     days = daily_returns(market.open_time[start:end], marks, initial_equity)
     metrics = compute_metrics(engine.trades, marks, days, initial_equity, span)
-    return Outcome(engine.trades, marks, metrics, days, initial_equity, span, engine.events)
+    return Outcome(
+        engine.trades,
+        marks,
+        metrics,
+        days,
+        initial_equity,
+        span,
+        engine.events,
+        sum(not pieces for pieces in engine.pieces),
+    )
 
 
 def pool(outcomes: Sequence[Outcome]) -> dict[str, float]:

@@ -28,6 +28,18 @@ class Market:
     min_notional: float = 0.0
     funding_time: NDArray[np.int64] | None = None
     funding_rate: Floats | None = None
+    finer: Market | None = None  # candles of the same symbol and a shorter interval
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What steps 2, 4, 5 and 6 go through: a bar, or one of the finer bars inside it."""
+
+    open: float
+    high: float
+    low: float
+    first: bool  # opens with its bar
+    last: bool
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,8 @@ class Position:
     stop: float | None
     target: float | None
     liquidation: float
-    inside: bool  # a limit entry filled inside its bar
+    inside: bool  # a limit entry filled after the open of its bar
+    inside_of: Piece | None  # what a limit entry filled inside of, not at its open
     extreme: float
     trail: float | None = None
     even: float | None = None

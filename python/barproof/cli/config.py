@@ -148,6 +148,7 @@ class GridSection(Section):
     axes: dict[str, list[Any]] = {}
     together: list[dict[str, list[Any]]] = []
     sample: int | None = Field(default=None, ge=1)
+    method: Literal["random", "latin"] = "random"
     seed: int = Field(default=0, ge=0)
 
 

@@ -291,6 +291,7 @@ def grid_of(
     together: Sequence[str] | None,
     sample: int | None,
     seed: int | None,
+    method: str | None = None,
 ) -> Grid:
     """Join ``[grid]`` and the axes of the command line; an axis of the command line replaces the file's."""
     groups: list[dict[str, list[Any]]] = []
@@ -318,5 +319,6 @@ def grid_of(
         rules,
         *groups,
         sample=config.grid.sample if sample is None else sample,
+        method=config.grid.method if method is None else method,  # type: ignore[arg-type]
         seed=config.grid.seed if seed is None else seed,
     )

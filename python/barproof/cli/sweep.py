@@ -92,6 +92,14 @@ def sweep(
             min=1, help="Run this many combinations, drawn at random.", rich_help_panel="Grid"
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How --sample draws: random, or latin (levels equally often).",
+            rich_help_panel="Grid",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the draw: 0.", rich_help_panel="Grid")
     ] = None,
@@ -136,11 +144,19 @@ def sweep(
         Path | None,
         typer.Option(metavar="FILE", help="Write one row a combination.", rich_help_panel="Output"),
     ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Stream Parquet parts to a folder; the same call goes on after a kill.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> int:
     """Run every combination of a grid over every window, and show the best.
 
-    Ctrl-C stops it; with --out or --pooled what was finished is written.
+    Ctrl-C stops it; with --out, --pooled or --out-dir what was finished is written.
     """
     settings = load_config(config)
     page = report or settings.report.path
@@ -151,7 +167,7 @@ def sweep(
     least = settings.sweep.min_trades if min_trades is None else min_trades
     check_metric(chosen)
     base = rules_of(settings, rule)
-    grid = grid_of(settings, base, axis, together, sample, seed)
+    grid = grid_of(settings, base, axis, together, sample, seed, method)
     costs = costs_of(settings, taker, maker, slippage, free)
     market = market_of(
         settings,
@@ -173,6 +189,7 @@ def sweep(
         "windows": windows or settings.sweep.windows,
         "initial_equity": first_given(equity_start, settings.sweep.initial_equity),
         "threads": threads or settings.sweep.threads,
+        "out": out_dir,
     }
     planned = make_plan(bars, made, grid, **job)
     warnings = caveats(
@@ -202,11 +219,15 @@ def sweep(
             if kept
             else ", nothing was written"
         )
+        if out_dir is not None:
+            where = f", kept in {out_dir}: the same call goes on from there"
         # Not from `stop`: its text speaks of an exception that nobody on a command line can see.
         raise KeyboardInterrupt(
             f"interrupted after {stop.done:,} of {stop.total:,} combinations{where}"
         ) from None
     _write(found, out, pooled, written)
+    if out_dir is not None:
+        written["out_dir"] = out_dir
     if page is not None:
         written["report"] = found.to_html(page, title=settings.report.title)
     count = top or settings.sweep.top or 10
@@ -240,10 +261,13 @@ def _write(
     """Write frames that were asked for."""
     if found is None:
         return False
-    for name, path, frame in (("out", out, found.frame), ("pooled", pooled, found.pooled)):
-        if path is not None:
-            output.write_frame(path, frame)
-            written[name] = path
+    # Frames of a folder are read where they are asked for.
+    if out is not None:
+        output.write_frame(out, found.frame)
+        written["out"] = out
+    if pooled is not None:
+        output.write_frame(pooled, found.pooled)
+        written["pooled"] = pooled
     return bool(written)
 
 

@@ -193,9 +193,27 @@ INTRABAR = {
 }
 
 
+def _finer(result: ResultLike) -> Caveat:
+    """Say which bars the order of events is known inside of."""
+    missing = int(result.provenance.get("intrabar_missing", 0))
+    head = "Run on finer candles"
+    if not missing:
+        return Caveat("fact", head, "Inside every bar they tell in which order levels were met.")
+    total = result.equity.height
+    return Caveat(
+        "note" if missing / total <= MUCH_AMBIGUITY else "warn",
+        f"{head}, but for {missing:,} of {total:,} bars",
+        "Those bars they do not make up: some are missing, or show other prices. There the order of events is unknown.",
+    )
+
+
 def _intrabar(result: ResultLike) -> list[Caveat]:
     items: list[Caveat] = []
     share = formats.as_float(result.metrics.get("ambiguous_share"))
+    finer = "intrabar" in result.provenance
+    if finer:
+        items.append(_finer(result))
+    one, only = ("finer bar", "still finer") if finer else ("bar", "finer")
     for rule in rule_values(result.rules, "intrabar"):
         level, meaning = INTRABAR.get(str(rule), ("fact", "see the execution contract"))
         if share > MUCH_AMBIGUITY:
@@ -204,8 +222,8 @@ def _intrabar(result: ResultLike) -> list[Caveat]:
             Caveat(
                 level,
                 f"Intrabar rule: {str(rule).replace('_', ' ')}; {formats.percent(share)} of trades ambiguous",
-                f"Where one bar reaches both stop and target, {meaning}. The bars cannot tell what happened; "
-                "only finer candles can.",
+                f"Where one {one} reaches both stop and target, {meaning}. The bars cannot tell what happened; "
+                f"only {only} candles can.",
             )
         )
     trail = formats.as_float(result.metrics.get("ambiguous_trail_share"))
@@ -214,7 +232,17 @@ def _intrabar(result: ResultLike) -> list[Caveat]:
         for name in ("trailing", "break_even")
         for value in rule_values(result.rules, name)
     )
-    if uses or trail > 0:
+    if uses and finer:
+        items.append(
+            Caveat(
+                "note",
+                "Trailing or break-even stops: not asked",
+                "They move at the closes of the longer bars, also on finer candles. Whether an updated stop had been "
+                "hit inside the bar that moved it was asked only in bars that were run on themselves "
+                f"({formats.percent(trail)} of trades).",
+            )
+        )
+    elif uses or trail > 0:
         items.append(
             Caveat(
                 "warn" if trail > MUCH_AMBIGUITY else "note",

@@ -16,6 +16,7 @@ from barproof.report.tables import Html, data_table, esc
 
 __all__ = [
     "axis_groups",
+    "choice_sentences",
     "choices_of",
     "chosen_metric",
     "judged_figure",
@@ -54,10 +55,9 @@ def chosen_metric(choices: pl.DataFrame) -> str | None:
 
 
 def _axes(choices: pl.DataFrame) -> list[str]:
-    fixed = {"fold", "start", "end", "combination"}
-    return [
-        c for c in choices.columns if c not in fixed and not c.startswith(("chosen_", "judged_"))
-    ]
+    fixed = {"fold", "start", "end", "combination", "at_edge"}
+    told = ("chosen_", "judged_", "plateau_")
+    return [c for c in choices.columns if c not in fixed and not c.startswith(told)]
 
 
 def axis_groups(choices: pl.DataFrame) -> tuple[list[list[str]], list[str]]:
@@ -156,6 +156,45 @@ def loss_sentence(choices: pl.DataFrame) -> str:
     return head
 
 
+def choice_sentences(result: ResultLike) -> list[str]:
+    """Say how steady the choice was, and whether it stood on an edge of the grid.
+
+    Parameters
+    ----------
+    result : Result
+        What :func:`barproof.walk_forward_optimise` returned; what it does not tell is left out.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    choices = choices_of(result)
+    if choices is None:
+        return []
+    made = choices.filter(pl.col("combination").is_not_null())
+    told = []
+    agreement = getattr(result, "agreement", float("nan"))
+    if np.isfinite(agreement):
+        told.append(
+            f"From one choice to the next {agreement:.0%} of the axes kept their value, on average."
+        )
+    ranks, n = getattr(result, "rank_correlation", (float("nan"), 0))
+    metric = chosen_metric(choices)
+    if metric is not None and np.isfinite(ranks):
+        told.append(
+            f"Over {n} folds the {_within(metric)} where rules were chosen and where they were judged has a rank "
+            f"correlation of {formats.number(ranks, 2)}; so few folds prove nothing."
+        )
+    if "at_edge" in made.columns and made.height:
+        edges = int(made["at_edge"].sum())
+        of = f"{edges} of {formats.plural(made.height, 'choice')} stood on an edge of the grid"
+        told.append(
+            f"{of}: better values may lie beyond it." if edges else "No choice stood on an edge of the grid."
+        )  # fmt: skip
+    return told
+
+
 def _within(metric: str) -> str:
     """Give the heading of a metric as it reads within a sentence: people and abbreviations keep their capitals."""
     name = formats.label(metric)
@@ -216,7 +255,7 @@ def walk_forward_section(result: ResultLike) -> Section | None:
                 note=note,
             )
         )
-    parts.append(_steady(choices, fixed, moving))
+    parts.append(_steady(choices, fixed, moving, choice_sentences(result)))
     parts.append(_table(choices, metric, gap))
     return Section("walk-forward", "Walk-forward: chosen, then judged", "".join(parts))
 
@@ -256,7 +295,9 @@ def _changes(choices: pl.DataFrame, groups: list[list[str]]) -> str:
     return " ".join(told)
 
 
-def _steady(choices: pl.DataFrame, fixed: list[str], moving: list[list[str]]) -> str:
+def _steady(
+    choices: pl.DataFrame, fixed: list[str], moving: list[list[str]], more: list[str]
+) -> str:
     made = choices.filter(pl.col("combination").is_not_null())
     told = []
     if moving:
@@ -265,12 +306,14 @@ def _steady(choices: pl.DataFrame, fixed: list[str], moving: list[list[str]]) ->
         listed = ", ".join(f"{name} {formats.show(made[name][0])}" for name in fixed)
         verb = "The same in every fold" if made.height > 1 else "Chosen"
         told.append(f"{verb}: {listed}.")
+    told += more
     return f'<p class="note">{esc(" ".join(told))}</p>' if told else ""
 
 
 def _table(choices: pl.DataFrame, metric: str, gap: Floats) -> Html:
     axes = _axes(choices)
     names = [metric, "trades"] if metric != "trades" else [metric]
+    plateau = f"plateau_{metric}" in choices.columns
     start, end = milliseconds(choices["start"]), milliseconds(choices["end"])
     rows = []
     for i, row in enumerate(choices.iter_rows(named=True)):
@@ -292,6 +335,8 @@ def _table(choices: pl.DataFrame, metric: str, gap: Floats) -> Html:
             cells += [
                 "" if idle else formats.count(row.get(f"{w}_{name}")) for w in ("chosen", "judged")
             ]
+        if plateau:
+            cells.append("" if idle else formats.metric(metric, row[f"plateau_{metric}"]))
         rows.append(cells)
     label = formats.label(metric)
     heads = ["Fold", "Judged from", "to (UTC)", "No.", *axes]
@@ -299,6 +344,8 @@ def _table(choices: pl.DataFrame, metric: str, gap: Floats) -> Html:
     heads += [
         h for n in names[1:] for h in (f"{formats.label(n)}, chosen", f"{formats.label(n)}, judged")
     ]
+    if plateau:
+        heads.append(f"{label}, plateau")
     caption = "Choices, fold by fold"
     if len(rows) <= LISTED:
         return data_table(heads, rows, caption=caption, text_columns=(0, 1, 2))

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use barproof_core::Result;
 use barproof_core::backtest::costs::Costs;
+use barproof_core::backtest::finer::{Finer, Unserved};
 use barproof_core::backtest::market::Market;
 use barproof_core::backtest::metrics::Metrics;
 use barproof_core::backtest::record::Trade;
@@ -87,7 +88,7 @@ fn metrics_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, 
 
 /// Runs a schedule of rules (a single pair at bar 0: the same rules throughout) over one window.
 #[pyfunction]
-#[pyo3(signature = (bars, signals, schedule, *, boundary, costs, instrument_, window_, initial_equity, periods_per_year, engine))]
+#[pyo3(signature = (bars, signals, schedule, *, boundary, costs, instrument_, window_, initial_equity, periods_per_year, engine, intrabar=None))]
 #[allow(clippy::too_many_arguments)] // keyword-only at the boundary
 pub fn backtest<'py>(
     py: Python<'py>,
@@ -101,24 +102,30 @@ pub fn backtest<'py>(
     initial_equity: f64,
     periods_per_year: f64,
     engine: &str,
+    intrabar: Option<&Bars>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let segments = schedule
         .iter()
         .map(|(start, fields)| Ok((*start, rules(fields)?)))
         .collect::<PyResult<Vec<(usize, Rules)>>>()?;
     let (bars, signals) = (bars.core.clone(), signals.core.clone());
-    let work = || -> Result<(Outcome, Metrics, Metrics)> {
+    let intrabar = intrabar.map(|fine| fine.core.clone());
+    let work = || -> Result<(Outcome, Metrics, Metrics, Option<Unserved>)> {
         let costs = Costs::new(costs.0, costs.1, costs.2)?;
-        let market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
+        let mut market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
         let window = window(window_, &bars)?;
+        let finer = intrabar.as_ref().map(|fine| Finer::new(&bars, fine)).transpose()?;
+        if let Some(finer) = &finer {
+            market = market.with_finer(finer)?;
+        }
         let schedule = Schedule::new(&market, &segments, Boundary::parse(boundary)?)?;
         let engine = Engine::parse(engine)?;
         let outcome = run(&market, &schedule, window, initial_equity, true, vec![], engine);
         let metrics = outcome.measured.metrics(periods_per_year);
         let held = hold(&market, window, initial_equity).measured.metrics(periods_per_year);
-        Ok((outcome, metrics, held))
+        Ok((outcome, metrics, held, finer.map(|finer| finer.unserved(window))))
     };
-    let (outcome, metrics, held) = py.detach(work).map_err(|e| to_python(py, &e))?;
+    let (outcome, metrics, held, unserved) = py.detach(work).map_err(|e| to_python(py, &e))?;
     let out = PyDict::new(py);
     out.set_item("trades", trade_columns(py, &outcome.trades)?)?;
     out.set_item("equity", outcome.marks.into_pyarray(py))?;
@@ -126,6 +133,7 @@ pub fn backtest<'py>(
     out.set_item("hold", metrics_dict(py, &held)?)?;
     out.set_item("days", outcome.days.into_pyarray(py))?;
     out.set_item("daily_returns", outcome.measured.daily.into_pyarray(py))?;
+    out.set_item("unserved", unserved.map(|u| (u.bars, u.contradicted, u.first)))?;
     Ok(out)
 }
 

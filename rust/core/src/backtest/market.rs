@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::backtest::costs::Costs;
+use crate::backtest::finer::Finer;
 use crate::backtest::replay::SignalRow;
 use crate::backtest::rules::Rules;
 use crate::bars::{Bars, SeriesKey};
@@ -28,6 +29,8 @@ pub struct Market<'a> {
     pub costs: Costs,
     /// Instrument.
     pub instrument: Instrument,
+    /// Finer bars that show the order of events inside the candles.
+    pub finer: Option<&'a Finer<'a>>,
 }
 
 impl<'a> Market<'a> {
@@ -50,7 +53,20 @@ impl<'a> Market<'a> {
         if instrument.kind == Kind::Perpetual && bars.funding().is_none() {
             return Err(Error::FundingMissing);
         }
-        Ok(Self { bars, signals, costs, instrument })
+        Ok(Self { bars, signals, costs, instrument, finer: None })
+    }
+
+    /// The same market with finer bars, which only the bar-by-bar engine runs on.
+    pub fn with_finer(self, finer: &'a Finer<'a>) -> Result<Self> {
+        if finer.len() != self.bars.len() {
+            return Err(Error::Length {
+                name: "finer".to_owned(),
+                len: finer.len(),
+                other: "the candles",
+                other_len: self.bars.len(),
+            });
+        }
+        Ok(Self { finer: Some(finer), ..self })
     }
 
     /// Checks rules against this market and gathers the indicators they need.

@@ -2,6 +2,7 @@
 
 pub mod costs;
 pub mod daily;
+pub mod finer;
 pub mod indexed;
 pub mod market;
 pub mod metrics;

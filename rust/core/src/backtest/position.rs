@@ -129,7 +129,7 @@ pub struct EntryFill {
     pub bar: usize,
     /// Opening time of that bar.
     pub time: i64,
-    /// Filled inside its bar by a resting order, so that only that bar's close is known to come after.
+    /// Filled after its bar's open by a resting order, so that only that bar's close is known to come after.
     pub inside: bool,
 }
 
@@ -164,7 +164,7 @@ pub struct Position<'r> {
     pub side: Side,
     /// Bar of the fill.
     pub entry_bar: usize,
-    /// Filled inside its bar by a resting order.
+    /// Filled after its bar's open by a resting order.
     pub filled_inside: bool,
     /// Target level; NaN if none.
     pub target: f64,
@@ -346,7 +346,9 @@ impl<'r> Position<'r> {
     }
 
     /// Moves trailing and break-even levels by a closed bar; they act from the next one (section 2, step 7c).
-    pub fn trail(&mut self, bar: &Bar, index: usize) {
+    ///
+    /// `asked` is whether a level that lay inside its own bar makes the trade ambiguous.
+    pub fn trail(&mut self, bar: &Bar, index: usize, asked: bool) {
         let rules = self.rules;
         if rules.trailing.is_none() && rules.break_even.is_none() {
             return;
@@ -365,37 +367,54 @@ impl<'r> Position<'r> {
         {
             self.break_even = level(self.fill * (1.0 + sign * rules.break_even_offset));
         }
-        if !close_only && self.side.at_or_worse(self.side.worst(bar), self.stop_in_force().0) {
+        if asked
+            && !close_only
+            && self.side.at_or_worse(self.side.worst(bar), self.stop_in_force().0)
+        {
             self.ambiguous_trail = true;
         }
     }
 
     /// Marked equity at a close.
     pub fn mark(&self, close: f64) -> f64 {
+        marked(self.equity, self.unit_mark(close))
+    }
+
+    /// Marked equity at a close per unit of the equity at entry; [`marked`] makes money of it.
+    pub fn unit_mark(&self, close: f64) -> f64 {
         let gain = self.side.sign() * self.quantity * (close - self.fill);
-        let unit = 1.0 - self.entry_fee + self.funding + gain;
-        if unit > 0.0 { self.equity * unit } else { 0.0 }
+        1.0 - self.entry_fee + self.funding + gain
+    }
+
+    /// What the position leaves per unit of the equity at entry, if it ends so.
+    pub fn unit_close(&self, exit: Exit) -> UnitClose {
+        let (exit_fee, gross) = match exit {
+            Exit::Fill { price, fee_rate } => {
+                let fee = fee_rate * self.quantity * price;
+                (fee, self.price_part(price, fee))
+            }
+            Exit::Liquidation { .. } => (0.0, -self.margin),
+            Exit::Bankruptcy { .. } => (0.0, f64::NEG_INFINITY),
+        };
+        let wanted = gross - self.entry_fee + self.funding;
+        UnitClose {
+            change: if wanted > -1.0 { wanted } else { -1.0 },
+            fees: self.entry_fee + exit_fee,
+            funding: self.funding,
+        }
     }
 
     /// Ends the position: the trade's record, and the equity after it.
     ///
     /// `bars_held` counts the exit bar only where the exit lies inside it or at its close.
     pub fn close(&self, exit: Exit, at: &ExitPoint, initial_equity: f64) -> (Trade, f64) {
-        let (price, exit_fee, gross) = match exit {
-            Exit::Fill { price, fee_rate } => {
-                let fee = fee_rate * self.quantity * price;
-                (price, fee, self.price_part(price, fee))
+        let price = match exit {
+            Exit::Fill { price, .. } | Exit::Liquidation { price } | Exit::Bankruptcy { price } => {
+                price
             }
-            Exit::Liquidation { price } => (price, 0.0, -self.margin),
-            Exit::Bankruptcy { price } => (price, 0.0, f64::NEG_INFINITY),
         };
-        let wanted = gross - self.entry_fee + self.funding;
-        let mut unit = if wanted > -1.0 { wanted } else { -1.0 };
-        let mut after = self.equity * (1.0 + unit);
-        if after < RUIN * initial_equity {
-            after = 0.0;
-            unit = -1.0;
-        }
+        let closed = self.unit_close(exit);
+        let (unit, after) = closed.settle(self.equity, initial_equity);
         let against = |price: f64| self.side.sign() * (price / self.fill - 1.0);
         let trade = Trade {
             side: self.side,
@@ -413,8 +432,8 @@ impl<'r> Position<'r> {
             p_entry: self.p,
             reason: at.reason,
             bars_held: at.bar - self.entry_bar + usize::from(!at.at_open),
-            fees: (self.entry_fee + exit_fee) * self.equity,
-            funding: self.funding * self.equity,
+            fees: closed.fees * self.equity,
+            funding: closed.funding * self.equity,
             pnl: self.equity * unit,
             unit_return: unit,
             ambiguous: self.ambiguous,
@@ -423,6 +442,30 @@ impl<'r> Position<'r> {
             mfe: against(self.best),
         };
         (trade, after)
+    }
+}
+
+/// Equity marked at `unit` per unit of `equity`, never below zero.
+pub fn marked(equity: f64, unit: f64) -> f64 {
+    if unit > 0.0 { equity * unit } else { 0.0 }
+}
+
+/// A closed trade per unit of the equity at entry: the same for every account that took it.
+#[derive(Clone, Copy, Debug)]
+pub struct UnitClose {
+    /// Change of the equity, at least -1.
+    pub change: f64,
+    /// Fees of entry and exit.
+    pub fees: f64,
+    /// Funding received.
+    pub funding: f64,
+}
+
+impl UnitClose {
+    /// The return, and the equity after it; what is left below the bound of ruin is lost too.
+    pub fn settle(&self, equity: f64, initial_equity: f64) -> (f64, f64) {
+        let after = equity * (1.0 + self.change);
+        if after < RUIN * initial_equity { (-1.0, 0.0) } else { (self.change, after) }
     }
 }
 

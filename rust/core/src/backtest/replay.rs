@@ -56,6 +56,30 @@ pub struct StepInput<'r, 'a> {
     pub last: bool,
 }
 
+/// What steps 2, 4, 5 and 6 go through: the bar, or one of the finer bars inside it.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    bar: Bar,
+    /// Opens with the bar.
+    first: bool,
+}
+
+impl Piece {
+    /// What an exit at the open of the piece meets of the bar.
+    fn seen(&self) -> Seen {
+        if self.first { Seen::Open(self.bar.open) } else { Seen::Bar }
+    }
+}
+
+/// What the record of an exit shows of its bar.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// One price, for an exit at the bar's open.
+    Open(f64),
+    /// All of it.
+    Bar,
+}
+
 /// A resting entry and the bars in which it may fill.
 #[derive(Clone, Debug)]
 struct Resting<'r> {
@@ -132,8 +156,28 @@ impl<'r> Replay<'r> {
 
     /// Takes one closed bar.
     pub fn step(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        self.take(input, [input.bar], true, out);
+    }
+
+    /// Takes one closed bar that is run on the finer bars it is made up of (section 7).
+    pub fn step_on(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        finer: impl IntoIterator<Item = Bar>,
+        out: &mut impl Observer,
+    ) {
+        self.take(input, finer, false, out);
+    }
+
+    fn take(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        pieces: impl IntoIterator<Item = Bar>,
+        whole: bool,
+        out: &mut impl Observer,
+    ) {
         if !self.ruined {
-            self.run_bar(input, out);
+            self.run_bar(input, pieces, whole, out);
         }
         if self.ruined {
             out.mark(input.index, 0.0);
@@ -146,19 +190,36 @@ impl<'r> Replay<'r> {
         }
     }
 
-    fn run_bar(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+    fn run_bar(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        pieces: impl IntoIterator<Item = Bar>,
+        whole: bool,
+        out: &mut impl Observer,
+    ) {
         self.fill_queued(input, Fill::Close, out);
         self.settle_funding(input, out);
-        self.liquidate_at_open(input, out);
-        let carried = self.position.is_some();
-        let exits_now = self.queued_exit.is_some();
+        self.liquidate_at_open(input, &Piece { bar: input.bar, first: true }, out);
+        // What is filled at an open is not carried into it.
+        let mut carried = self.position.is_some() && self.queued_exit.is_none();
         self.fill_queued(input, Fill::NextOpen, out);
-        if carried && !exits_now {
-            self.stop_or_target_at_open(input, out);
+        let mut first = true;
+        for bar in pieces {
+            if self.position.is_none() && self.resting.is_none() {
+                break;
+            }
+            let piece = Piece { bar, first };
+            if carried {
+                self.liquidate_at_open(input, &piece, out);
+                self.stop_or_target_at_open(input, &piece, out);
+            }
+            let just_inside = self.fill_resting(input, &piece);
+            self.inside(input, &piece, just_inside, out);
+            carried = self.position.is_some();
+            first = false;
         }
-        self.fill_resting(input);
-        self.inside(input, out);
-        self.at_close(input, out);
+        self.resting.take_if(|resting| input.index >= resting.last_bar);
+        self.at_close(input, whole, out);
     }
 
     /// Ends the position; ruin drops whatever is pending.
@@ -176,18 +237,28 @@ impl<'r> Replay<'r> {
         }
     }
 
-    fn close_at_open(
+    /// Ends the position before the close; `seen` is what it met of the bar.
+    fn leave(
         &mut self,
         input: &StepInput<'r, '_>,
-        price_seen: f64,
+        seen: Seen,
         reason: Reason,
         exit: impl FnOnce(&Position<'r>, &Costs) -> Exit,
         out: &mut impl Observer,
     ) {
         let Some(held) = &mut self.position else { return };
-        held.see_price(price_seen);
+        let at_open = match seen {
+            Seen::Open(price) => {
+                held.see_price(price);
+                true
+            }
+            Seen::Bar => {
+                held.see_bar(&input.bar);
+                false
+            }
+        };
         let exit = exit(held, &self.costs);
-        let at = ExitPoint { bar: input.index, time: input.bar.open_time, at_open: true, reason };
+        let at = ExitPoint { bar: input.index, time: input.bar.open_time, at_open, reason };
         self.close(exit, at, out);
     }
 
@@ -200,13 +271,8 @@ impl<'r> Replay<'r> {
         if let (Some(held), Some(reason)) = (&self.position, self.queued_exit)
             && held.rules.fill == mode
         {
-            self.close_at_open(
-                input,
-                base,
-                reason,
-                |held, costs| held.taker_exit(base, costs),
-                out,
-            );
+            let fill = |held: &Position<'r>, costs: &Costs| held.taker_exit(base, costs);
+            self.leave(input, Seen::Open(base), reason, fill, out);
         }
         if let Some(order) = self.queued_entry.take_if(|order| order.rules.fill == mode)
             && !self.ruined
@@ -243,84 +309,91 @@ impl<'r> Replay<'r> {
             }
         }
         if due && held.is_bankrupt(open) {
-            self.close_at_open(
-                input,
-                open,
-                Reason::Liquidation,
-                |_, _| Exit::Bankruptcy { price: open },
-                out,
-            );
+            let empty = |_: &Position<'r>, _: &Costs| Exit::Bankruptcy { price: open };
+            self.leave(input, Seen::Open(open), Reason::Liquidation, empty, out);
         }
     }
 
     /// Step 2.
-    fn liquidate_at_open(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
-        let open = input.bar.open;
+    fn liquidate_at_open(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        piece: &Piece,
+        out: &mut impl Observer,
+    ) {
+        let open = piece.bar.open;
         if let Some(held) = &self.position
             && held.side.at_or_worse(open, held.liquidation)
         {
             let price = held.liquidation;
             let liquidate = |_: &Position<'r>, _: &Costs| Exit::Liquidation { price };
-            self.close_at_open(input, open, Reason::Liquidation, liquidate, out);
+            self.leave(input, piece.seen(), Reason::Liquidation, liquidate, out);
         }
     }
 
     /// Step 4.
-    fn stop_or_target_at_open(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+    fn stop_or_target_at_open(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        piece: &Piece,
+        out: &mut impl Observer,
+    ) {
         let Some(held) = &self.position else { return };
-        let open = input.bar.open;
+        let open = piece.bar.open;
         let (stop, reason) = held.stop_in_force();
         if held.side.at_or_worse(open, stop) {
-            self.close_at_open(
-                input,
-                open,
-                reason,
-                |held, costs| held.taker_exit(open, costs),
-                out,
-            );
+            let fill = |held: &Position<'r>, costs: &Costs| held.taker_exit(open, costs);
+            self.leave(input, piece.seen(), reason, fill, out);
         } else if held.target_hit(open) {
-            self.close_at_open(input, open, Reason::Take, Position::target_exit, out);
+            self.leave(input, piece.seen(), Reason::Take, Position::target_exit, out);
         }
     }
 
-    /// Step 5.
-    fn fill_resting(&mut self, input: &StepInput<'r, '_>) {
+    /// Step 5; whether the entry was filled inside the piece.
+    fn fill_resting(&mut self, input: &StepInput<'r, '_>, piece: &Piece) -> bool {
         if self.position.is_some() {
-            return;
+            return false;
         }
         let Some(Resting { order, level, first_bar, last_bar }) = self.resting.take() else {
-            return;
+            return false;
         };
         // A buy fills at its level or lower, so "better" is the short's side of the comparison.
         let better = order.side.opposite();
-        let open = input.bar.open;
-        if input.index == first_bar && better.at_or_beyond(open, level) {
+        let open = piece.bar.open;
+        if input.index == first_bar && piece.first && better.at_or_beyond(open, level) {
             let slipped = taker_price(open, order.side == Side::Long, &self.costs);
             let price = if better.beyond(level, slipped) { level } else { slipped };
             self.enter(&order, price, self.costs.taker, input, false);
         } else if better.beyond(open, level) {
-            self.enter(&order, level, self.costs.maker, input, false);
-        } else if better.beyond(order.side.worst(&input.bar), level) {
+            self.enter(&order, level, self.costs.maker, input, !piece.first);
+        } else if better.beyond(order.side.worst(&piece.bar), level) {
             self.enter(&order, level, self.costs.maker, input, true);
-        } else if input.index < last_bar {
+            return true;
+        } else {
             self.resting = Some(Resting { order, level, first_bar, last_bar });
         }
+        false
     }
 
-    /// Step 6.
-    fn inside(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+    /// Step 6; `just_inside`: the entry was filled inside the piece.
+    fn inside(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        piece: &Piece,
+        just_inside: bool,
+        out: &mut impl Observer,
+    ) {
         let Some(held) = &mut self.position else { return };
         let side = held.side;
-        let open = input.bar.open;
+        let open = piece.bar.open;
         let (stop, stop_reason) = held.stop_in_force();
         // The level nearer to the winning side comes first; the stop if equal or if it alone is set.
         let liquidated =
             side.beyond(held.liquidation, stop) || (stop.is_nan() && !held.liquidation.is_nan());
         let adverse_level = if liquidated { held.liquidation } else { stop };
-        let adverse = side.at_or_worse(side.worst(&input.bar), adverse_level);
-        let just_inside = held.filled_inside && held.entry_bar == input.index;
+        let adverse = side.at_or_worse(side.worst(&piece.bar), adverse_level);
         let target =
-            held.target_hit(side.best(&input.bar)) && (!just_inside || held.target_ahead_of(open));
+            held.target_hit(side.best(&piece.bar)) && (!just_inside || held.target_ahead_of(open));
         if target && (adverse || just_inside) {
             held.ambiguous = true;
         }
@@ -348,8 +421,8 @@ impl<'r> Replay<'r> {
         self.close(exit, at, out);
     }
 
-    /// Steps 7 and 8.
-    fn at_close(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+    /// Steps 7 and 8; `whole`: the bar was run on itself.
+    fn at_close(&mut self, input: &StepInput<'r, '_>, whole: bool, out: &mut impl Observer) {
         if input.last {
             if let Some(held) = &self.position {
                 let exit = held.taker_exit(input.bar.close, &self.costs);
@@ -365,7 +438,7 @@ impl<'r> Replay<'r> {
             return;
         }
         if self.position.is_some() {
-            self.queue_exit(input);
+            self.queue_exit(input, whole);
         } else if !self.ruined && self.resting.is_none() {
             self.decide(input);
         }
@@ -380,7 +453,7 @@ impl<'r> Replay<'r> {
     }
 
     /// Step 7, (b) and (c).
-    fn queue_exit(&mut self, input: &StepInput<'r, '_>) {
+    fn queue_exit(&mut self, input: &StepInput<'r, '_>, whole: bool) {
         let Some(held) = &mut self.position else { return };
         let (p, threshold) = match held.side {
             Side::Long => (input.row.exit_long, held.rules.exit_long),
@@ -401,7 +474,7 @@ impl<'r> Replay<'r> {
         } else if other.is_some() {
             Some(Reason::Reverse)
         } else {
-            held.trail(&input.bar, input.index);
+            held.trail(&input.bar, input.index, whole);
             None
         };
         self.queued_entry = other;
@@ -430,7 +503,7 @@ impl<'r> Replay<'r> {
 }
 
 /// The side that qualifies at a close, if any (step 8, position and pending orders aside).
-fn choose<'r>(rules: &'r Rules, input: &StepInput<'r, '_>) -> Option<Order<'r>> {
+pub(crate) fn choose<'r>(rules: &'r Rules, input: &StepInput<'r, '_>) -> Option<Order<'r>> {
     let row = &input.row;
     let order = |side: Side, p: f64, threshold: Option<f64>| {
         let threshold = threshold?;

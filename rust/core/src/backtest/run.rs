@@ -140,7 +140,10 @@ pub fn replay(
             rules: current.map(|prepared| prepared.rules),
             last: i + 1 == window.stop || segment_ends,
         };
-        account.step(&input, out);
+        match market.finer.map(|finer| finer.inside(i)) {
+            Some(finer) if finer.len() > 0 => account.step_on(&input, finer, out),
+            _ => account.step(&input, out),
+        }
     }
 }
 
@@ -262,7 +265,8 @@ pub fn run(
     marks: Vec<f64>,
     engine: Engine,
 ) -> Outcome {
-    if engine == Engine::Replay {
+    // Only replay knows finer bars.
+    if engine == Engine::Replay || market.finer.is_some() {
         let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
         replay(market, schedule, window, initial_equity, &mut recorder);
         return recorder.finish(market, window, initial_equity);

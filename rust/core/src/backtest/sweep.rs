@@ -5,14 +5,16 @@
 //! curves. Where there are fewer combinations than would fill the threads, windows run in parallel too and the pooling
 //! follows; the arithmetic, and so every bit, is the same.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::backtest::daily::Drawdown;
 use crate::backtest::indexed::marks::{Compounded, Gauge};
+use crate::backtest::indexed::shared::{Shared, shared_part};
 use crate::backtest::indexed::walk::Course;
-use crate::backtest::market::Market;
+use crate::backtest::market::{Market, Prepared};
 use crate::backtest::metrics::{Measured, Metrics, mean_over_windows};
 use crate::backtest::rules::Rules;
 use crate::backtest::run::{Engine, Outcome, Schedule, run};
@@ -147,15 +149,19 @@ pub fn sweep(
         .build()
         .map_err(|e| Error::parameter("threads", settings.threads, format!("startable ({e})")))?;
     let split_windows = combinations.len() < 4 * settings.threads && windows.len() > 1;
-    if settings.engine == Engine::Indexed && !split_windows && disjoint(windows) {
-        // Groups small enough to share the threads evenly.
-        let group = schedules.len().div_ceil(4 * settings.threads).clamp(1, GROUP);
-        let run = |group: &[Schedule<'_>]| {
-            Together::new(market, group, windows, settings).run(keep_daily, progress)
-        };
-        let done: Vec<Vec<Option<Combination>>> =
-            pool.install(|| schedules.par_chunks(group).map(run).collect());
-        return Ok(done.into_iter().flatten().collect());
+    let finer = market.finer.is_some();
+    if settings.engine == Engine::Indexed && !split_windows && !finer && disjoint(windows) {
+        let job = Job { market, windows, settings, keep_daily, progress };
+        let tasks = plan(market, &schedules, settings.threads);
+        let done: Vec<(Vec<usize>, Vec<Option<Combination>>)> =
+            pool.install(|| tasks.into_par_iter().map(|task| job.run(&schedules, task)).collect());
+        let mut slots: Vec<Option<Combination>> = combinations.iter().map(|_| None).collect();
+        for (members, results) in done {
+            for (member, result) in members.into_iter().zip(results) {
+                slots[member] = result;
+            }
+        }
+        return Ok(slots);
     }
     let one = |marks: &mut Vec<f64>, schedule: &Schedule<'_>| {
         if progress.cancel.load(Ordering::Relaxed) {
@@ -172,6 +178,130 @@ pub fn sweep(
         done
     };
     Ok(pool.install(|| schedules.par_iter().map_init(Vec::new, one).collect()))
+}
+
+/// Combinations that one thread takes on together, by their numbers.
+enum Task {
+    /// Groups of such as enter alike: each entry is looked at once for a group.
+    Shared(Vec<Vec<usize>>),
+    /// Each walks by itself, side by side.
+    Together(Vec<usize>),
+}
+
+/// Groups combinations by what they share.
+fn plan(market: &Market<'_>, schedules: &[Schedule<'_>], threads: usize) -> Vec<Task> {
+    let mut groups: Vec<(Rules, Vec<usize>)> = vec![];
+    let mut alone = vec![];
+    // Groups by their thresholds, so that ten thousand different ones are not compared with each other.
+    let mut by_threshold: BTreeMap<[u64; 2], Vec<usize>> = BTreeMap::new();
+    for (number, schedule) in schedules.iter().enumerate() {
+        let rules = schedule.segments()[0].1.rules;
+        let Some(part) = shared_part(rules, &market.instrument) else {
+            alone.push(number);
+            continue;
+        };
+        let bits = |threshold: Option<f64>| threshold.unwrap_or(f64::NAN).to_bits();
+        let near = by_threshold.entry([bits(rules.entry_long), bits(rules.entry_short)]);
+        let near = near.or_default();
+        if let Some(group) = near.iter().find(|group| groups[**group].0 == part) {
+            groups[*group].1.push(number);
+        } else {
+            near.push(groups.len());
+            groups.push((part, vec![number]));
+        }
+    }
+    // A few tasks a thread, so that none waits long for the last; small groups share a task, and what it fetches.
+    let share = schedules.len().div_ceil(4 * threads).clamp(1, GROUP);
+    let mut tasks = vec![];
+    let mut small: Vec<Vec<usize>> = vec![];
+    for (_, members) in groups {
+        if members.len() > share / 2 {
+            let most = schedules.len().div_ceil(2 * threads).max(32);
+            tasks.extend(members.chunks(most).map(|part| Task::Shared(vec![part.to_vec()])));
+            continue;
+        }
+        let held: usize = small.iter().map(Vec::len).sum();
+        if held + members.len() > share {
+            tasks.push(Task::Shared(std::mem::take(&mut small)));
+        }
+        small.push(members);
+    }
+    if !small.is_empty() {
+        tasks.push(Task::Shared(small));
+    }
+    let group = alone.len().div_ceil(4 * threads).clamp(1, GROUP);
+    tasks.extend(alone.chunks(group).map(|part| Task::Together(part.to_vec())));
+    tasks
+}
+
+/// What every task needs.
+struct Job<'m, 'a> {
+    market: &'m Market<'a>,
+    windows: &'m [Window],
+    settings: &'m Settings,
+    keep_daily: bool,
+    progress: &'m Progress,
+}
+
+impl Job<'_, '_> {
+    fn run(
+        &self,
+        schedules: &[Schedule<'_>],
+        task: Task,
+    ) -> (Vec<usize>, Vec<Option<Combination>>) {
+        match task {
+            Task::Together(members) => {
+                let group: Vec<&Schedule<'_>> = members.iter().map(|m| &schedules[*m]).collect();
+                let together = Together::new(self.market, &group, self.windows, self.settings);
+                let done = together.run(self.keep_daily, self.progress);
+                (members, done)
+            }
+            Task::Shared(groups) => {
+                let rules: Vec<Vec<&Prepared<'_>>> = groups
+                    .iter()
+                    .map(|group| group.iter().map(|m| &schedules[*m].segments()[0].1).collect())
+                    .collect();
+                let done = self.shared(&rules);
+                (groups.concat(), done)
+            }
+        }
+    }
+
+    /// Groups that go through the market side by side, a tile at a time; within a group entries are shared.
+    fn shared(&self, groups: &[Vec<&Prepared<'_>>]) -> Vec<Option<Combination>> {
+        let initial = self.settings.initial_equity;
+        let count = groups.iter().map(Vec::len).sum();
+        let mut gathers: Vec<Gather<'_>> =
+            (0..count).map(|_| Gather::new(self.windows, self.settings)).collect();
+        for window in self.windows {
+            let mut first = 0;
+            let mut runs: Vec<Shared<'_, '_, '_>> = vec![];
+            for group in groups {
+                let gauge = |number: usize| {
+                    let compounded = gathers[first + number].compounded();
+                    Gauge::new(self.market.bars, *window, initial, false, None, compounded)
+                };
+                runs.push(Shared::new(self.market, group, *window, initial, gauge));
+                first += group.len();
+            }
+            let mut until = window.start;
+            while until < window.stop {
+                if self.progress.cancel.load(Ordering::Relaxed) {
+                    return (0..count).map(|_| None).collect();
+                }
+                until = window.stop.min(until + TILE);
+                for run in &mut runs {
+                    run.advance(until);
+                }
+            }
+            let gauges = runs.into_iter().flat_map(Shared::finish);
+            for (gather, gauge) in gathers.iter_mut().zip(gauges) {
+                gather.add_gauge(gauge, initial);
+            }
+        }
+        self.progress.done.fetch_add(count, Ordering::Relaxed);
+        gathers.into_iter().map(|gather| Some(gather.finish(self.keep_daily))).collect()
+    }
 }
 
 /// Bars that a group of combinations goes through before the next: their columns stay in the second-level cache.
@@ -198,7 +328,7 @@ struct Together<'m, 'a, 'r> {
 impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
     fn new(
         market: &'m Market<'a>,
-        schedules: &'m [Schedule<'r>],
+        schedules: &[&'m Schedule<'r>],
         windows: &'m [Window],
         settings: &'m Settings,
     ) -> Self {

@@ -36,6 +36,27 @@ pub struct Tally {
     losing: LosingRun,
 }
 
+/// What the sums need of a trade.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Change of the equity over the equity at entry.
+    pub unit_return: f64,
+    /// Change of the equity.
+    pub pnl: f64,
+    /// Bars held.
+    pub bars_held: usize,
+    /// Why it ended.
+    pub reason: Reason,
+    /// Stop and target could not be ordered.
+    pub ambiguous: bool,
+    /// A moved stop lay within its own bar.
+    pub ambiguous_trail: bool,
+    /// Fees.
+    pub fees: f64,
+    /// Funding received.
+    pub funding: f64,
+}
+
 /// Longest run of losing trades, in a form that joins: `(ab)c = a(bc)`.
 #[derive(Clone, Copy, Debug, Default)]
 struct LosingRun {
@@ -47,6 +68,20 @@ struct LosingRun {
 impl Tally {
     /// Adds one trade.
     pub fn add(&mut self, trade: &Trade) {
+        self.count(&Counted {
+            unit_return: trade.unit_return,
+            pnl: trade.pnl,
+            bars_held: trade.bars_held,
+            reason: trade.reason,
+            ambiguous: trade.ambiguous,
+            ambiguous_trail: trade.ambiguous_trail,
+            fees: trade.fees,
+            funding: trade.funding,
+        });
+    }
+
+    /// Adds what of a trade is counted.
+    pub fn count(&mut self, trade: &Counted) {
         self.trades += 1;
         self.all_return += trade.unit_return;
         if trade.pnl > 0.0 {

@@ -1,5 +1,6 @@
 //! Indexed equals replay, bit for bit, on random markets, rules, schedules and windows.
 
+use super::shared::shared_part;
 use crate::backtest::costs::Costs;
 use crate::backtest::market::Market;
 use crate::backtest::rules::{DistanceKind, Entry, Fill, Intrabar, Rules, Sizing, TargetOrder};
@@ -11,7 +12,7 @@ use crate::signals::{SignalKind, Signals};
 use crate::window::Window;
 
 /// Draws of the quick suite; `PROPTEST_CASES` asks for another number, as in the property tests.
-const DRAWS: u64 = 1_500;
+const DRAWS: u64 = 3_000;
 
 /// `SplitMix64`: enough for draws, and the same everywhere.
 struct Draw(u64);
@@ -56,10 +57,10 @@ fn bars(draw: &mut Draw, n: usize) -> Bars {
     let mut columns = Columns::default();
     let grid = draw.chance(0.4);
     let round = |price: f64| if grid { (price * 4.0).round().max(1.0) / 4.0 } else { price };
-    let wild = draw.of(&[0.001, 0.004, 0.03]);
-    let interval = draw.of(&[60_000, 300_000, 3_600_000]);
+    let wild = draw.of(&[0.0, 1e-5, 0.001, 0.004, 0.03, 0.3]);
+    let interval = draw.of(&[60_000, 300_000, 3_600_000, 86_400_000]);
     let mut time = 1_700_000_000_000 / interval * interval;
-    let mut price = 100.0;
+    let mut price = draw.of(&[100.0, 1e-6, 3e7, 4.0]);
     for _ in 0..n {
         let flat = draw.chance(0.15);
         let mut step = |scale: f64| if flat { 1.0 } else { 1.0 + scale * draw.between(-1.0, 1.0) };
@@ -79,7 +80,7 @@ fn bars(draw: &mut Draw, n: usize) -> Bars {
     }
     let funding = draw.chance(0.6).then(|| {
         let span = time - columns.open_time[0];
-        let count = draw.below(60);
+        let count = draw.of(&[0, 3, 60, 2_000]).min(n);
         let mut times: Vec<i64> = (0..count)
             .map(|_| {
                 #[allow(clippy::cast_possible_truncation)] // within the span
@@ -93,7 +94,7 @@ fn bars(draw: &mut Draw, n: usize) -> Bars {
         let rates = times
             .iter()
             .map(|_| {
-                if draw.chance(0.03) { draw.between(-1.2, 1.2) } else { draw.between(-2e-3, 2e-3) }
+                if draw.chance(0.06) { draw.between(-6.0, 6.0) } else { draw.between(-2e-3, 2e-3) }
             })
             .collect();
         Funding::new(&times, rates).unwrap()
@@ -132,7 +133,10 @@ fn rules(draw: &mut Draw, signals: &Signals, fill: Fill) -> Rules {
         [DistanceKind::Price, DistanceKind::Equity, DistanceKind::Atr, DistanceKind::Signal];
     let distance = |draw: &mut Draw, kind| match kind {
         DistanceKind::Atr | DistanceKind::Signal => draw.between(0.3, 4.0),
-        _ => draw.between(0.001, 0.08),
+        _ => {
+            let most = draw.of(&[0.08, 1.5]);
+            draw.between(0.0001, most)
+        }
     };
     let (stop_kind, take_kind) = (draw.of(&kinds), draw.of(&kinds));
     let has_exit = |index: usize| signals.array(index).is_some();
@@ -148,11 +152,12 @@ fn rules(draw: &mut Draw, signals: &Signals, fill: Fill) -> Rules {
         stop_loss_kind: stop_kind,
         take_profit_kind: take_kind,
         take_profit_order: draw.of(&[TargetOrder::Limit, TargetOrder::Market]),
-        trailing: draw.maybe(0.15, 0.001, 0.03),
-        break_even: draw.maybe(0.1, 0.001, 0.02),
+        trailing: draw.maybe(0.12, 0.001, 0.03),
+        break_even: draw.maybe(0.08, 0.001, 0.02),
+        break_even_offset: draw.between(-0.02, 0.001),
         fill,
         intrabar: draw.of(&[Intrabar::Pessimistic, Intrabar::Optimistic, Intrabar::NearestOpen]),
-        leverage: draw.of(&[1.0, 1.0, 3.0, 20.0, 100.0]),
+        leverage: draw.of(&[1.0, 1.0, 0.3, 3.0, 20.0, 100.0, 190.0]),
         fraction: draw.of(&[1.0, 0.5, 0.1]),
         sizing: draw.of(&[
             Sizing::Fraction,
@@ -172,15 +177,39 @@ fn rules(draw: &mut Draw, signals: &Signals, fill: Fill) -> Rules {
         ..Rules::default()
     };
     if draw.chance(0.4) {
-        made.max_hold = Some(draw.of(&[1, 2, 7, 40, 400]));
+        made.max_hold = Some(draw.of(&[1, 1, 2, 7, 40, 400, 5_000, u32::MAX]));
     }
     if draw.chance(0.3) {
-        made.cooldown = draw.of(&[1, 5, 60]);
+        made.cooldown = draw.of(&[1, 2, 5, 60, 4_000, u32::MAX]);
     }
     if fill == Fill::NextOpen && draw.chance(0.25) {
         made.entry = Entry::Limit;
         made.limit_offset = draw.between(0.0, 0.01);
         made.limit_bars = draw.of(&[1, 3, 20]);
+    }
+    made
+}
+
+/// Combinations that enter as `base` does and leave differently, with some that share nothing.
+fn product(draw: &mut Draw, base: &Rules, signals: &Signals) -> Vec<Rules> {
+    let mut made = vec![];
+    let count = draw.of(&[2, 8, 20]);
+    let leaves = |draw: &mut Draw, index: usize| {
+        let set = signals.array(index).is_some() && draw.chance(0.6);
+        set.then(|| draw.of(&[0.5, 0.7, 0.9]))
+    };
+    for _ in 0..count {
+        let scale = draw.of(&[0.5, 1.0, 2.0]);
+        let other = draw.of(&[0.25, 1.0, 3.0]);
+        made.push(Rules {
+            exit_long: leaves(draw, 2),
+            exit_short: leaves(draw, 3),
+            stop_loss: base.stop_loss.filter(|_| draw.chance(0.8)).map(|s| s * scale),
+            take_profit: base.take_profit.filter(|_| draw.chance(0.8)).map(|t| t * other),
+            max_hold: draw.of(&[None, Some(1), Some(3), Some(50)]),
+            reverse: base.reverse && draw.chance(0.3),
+            ..base.clone()
+        });
     }
     made
 }
@@ -191,59 +220,94 @@ fn bits(outcome: &Outcome) -> String {
     format!("{:?} {marks:?} {:?} {:?}", outcome.trades, outcome.days, outcome.measured)
 }
 
-/// One random case; false if the rules were contradictory.
-fn case(seed: u64) -> bool {
+/// Rules whose entries can be shared by those who leave differently.
+fn plain(rules: &Rules) -> Rules {
+    Rules {
+        trailing: None,
+        break_even: None,
+        reverse: false,
+        entry: Entry::Market,
+        fill: Fill::NextOpen,
+        sizing: match rules.sizing {
+            Sizing::Risk | Sizing::Notional => Sizing::Fraction,
+            other => other,
+        },
+        ..rules.clone()
+    }
+}
+
+/// One random case: whether its rules hold together, and how many of its combinations share their entries.
+fn case(seed: u64) -> (bool, usize) {
     let mut draw = Draw(seed);
-    let n = draw.of(&[1, 2, 5, 40, 300, 300, 1_500, 6_000]);
+    let sharing = draw.chance(0.5);
+    let n = draw.of(&[1, 2, 3, 5, 16, 40, 257, 300, 300, 1_500, 6_000]);
+    // Now and then long enough for the largest blocks of the index.
+    let n = if draw.chance(0.01) { 50_000 } else { n };
     let bars = bars(&mut draw, n);
     let signals = signals(&mut draw, n);
     let kind = draw.of(&[Kind::Perpetual, Kind::Spot]);
-    let lot = draw.of(&[0.0, 0.0, 0.5]);
-    let instrument = Instrument::new(kind, 0.005, lot, draw.of(&[0.0, 50.0])).unwrap();
-    let rate = draw.of(&[0.0, 0.0005]);
-    let costs = Costs::new(rate, draw.of(&[rate, -0.0001]), draw.of(&[0.0, 0.0002])).unwrap();
+    let (lot, least) = (draw.of(&[0.0, 0.0, 0.5]), draw.of(&[0.0, 50.0]));
+    let (lot, least) = if sharing { (0.0, 0.0) } else { (lot, least) };
+    let instrument = Instrument::new(kind, draw.of(&[0.0, 0.005, 0.005]), lot, least).unwrap();
+    let rate = draw.of(&[0.0, 0.0005, 0.02]);
+    let costs =
+        Costs::new(rate, draw.of(&[rate, -0.0001, -0.01]), draw.of(&[0.0, 0.0002])).unwrap();
     let market = Market::new(&bars, &signals, costs, instrument).unwrap();
     let fill = draw.of(&[Fill::NextOpen, Fill::NextOpen, Fill::NextOpen, Fill::Close]);
     let start = draw.below(n);
     let window = Window { start, stop: start + 1 + draw.below(n - start) };
     let mut segments = vec![(0, rules(&mut draw, &signals, fill))];
+    if sharing {
+        segments[0].1 = plain(&segments[0].1);
+    }
     if draw.chance(0.3) {
-        for _ in 0..draw.below(4) {
-            let next = segments[segments.len() - 1].0 + 1 + draw.below(n);
+        for _ in 0..draw.below(9) {
+            let most = draw.of(&[1, 2, 5, n]).min(n);
+            let next = segments[segments.len() - 1].0 + 1 + draw.below(most);
             segments.push((next, rules(&mut draw, &signals, fill)));
         }
     }
     let boundary = draw.of(&[Boundary::Carry, Boundary::Close]);
-    let Ok(schedule) = Schedule::new(&market, &segments, boundary) else { return false };
+    let Ok(schedule) = Schedule::new(&market, &segments, boundary) else {
+        return (false, 0);
+    };
     let go = |engine| run(&market, &schedule, window, 1e4, true, vec![], engine);
     let (fast, slow) = (go(Engine::Indexed), go(Engine::Replay));
     assert_eq!(bits(&fast), bits(&slow), "seed {seed}");
     // Windows of a sweep keep no marks and follow the compounded drawdown.
     let mut cuts: Vec<usize> =
-        (0..draw.below(5)).map(|_| draw.below(n + 1)).chain([0, n]).collect();
+        (0..draw.of(&[0, 1, 4, 30])).map(|_| draw.below(n + 1)).chain([0, n]).collect();
     cuts.sort_unstable();
     cuts.dedup();
-    let windows: Vec<Window> =
+    let mut windows: Vec<Window> =
         cuts.windows(2).map(|c| Window { start: c[0], stop: c[1] }).collect();
-    let combinations = [segments[0].1.clone(), segments[0].1.clone()];
+    if draw.chance(0.2) {
+        // Overlapping: pooled as means.
+        windows.push(Window { start: 0, stop: n });
+    }
+    let (threads, equity) = (draw.of(&[1, 2, 3]), draw.of(&[1e4, 1e-3, 3.7, 1e9]));
+    let combinations = product(&mut draw, &segments[0].1, &signals);
     let pooled = |engine| {
-        // One thread and few combinations would run windows in parallel, which keeps marks.
-        let threads = if seed.is_multiple_of(2) { 1 } else { 2 };
-        let settings = Settings { initial_equity: 1e4, periods_per_year: 365.0, threads, engine };
-        let many: Vec<Rules> = combinations.iter().cycle().take(8).cloned().collect();
-        format!("{:?}", sweep(&market, &many, &windows, &settings, true, &Progress::default()))
+        let settings =
+            Settings { initial_equity: equity, periods_per_year: 365.0, threads, engine };
+        let done = sweep(&market, &combinations, &windows, &settings, true, &Progress::default());
+        format!("{done:?}")
     };
     assert_eq!(pooled(Engine::Indexed), pooled(Engine::Replay), "seed {seed}");
-    true
+    let shared = combinations.iter().filter(|rules| shared_part(rules, &instrument).is_some());
+    (true, if combinations.len() > 4 { shared.count() } else { 0 })
 }
 
 #[test]
 fn indexed_gives_the_bits_of_replay() {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     let draws = asked.unwrap_or(DRAWS);
-    let accepted = (0..draws).filter(|seed| case(*seed)).count();
-    assert!(
-        accepted as u64 > draws / 3,
-        "{accepted} of {draws} draws had rules that hold together"
-    );
+    let (mut accepted, mut shared) = (0, 0);
+    for seed in 0..draws {
+        let (held, sharing) = case(seed);
+        accepted += u64::from(held);
+        shared += u64::from(sharing > 0);
+    }
+    assert!(accepted > draws / 5, "{accepted} of {draws} draws had rules that hold together");
+    assert!(shared > draws / 15, "{shared} of {draws} draws shared entries");
 }

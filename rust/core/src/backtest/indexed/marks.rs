@@ -2,9 +2,9 @@
 
 use crate::backtest::daily::{DailyReturns, Drawdown};
 use crate::backtest::metrics::Measured;
-use crate::backtest::position::Position;
+use crate::backtest::position::{Position, marked};
 use crate::backtest::record::{Observer, Side, Trade};
-use crate::backtest::tally::Tally;
+use crate::backtest::tally::{Counted, Tally};
 use crate::bars::Bars;
 use crate::window::Window;
 
@@ -62,6 +62,11 @@ impl<'a> Gauge<'a> {
             trades: keep_trades.then(Vec::new),
             marks,
         }
+    }
+
+    /// First bar of the window.
+    pub fn start(&self) -> usize {
+        self.window.start
     }
 
     /// Whether prices between events matter: only a trade's own record shows them.
@@ -135,26 +140,51 @@ impl<'a> Gauge<'a> {
     }
 
     fn falls(&mut self, from: usize, to: usize, held: &Position<'_>) {
-        let (bars, close) = (self.bars, self.bars.close());
-        let long = held.side == Side::Long;
-        // Most stretches are short and set no record: one look at their extremes is enough, where bar by bar each
-        // would cost a division (16% of a dense sweep before, 6% after).
-        let (low, high) = bars.index().close.range(close, close, from, to);
-        let (worst, best) = if long { (low, high) } else { (high, low) };
-        if from == to || self.absorb(held.mark(worst), held.mark(best)) {
+        if from == to {
             return;
         }
+        // Most stretches are short and set no record: one look at their extremes is enough, where bar by bar each
+        // would cost a division (16% of a dense sweep before, 6% after).
+        let close = self.bars.close();
+        let (low, high) = self.bars.index().close.range(close, close, from, to);
+        let (worst, best) = extremes(held.side, low, high);
+        if !self.absorb(held.mark(worst), held.mark(best)) {
+            self.falls_by_block(from, to, held.side, |price| held.mark(price));
+        }
+    }
+
+    fn falls_by_block(&mut self, from: usize, to: usize, side: Side, mark: impl Fn(f64) -> f64) {
+        let (bars, close) = (self.bars, self.bars.close());
         let mut i = from;
         while i < to {
             i = bars.index().close.next_blocks(i, to, |low, high| {
-                let (worst, best) = if long { (low, high) } else { (high, low) };
-                self.absorb(held.mark(worst), held.mark(best))
+                let (worst, best) = extremes(side, low, high);
+                self.absorb(mark(worst), mark(best))
             });
             if i < to {
-                self.fall(held.mark(close[i]));
+                self.fall(mark(close[i]));
                 i += 1;
             }
         }
+    }
+
+    /// Passes a stretch that many accounts hold alike, `equity` being this one's at entry.
+    pub fn pass_shared(&mut self, stretch: &Stretch<'_, '_>, equity: f64) {
+        let (worst, best) = stretch.extremes;
+        if !self.absorb(marked(equity, worst), marked(equity, best)) {
+            let held = stretch.held;
+            self.falls_by_block(stretch.from, stretch.to, held.side, |price| {
+                marked(equity, held.unit_mark(price))
+            });
+        }
+        for (bar, unit) in stretch.day_ends {
+            self.daily.mark(self.bars.open_time()[*bar], marked(equity, *unit));
+        }
+    }
+
+    /// Adds a trade that many accounts took alike.
+    pub fn count(&mut self, trade: &Counted) {
+        self.tally.count(trade);
     }
 
     /// Ends the run.
@@ -177,6 +207,29 @@ impl<'a> Gauge<'a> {
     /// UTC days of the daily returns.
     pub fn days_seen(&mut self) -> Vec<i64> {
         std::mem::take(&mut self.daily.days)
+    }
+}
+
+/// Bars `from..to` in which a position is held and nothing happens, for every account that holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'s, 'r> {
+    /// First bar.
+    pub from: usize,
+    /// Bar after the last.
+    pub to: usize,
+    /// The position.
+    pub held: &'s Position<'r>,
+    /// Worst and best mark per unit of equity.
+    pub extremes: (f64, f64),
+    /// Bars that end a day, with their marks per unit of equity.
+    pub day_ends: &'s [(usize, f64)],
+}
+
+/// The worse and the better of two prices.
+pub fn extremes(side: Side, low: f64, high: f64) -> (f64, f64) {
+    match side {
+        Side::Long => (low, high),
+        Side::Short => (high, low),
     }
 }
 

@@ -1,0 +1,1 @@
+"""What barproof is measured against: loops written to its own contract, and two other libraries."""

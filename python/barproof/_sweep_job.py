@@ -1,0 +1,466 @@
+"""What a sweep runs: symbols, signal sets, windows and combinations, cut into pieces for the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from barproof import _core
+from barproof._backtest import Setting, setting
+from barproof._frames import METRICS, metric_series, times
+from barproof._grid import Grid
+from barproof._machine import thread_count
+from barproof._progress import Progress
+from barproof._signal_sets import SignalSets, check_signals
+from barproof._windows import Window, as_windows, overlap
+from barproof.candles import Candles
+from barproof.errors import LayoutError, ParameterError
+from barproof.rules import Rules
+
+__all__ = ["RANGE", "Done", "Job", "Leg", "Piece", "axis_series", "call", "grid_series", "prepare"]
+
+RANGE = tuple(
+    (metric, way) for metric in ("total_return", "sharpe") for way in ("pessimistic", "optimistic")
+)
+"""Columns that `with_range=True` adds: metric, and how ambiguous bars were settled."""
+
+PIECE_ROWS = 100_000
+"""Rows of a part: about 150 MiB while it is made, and what a kill loses at most."""
+
+PIECE_STEPS = 5_000_000_000
+"""Bar steps of a part, so that long candles have parts of seconds too; at least `PIECE_LEAST` combinations."""
+
+PIECE_LEAST = 64
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One symbol of a sweep: a setting for each set of signals, and the windows."""
+
+    symbol: str | None
+    settings: tuple[Setting, ...]
+    windows: list[Window]
+
+    @property
+    def span(self) -> Window:
+        """From the first bar of any window to the last."""
+        return min(start for start, _ in self.windows), max(stop for _, stop in self.windows)
+
+    @property
+    def bars(self) -> int:
+        """Bars of all windows together."""
+        return sum(stop - start for start, stop in self.windows)
+
+    @property
+    def pooling(self) -> str:
+        """How windows are pooled."""
+        return "mean" if overlap(self.windows) else "compounded"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive combinations of the grid, on one symbol with one set of signals."""
+
+    leg: int
+    signals: int
+    low: int
+    high: int
+
+    def __len__(self) -> int:
+        return self.high - self.low
+
+    def text(self) -> str:
+        """For manifests."""
+        return f"{self.leg}:{self.signals}:{self.low}..{self.high}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a piece came to."""
+
+    combinations: NDArray[np.int64]
+    frame: pl.DataFrame
+    pooled: pl.DataFrame
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked sweep."""
+
+    legs: tuple[Leg, ...]
+    names: tuple[str, ...] | None
+    grid: Grid
+    threads: int
+    ranged: bool
+
+    @property
+    def sets(self) -> int:
+        """Signal sets."""
+        return 1 if self.names is None else len(self.names)
+
+    @property
+    def width(self) -> int:
+        """Combinations of one symbol; their numbers count the grid within each set of signals."""
+        return self.sets * len(self.grid)
+
+    @property
+    def several(self) -> bool:
+        """Whether frames have a column `symbol`."""
+        return self.legs[0].symbol is not None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the frame."""
+        return self.width * sum(len(leg.windows) for leg in self.legs)
+
+    @property
+    def axes(self) -> list[str]:
+        """Columns that vary."""
+        return [*(() if self.names is None else ("signals",)), *self.grid.axes]
+
+    def place(self, combination: int) -> tuple[int, int]:
+        """Set of signals, and number within the grid."""
+        return divmod(combination, len(self.grid))
+
+    def pieces(self, *, whole: bool) -> list[Piece]:
+        """Pieces in the order of the frame: as large as can be, or of bounded size."""
+        out = []
+        for number, leg in enumerate(self.legs):
+            size = len(self.grid) if whole else self.piece_size(leg)
+            for chosen in range(self.sets):
+                for low in range(0, len(self.grid), size):
+                    out.append(Piece(number, chosen, low, min(low + size, len(self.grid))))
+        return out
+
+    def piece_size(self, leg: Leg) -> int:
+        """How many combinations a part has."""
+        by_steps = max(PIECE_LEAST, PIECE_STEPS // leg.bars)
+        return min(len(self.grid), max(1, min(PIECE_ROWS // len(leg.windows), by_steps)))
+
+    def refuse_silence(self) -> None:
+        """Refuse signals that never say anything; a mistake, where a user gave them."""
+        for leg in self.legs:
+            for i, made in enumerate(leg.settings):
+                what = "signals" if self.names is None else f"signals {self.names[i]!r}"
+                check_signals(made.signals, f"{what} of {leg.symbol!r}" if self.several else what)
+
+    def check(self, pieces: list[Piece]) -> None:
+        """Let every combination meet its signals and its instrument, over one bar."""
+        for piece in pieces:
+            leg = self.legs[piece.leg]
+            made = leg.settings[piece.signals]
+            bar = leg.windows[0][0]
+            window = [(bar, bar + 1)]
+            try:
+                call(made, self.grid, piece.low, piece.high, window, self.threads, None)
+            except (ValueError, TypeError) as error:
+                name = None if self.names is None else self.names[piece.signals]
+                _where(error, leg.symbol, name)
+                if piece.low:
+                    # The core counts from the first combination that it is given.
+                    call(made, self.grid, 0, piece.high, window, self.threads, None)
+                raise
+
+    def run(self, piece: Piece, progress: Progress | None) -> Done:
+        """Run a piece; `progress` takes combinations of the piece."""
+        leg = self.legs[piece.leg]
+        made = leg.settings[piece.signals]
+        ways = self._ways(piece)
+        runs: dict[str | None, dict[str, Any]] = {}
+        extra = [way for way in dict.fromkeys(ways.values()) if way is not None]
+        interrupted = False
+        for i, way in enumerate((None, *extra)):
+            report: Progress | None = None
+            if progress is not None:
+
+                def report(done: int, _: int, i: int = i, share: int = 1 + len(extra)) -> None:
+                    progress((i * len(piece) + done) // share, len(piece))
+
+            raw = call(
+                made,
+                self.grid,
+                piece.low,
+                piece.high,
+                leg.windows,
+                self.threads,
+                report,
+                intrabar=way,
+            )
+            runs[way] = raw
+            interrupted = interrupted or bool(raw["interrupted"])
+            if interrupted:
+                break
+        complete = len(runs) == 1 + len(extra)
+        done = np.logical_and.reduce([raw["done"] for raw in runs.values()])
+        if not complete:
+            done = np.zeros_like(done)
+        numbers = piece.signals * len(self.grid) + piece.low + np.flatnonzero(done)
+        windows = len(leg.windows)
+
+        def rows(raw: dict[str, Any], table: str) -> list[NDArray[np.float64]]:
+            kept = done[raw["done"]]
+            kept = np.repeat(kept, windows) if table == "frame" else kept
+            return [c if kept.all() else c[kept] for c in raw[table]]
+
+        tables = {}
+        for table in ("frame", "pooled"):
+            main = rows(runs[None], table)
+            more: list[pl.Series] = []
+            if self.ranged and complete:
+                held = {way: rows(runs[source], table) for way, source in ways.items()}
+                more = [
+                    pl.Series(f"{metric}_{way}", held[way][_COLUMN[metric]])
+                    for metric, way in RANGE
+                ]
+            elif self.ranged:
+                more = [pl.Series(f"{m}_{way}", [], dtype=pl.Float64) for m, way in RANGE]
+            tables[table] = main, more
+        return Done(
+            numbers,
+            self._frame(leg, numbers, *tables["frame"]),
+            self._pooled(leg, numbers, *tables["pooled"]),
+            interrupted,
+        )
+
+    def _ways(self, piece: Piece) -> dict[str, str | None]:
+        """Ways to settle ambiguous bars, and the run that shows each: None is the sweep's own."""
+        if not self.ranged:
+            return {}
+        column = self.grid._columns.get("intrabar")
+        own = {self.grid.rules.intrabar} if column is None else set(column[piece.low : piece.high])
+        return {w: None if own == {w} else w for w in ("pessimistic", "optimistic")}
+
+    @cached_property
+    def _axis_series(self) -> list[pl.Series]:
+        return grid_series(self.grid)
+
+    def _axes(self, numbers: NDArray[np.int64]) -> list[pl.Series]:
+        out = []
+        if self.names is not None:
+            names = pl.Series("signals", list(self.names), dtype=pl.String)
+            out.append(names.gather(numbers // len(self.grid)))
+        at = numbers % len(self.grid)
+        return [*out, *(series.gather(at) for series in self._axis_series)]
+
+    def _symbol(self, leg: Leg, n: int) -> list[pl.Series]:
+        return [pl.Series("symbol", [leg.symbol] * n, dtype=pl.String)] if self.several else []
+
+    def _frame(
+        self,
+        leg: Leg,
+        numbers: NDArray[np.int64],
+        columns: list[NDArray[np.float64]],
+        more: list[pl.Series],
+    ) -> pl.DataFrame:
+        n = len(leg.windows)
+        candles = leg.settings[0].candles
+        start = times(candles.open_time[[w[0] for w in leg.windows]])
+        end = times(candles.open_time[[w[1] - 1 for w in leg.windows]] + candles.interval_ms)
+        number = pl.Series(np.tile(np.arange(n), len(numbers)))
+        every = np.repeat(numbers, n)
+        return pl.DataFrame(
+            [
+                *self._symbol(leg, len(every)),
+                pl.Series("combination", every, dtype=pl.UInt32),
+                number.cast(pl.UInt32).alias("window"),
+                start.gather(number).alias("start"),
+                end.gather(number).alias("end"),
+                *self._axes(every),
+                *metric_series(columns, counts=True),
+                *more,
+            ]
+        )
+
+    def _pooled(
+        self,
+        leg: Leg,
+        numbers: NDArray[np.int64],
+        columns: list[NDArray[np.float64]],
+        more: list[pl.Series],
+    ) -> pl.DataFrame:
+        return pl.DataFrame(
+            [
+                *self._symbol(leg, len(numbers)),
+                pl.Series("combination", numbers, dtype=pl.UInt32),
+                pl.Series("pooling", [leg.pooling] * len(numbers), dtype=pl.String),
+                *self._axes(numbers),
+                # Means over windows or symbols are no whole numbers.
+                *metric_series(columns, counts=all(g.pooling == "compounded" for g in self.legs)),
+                *more,
+            ]
+        )
+
+    def memory(self, pieces: list[Piece], *, kept: bool) -> int:
+        """Peak of the results in bytes: of all pieces, or of the largest one and the pooled rows."""
+        axes = len(self.axes) + self.several
+        each = []
+        for piece in pieces:
+            leg = self.legs[piece.leg]
+            longest = max(b - a for a, b in leg.windows)
+            one = memory(len(piece), len(leg.windows), axes, longest, self.threads)
+            each.append(one * (1 + len(set(self._ways(piece).values()) - {None})))
+        if kept:
+            return sum(each)
+        pooled = self.width * len(self.legs) * (8 * len(METRICS) + 16 * axes + 32)
+        # A part is encoded while it is still there.
+        return max(each) * 3 // 2 + 2 * pooled + 512 * self.width
+
+    def identity(self) -> dict[str, str]:
+        """Digests and settings: what must be equal for two sweeps to have the same frame."""
+        first = self.legs[0].settings[0]
+        facts = dict(first.provenance())
+        symbols = [leg.symbol or "" for leg in self.legs]
+        if self.several:
+            digests = [leg.settings[0].candles.digest for leg in self.legs]
+            facts["candles"] = _core.digest("symbols/1", [*symbols, *digests])
+            facts["symbols"] = ", ".join(symbols)
+        if self.several or self.names is not None:
+            items = [made.signals.digest for leg in self.legs for made in leg.settings]
+            facts["signals"] = _core.digest("signals/1", [*symbols, *(self.names or ()), *items])
+        if self.names is not None:
+            facts["signal_sets"] = ", ".join(self.names)
+        facts["grid"] = self.grid.digest
+        facts["combinations"] = str(self.width)
+        return facts
+
+
+_COLUMN = {row["name"]: i for i, row in enumerate(METRICS)}
+
+
+def _where(error: BaseException, symbol: str | None, name: str | None) -> None:
+    """Say which symbol and which signals were run."""
+    if name is not None:
+        error.add_note(f"with the signals {name!r}")
+    if symbol is not None:
+        error.add_note(f"on the symbol {symbol!r}")
+
+
+def grid_series(grid: Grid) -> list[pl.Series]:
+    """Axes of a grid, one column each, one value a combination."""
+    out = []
+    for name, values in grid._columns.items():
+        mixed = any(isinstance(v, float) for v in values)
+        plain = [
+            float(v) if mixed and isinstance(v, int) and not isinstance(v, bool) else v
+            for v in values
+        ]
+        out.append(pl.Series(name, plain, strict=False))
+    return out
+
+
+def axis_series(grid: Grid, rows: NDArray[np.int64] | pl.Series) -> list[pl.Series]:
+    """Axes of these combinations, one column each; null where the combination is."""
+    return [series.gather(rows) for series in grid_series(grid)]
+
+
+def memory(combinations: int, windows: int, axes: int, bars: int, threads: int) -> int:
+    """Peak of results: metrics in the core, then in numpy, then in frames; one curve a thread."""
+    rows = combinations * (windows + 1)
+    metrics = 8 * len(METRICS)
+    return rows * (3 * metrics + 64 * axes) + 512 * combinations + 24 * bars * threads
+
+
+def call(
+    made: Setting,
+    grid: Grid,
+    low: int,
+    high: int,
+    windows: list[Window],
+    threads: int,
+    progress: Progress | None,
+    *,
+    daily: bool = False,
+    intrabar: str | None = None,
+    rows: list[int] | None = None,
+) -> dict[str, Any]:
+    """Run combinations `low` to `high` of a grid, or these rows of it, in the core."""
+    base: Rules = grid.rules
+    columns = {
+        n: values[low:high] if rows is None else [values[i] for i in rows]
+        for n, values in grid._columns.items()
+    }
+    if intrabar is not None:
+        base = base.replace(intrabar=intrabar)
+        columns.pop("intrabar", None)
+    return _core.sweep_table(
+        made.candles._bars,
+        made.signals._bars,
+        base.to_dict(),
+        columns,
+        high - low if rows is None else len(rows),
+        windows=windows,
+        threads=threads,
+        keep_daily=daily,
+        progress=progress,
+        **made.options(),
+    )
+
+
+def prepare(
+    candles: Any,
+    signals: Any,
+    grid: Any,
+    windows: Any,
+    threads: int | None,
+    with_range: bool,
+    **options: Any,
+) -> Job:
+    """Check the arguments of a sweep; `options` are those of a setting."""
+    if not isinstance(grid, Grid):
+        raise LayoutError(
+            f"`grid` must be a Grid, was {type(grid).__name__}: use Grid(rules, stop_loss=[...])"
+        )
+    if isinstance(candles, Candles) or not isinstance(candles, Mapping):
+        markets: dict[str | None, tuple[Any, Any]] = {None: (candles, signals)}
+    else:
+        markets = _pairs(candles, signals)
+    names: tuple[str, ...] | None = None
+    legs = []
+    for number, (symbol, (bars, given)) in enumerate(markets.items()):
+        own = given.names if isinstance(given, SignalSets) else None
+        if number and own != names:
+            raise ParameterError(
+                f"the signals of {symbol!r} are {_sets_text(own)}, but those of {next(iter(markets))!r} "
+                f"{_sets_text(names)}: give every symbol the same sets"
+            )
+        names = own
+        sets = [given] if own is None else [given[name] for name in own]
+        try:
+            settings = tuple(setting(bars, one, **options) for one in sets)
+            spans = as_windows(bars, windows)
+        except (ValueError, TypeError) as error:
+            _where(error, symbol, None)
+            raise
+        legs.append(Leg(symbol, settings, spans))
+    return Job(tuple(legs), names, grid, thread_count(threads), bool(with_range))
+
+
+def _sets_text(names: tuple[str, ...] | None) -> str:
+    return "no sets" if names is None else f"the sets {', '.join(names)}"
+
+
+def _pairs(candles: Mapping[Any, Any], signals: Any) -> dict[str | None, tuple[Any, Any]]:
+    """Candles and signals by symbol."""
+    if not candles:
+        raise ParameterError("`candles` hold no symbol: give at least one")
+    if not isinstance(signals, Mapping):
+        raise LayoutError(
+            f"`signals` must be a mapping of symbol to signals, as `candles` is one, was {type(signals).__name__}"
+        )
+    for symbol in candles:
+        if not isinstance(symbol, str) or not symbol.strip() or not symbol.isprintable():
+            raise ParameterError(f"a symbol must be a printable text, was {symbol!r}")
+    if set(signals) != set(candles):
+        odd = sorted(map(str, set(signals) ^ set(candles)))
+        raise ParameterError(
+            f"symbol {odd[0]!r} has {'signals but no candles' if odd[0] in signals else 'candles but no signals'}: "
+            "give both, or neither"
+        )
+    return {symbol: (candles[symbol], signals[symbol]) for symbol in candles}
