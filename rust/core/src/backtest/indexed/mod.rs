@@ -18,7 +18,7 @@
 //!
 //! Combinations of a product that decide entries by the same rules share them: each entry is looked at once for all
 //! ([`shared`]). Others walk side by side, a tile of the market at a time, so that what one has fetched into the cache
-//! serves the next; that alone made a dense sweep of 256 combinations over 1,000,000 bars four times as fast.
+//! serves the next (a dense sweep of 256 combinations over 1,000,000 bars: from 3.2 to 10.8 times replay's speed).
 //!
 //! # Two ways for one rule
 //!
