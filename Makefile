@@ -36,7 +36,7 @@ define need_python
 endef
 
 define need_rust
-	@command -v cargo >/dev/null 2>&1 || { echo "missing: cargo. Install a Rust toolchain >= 1.88: https://rustup.rs" >&2; exit 1; }
+	@command -v cargo >/dev/null 2>&1 || { echo "missing: cargo. Install a Rust toolchain >= 1.89: https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 || { echo "missing: a C linker (cc). On Debian and Ubuntu: apt-get install gcc libc6-dev" >&2; exit 1; }
 endef
 

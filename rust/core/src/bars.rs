@@ -7,7 +7,8 @@ use crate::digest::Digest;
 use crate::market::Extremes;
 use crate::{Error, Result};
 
-const DAY_MS: i64 = 86_400_000;
+/// Milliseconds of a UTC day.
+pub const DAY_MS: i64 = 86_400_000;
 
 /// One closed bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -271,17 +272,46 @@ impl Bars {
 
     /// Where bars could matter, computed once.
     pub fn index(&self) -> &Index {
-        self.index.get_or_init(|| {
-            let day = |i: usize| self.open_time[i].div_euclid(DAY_MS);
-            let n = self.len();
-            let day_ends = (0..n).filter(|i| i + 1 == n || day(*i) != day(i + 1)).collect();
-            Index {
-                range: Extremes::new(&self.low, &self.high),
-                close: Extremes::new(&self.close, &self.close),
-                day_ends,
-                settlements: self.settlements(),
-            }
-        })
+        self.index.get_or_init(|| self.make_index(false))
+    }
+
+    /// The same, on the threads of the pool it is called in.
+    pub fn index_in_parallel(&self) -> &Index {
+        if self.index.get().is_none() {
+            // Made outside the lock: a thread that held it might take on a task that waits for another's.
+            let made = self.make_index(true);
+            return self.index.get_or_init(|| made);
+        }
+        self.index()
+    }
+
+    fn make_index(&self, parallel: bool) -> Index {
+        let range = || Extremes::new(&self.low, &self.high, parallel);
+        let close = || Extremes::new(&self.close, &self.close, parallel);
+        let (range, close) =
+            if parallel { rayon::join(range, close) } else { (range(), close()) };
+        Index { range, close, day_ends: self.day_ends(), settlements: self.settlements() }
+    }
+
+    fn day_ends(&self) -> Vec<usize> {
+        let (n, times) = (self.len(), &self.open_time);
+        let mut ends = vec![];
+        let mut i = 0;
+        while i < n {
+            let midnight = (times[i].div_euclid(DAY_MS) + 1) * DAY_MS;
+            // Without holes the next day is as many bars away as fit; with them, it is nearer and is searched for.
+            let bars = (midnight - times[i] + self.interval_ms - 1) / self.interval_ms;
+            let guess = usize::try_from(bars).map_or(n, |bars| n.min(i.saturating_add(bars)));
+            let is_next = |j: usize| times[j - 1] < midnight && (j == n || times[j] >= midnight);
+            let next = if is_next(guess) {
+                guess
+            } else {
+                i + times[i..].partition_point(|t| *t < midnight)
+            };
+            ends.push(next - 1);
+            i = next;
+        }
+        ends
     }
 
     fn settlements(&self) -> Vec<Settlements> {
@@ -376,6 +406,20 @@ mod tests {
         let mut c = columns(3);
         c.volume[0] = -1.0;
         assert_eq!(refuse(c), "`volume` of bar 0 is -1, must be finite and >= 0");
+    }
+
+    #[test]
+    fn days_end_before_midnight_whatever_is_missing() {
+        let mut c = columns(6);
+        let hour = 3_600_000;
+        c.open_time = [0, 1, 23, 24, 49, 90].map(|h| h * hour).to_vec();
+        let bars = Bars::new(c, hour, None, vec![]).unwrap();
+        assert_eq!(bars.index().day_ends, [2, 3, 4, 5]);
+        let mut c = columns(5);
+        // Nearer than the interval: nothing forbids it here.
+        c.open_time = vec![-2, -1, 0, 1, 86_400_000];
+        let bars = Bars::new(c, hour, None, vec![]).unwrap();
+        assert_eq!(bars.index().day_ends, [1, 3, 4]);
     }
 
     #[test]

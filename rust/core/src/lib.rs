@@ -13,6 +13,7 @@ pub mod instrument;
 pub mod market;
 pub mod numeric;
 pub mod signals;
+pub mod simd;
 pub mod simulate;
 pub mod window;
 

@@ -96,7 +96,17 @@ impl Signals {
 
     /// Index of a decision array, one of the first four, computed once.
     pub fn peaks(&self, index: usize) -> &Peaks {
-        self.peaks[index].get_or_init(|| Peaks::new(self.array(index).unwrap_or(&[])))
+        self.peaks[index].get_or_init(|| Peaks::new(self.array(index).unwrap_or(&[]), false))
+    }
+
+    /// The same, on the threads of the pool it is called in.
+    pub fn peaks_in_parallel(&self, index: usize) -> &Peaks {
+        if self.peaks[index].get().is_none() {
+            // Made outside the lock: a thread that held it might take on a task that waits for another's.
+            let made = Peaks::new(self.array(index).unwrap_or(&[]), true);
+            return self.peaks[index].get_or_init(|| made);
+        }
+        self.peaks(index)
     }
 
     /// Identity of the arrays.

@@ -37,11 +37,54 @@ impl DailyReturns {
             return;
         }
         self.days.push(self.day);
-        // A mark of zero has nothing left to gain or lose from; after ruin every day is one.
-        let change = if self.previous == 0.0 { 0.0 } else { self.latest / self.previous - 1.0 };
-        self.returns.push(change);
+        self.returns.push(change(self.previous, self.latest));
         self.previous = self.latest;
         self.day = i64::MIN;
+    }
+}
+
+/// Return from one mark to the next; from zero, as after ruin, there is nothing left to gain or lose.
+fn change(from: f64, to: f64) -> f64 {
+    if from == 0.0 { 0.0 } else { to / from - 1.0 }
+}
+
+/// The same returns where the bars that end a day are known beforehand.
+#[derive(Clone, Debug)]
+pub struct DayEnds {
+    /// Number of the next end, among those of the candles.
+    next: usize,
+    previous: f64,
+    /// Returns, one a day.
+    pub returns: Vec<f64>,
+}
+
+impl DayEnds {
+    /// From bar `start` on, with the initial equity; `ends` are the bars that end a day.
+    pub fn new(ends: &[usize], start: usize, initial: f64) -> Self {
+        let next = ends.partition_point(|end| *end < start);
+        Self { next, previous: initial, returns: vec![] }
+    }
+
+    /// Marks the ends before bar `to`.
+    #[inline]
+    pub fn pass(&mut self, ends: &[usize], to: usize, mark: impl Fn(usize) -> f64) {
+        while let Some(end) = ends.get(self.next)
+            && *end < to
+        {
+            self.end(mark(*end));
+        }
+    }
+
+    /// Marks the next end.
+    pub fn end(&mut self, mark: f64) {
+        self.returns.push(change(self.previous, mark));
+        self.previous = mark;
+        self.next += 1;
+    }
+
+    /// Number of the next end.
+    pub fn next(&self) -> usize {
+        self.next
     }
 }
 
@@ -51,12 +94,20 @@ pub struct Drawdown {
     peak: f64,
     /// Largest fall so far, a positive number.
     pub largest: f64,
+    /// A mark at or above it is no larger fall: most marks need no division.
+    floor: f64,
 }
+
+/// What rounding may take from `peak * (1 - largest)`, with room to spare.
+const SLACK: f64 = 1.0 + 1e-15;
+
+/// Below it a number may have fewer digits than the slack needs.
+const SMALL: f64 = 1e-290;
 
 impl Drawdown {
     /// The peak starts at the initial equity.
     pub fn new(initial: f64) -> Self {
-        Self { peak: initial, largest: 0.0 }
+        Self { peak: initial, largest: 0.0, floor: f64::INFINITY }
     }
 
     /// Whether marks that lie between `worst` and `best` can be taken without knowing their order: none exceeds the
@@ -71,20 +122,28 @@ impl Drawdown {
     }
 
     /// Takes the next mark.
+    #[inline]
     pub fn mark(&mut self, equity: f64) {
         if equity > self.peak {
             self.peak = equity;
+        } else if equity < self.floor {
+            let fall = 1.0 - equity / self.peak;
+            if fall > self.largest {
+                self.largest = fall;
+            }
+        } else {
             return;
         }
-        let fall = 1.0 - equity / self.peak;
-        if fall > self.largest {
-            self.largest = fall;
-        }
+        let floor = self.peak * (1.0 - self.largest) * SLACK;
+        // Among the smallest numbers a relative slack is none: there each mark is looked at.
+        self.floor = if floor > SMALL { floor } else { f64::INFINITY };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -113,5 +172,32 @@ mod tests {
             drawdown.mark(equity);
         }
         assert_eq!(drawdown.largest, 0.5);
+    }
+
+    proptest! {
+        /// No mark that is passed over could have been the largest fall, however close it comes.
+        #[test]
+        fn the_floor_hides_no_fall(
+            start in prop_oneof![1e-300_f64..1e300, 1.0..2.0],
+            steps in prop::collection::vec((0_u8..4, 0.0_f64..2.0), 1..200),
+        ) {
+            let mut drawdown = Drawdown::new(start);
+            let (mut peak, mut largest) = (start, 0.0_f64);
+            let mut equity = start;
+            for (kind, by) in steps {
+                equity = match kind {
+                    // Right at what was the largest fall, and a few numbers beside it.
+                    0 => peak * (1.0 - largest),
+                    1 => (peak * (1.0 - largest)).next_down().next_down(),
+                    2 => equity * by,
+                    _ => equity * (1.0 + 1e-15 * (by - 1.0)),
+                };
+                drawdown.mark(equity);
+                peak = if equity > peak { equity } else { peak };
+                let fall = 1.0 - equity / peak;
+                largest = if fall > largest { fall } else { largest };
+                prop_assert_eq!(drawdown.largest.to_bits(), largest.to_bits());
+            }
+        }
     }
 }

@@ -6,10 +6,12 @@ use crate::backtest::costs::Costs;
 use crate::backtest::finer::Finer;
 use crate::backtest::replay::SignalRow;
 use crate::backtest::rules::Rules;
+use crate::backtest::run::Schedule;
 use crate::bars::{Bars, SeriesKey};
 use crate::features::volatility;
 use crate::instrument::{Instrument, Kind};
 use crate::signals::Signals;
+use crate::simd::Simd;
 use crate::{Error, Result};
 
 /// Milliseconds of a day.
@@ -31,6 +33,8 @@ pub struct Market<'a> {
     pub instrument: Instrument,
     /// Finer bars that show the order of events inside the candles.
     pub finer: Option<&'a Finer<'a>>,
+    /// Instructions that searches use.
+    pub simd: Simd,
 }
 
 impl<'a> Market<'a> {
@@ -53,7 +57,7 @@ impl<'a> Market<'a> {
         if instrument.kind == Kind::Perpetual && bars.funding().is_none() {
             return Err(Error::FundingMissing);
         }
-        Ok(Self { bars, signals, costs, instrument, finer: None })
+        Ok(Self { bars, signals, costs, instrument, finer: None, simd: Simd::chosen()? })
     }
 
     /// The same market with finer bars, which only the bar-by-bar engine runs on.
@@ -67,6 +71,24 @@ impl<'a> Market<'a> {
             });
         }
         Ok(Self { finer: Some(finer), ..self })
+    }
+
+    /// Builds what searches need, on the threads of the pool it is called in.
+    pub fn index(&self, schedules: &[Schedule<'_>]) {
+        let needed = |array: usize| {
+            self.signals.array(array).is_some()
+                && schedules.iter().any(|schedule| schedule.uses(array))
+        };
+        rayon::scope(|scope| {
+            scope.spawn(|_| {
+                self.bars.index_in_parallel();
+            });
+            for array in (0..4).filter(|array| needed(*array)) {
+                scope.spawn(move |_| {
+                    self.signals.peaks_in_parallel(array);
+                });
+            }
+        });
     }
 
     /// Checks rules against this market and gathers the indicators they need.

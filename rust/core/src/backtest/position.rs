@@ -107,6 +107,31 @@ impl Order<'_> {
             && self.share(close) > 0.0
     }
 
+    /// Price of a stop at `multiple` of the order's kind, when filled at `fill`; NaN if none or never reached.
+    pub fn stop_level(&self, multiple: Option<f64>, fill: f64, share: f64) -> f64 {
+        let kind = self.rules.stop_loss_kind;
+        self.level(kind, multiple, self.stop, -self.side.sign(), fill, share)
+    }
+
+    /// Price of a target, likewise.
+    pub fn target_level(&self, multiple: Option<f64>, fill: f64, share: f64) -> f64 {
+        let kind = self.rules.take_profit_kind;
+        self.level(kind, multiple, self.target, self.side.sign(), fill, share)
+    }
+
+    fn level(
+        &self,
+        kind: DistanceKind,
+        multiple: Option<f64>,
+        signal: f64,
+        sign: f64,
+        fill: f64,
+        share: f64,
+    ) -> f64 {
+        let Some(multiple) = multiple else { return f64::NAN };
+        level(fill * (1.0 + sign * self.distance(kind, multiple, signal, fill, share)))
+    }
+
     /// Limit price of a resting entry decided at `close`.
     pub fn limit_level(&self, close: f64) -> f64 {
         close * (1.0 - self.side.sign() * self.rules.limit_offset)
@@ -226,13 +251,6 @@ impl<'r> Position<'r> {
         if notional <= 0.0 || notional * equity < instrument.min_notional * (1.0 - NOTIONAL_SLACK) {
             return None;
         }
-        let at = |set: Option<f64>, kind, signal, sign: f64| match set {
-            Some(multiple) => {
-                let distance = order.distance(kind, multiple, signal, fill.price, share);
-                level(fill.price * (1.0 + sign * distance))
-            }
-            None => f64::NAN,
-        };
         let inverse = 1.0 / rules.leverage;
         let liquidation = match side {
             Side::Long => fill.price * (1.0 - inverse) / (1.0 - instrument.maintenance),
@@ -243,7 +261,7 @@ impl<'r> Position<'r> {
             side,
             entry_bar: fill.bar,
             filled_inside: fill.inside,
-            target: at(rules.take_profit, rules.take_profit_kind, order.target, sign),
+            target: order.target_level(rules.take_profit, fill.price, share),
             liquidation: level(liquidation),
             ambiguous: false,
             ambiguous_trail: false,
@@ -258,7 +276,7 @@ impl<'r> Position<'r> {
             entry_fee: fill.fee_rate * quantity * fill.price,
             funding: 0.0,
             p: order.p,
-            stop: at(rules.stop_loss, rules.stop_loss_kind, order.stop, -sign),
+            stop: order.stop_level(rules.stop_loss, fill.price, share),
             break_even: f64::NAN,
             trail: f64::NAN,
             extreme: -sign * f64::INFINITY,
@@ -302,9 +320,14 @@ impl<'r> Position<'r> {
 
     /// Whether `price` sets off the target.
     pub fn target_hit(&self, price: f64) -> bool {
+        self.target_hit_at(self.target, price)
+    }
+
+    /// Whether `price` sets off a target at this level.
+    pub fn target_hit_at(&self, target: f64, price: f64) -> bool {
         match self.rules.take_profit_order {
-            TargetOrder::Limit => self.side.beyond(price, self.target),
-            TargetOrder::Market => self.side.at_or_beyond(price, self.target),
+            TargetOrder::Limit => self.side.beyond(price, target),
+            TargetOrder::Market => self.side.at_or_beyond(price, target),
         }
     }
 
@@ -323,10 +346,38 @@ impl<'r> Position<'r> {
 
     /// Fill of the target, at its level.
     pub fn target_exit(&self, costs: &Costs) -> Exit {
+        self.target_exit_at(self.target, costs)
+    }
+
+    /// Fill of a target at this level.
+    pub fn target_exit_at(&self, target: f64, costs: &Costs) -> Exit {
         match self.rules.take_profit_order {
-            TargetOrder::Limit => Exit::Fill { price: self.target, fee_rate: costs.maker },
-            TargetOrder::Market => self.taker_exit(self.target, costs),
+            TargetOrder::Limit => Exit::Fill { price: target, fee_rate: costs.maker },
+            TargetOrder::Market => self.taker_exit(target, costs),
         }
+    }
+
+    /// Stop and target if they stood at these multiples; NaN if none or never reached.
+    pub fn levels_of(&self, order: &Order<'_>, stop: Option<f64>, target: Option<f64>) -> (f64, f64) {
+        let (fill, share) = (self.fill, self.share);
+        (order.stop_level(stop, fill, share), order.target_level(target, fill, share))
+    }
+
+    /// Trailing stop behind `extreme`; NaN if none or never reached.
+    pub fn trail_level(&self, extreme: f64) -> f64 {
+        let Some(distance) = self.rules.trailing else { return f64::NAN };
+        level(extreme * (1.0 - self.side.sign() * distance))
+    }
+
+    /// Price that sets off the break-even stop; NaN if none.
+    pub fn break_even_trigger(&self) -> f64 {
+        let Some(trigger) = self.rules.break_even else { return f64::NAN };
+        self.fill * (1.0 + self.side.sign() * trigger)
+    }
+
+    /// Break-even stop once set off; NaN if never reached.
+    pub fn break_even_level(&self) -> f64 {
+        level(self.fill * (1.0 + self.side.sign() * self.rules.break_even_offset))
     }
 
     /// Takes note of a whole bar, for the worst and best price.
@@ -353,19 +404,14 @@ impl<'r> Position<'r> {
         if rules.trailing.is_none() && rules.break_even.is_none() {
             return;
         }
-        let sign = self.side.sign();
         let close_only = self.filled_inside && index == self.entry_bar;
         let reach = if close_only { bar.close } else { self.side.best(bar) };
         if self.side.beyond(reach, self.extreme) {
             self.extreme = reach;
         }
-        if let Some(distance) = rules.trailing {
-            self.trail = level(self.extreme * (1.0 - sign * distance));
-        }
-        if let Some(trigger) = rules.break_even
-            && sign * self.extreme >= sign * self.fill * (1.0 + sign * trigger)
-        {
-            self.break_even = level(self.fill * (1.0 + sign * rules.break_even_offset));
+        self.trail = self.trail_level(self.extreme);
+        if self.side.at_or_beyond(self.extreme, self.break_even_trigger()) {
+            self.break_even = self.break_even_level();
         }
         if asked
             && !close_only

@@ -88,6 +88,16 @@ impl<'r> Schedule<'r> {
     }
 }
 
+impl Schedule<'_> {
+    /// Whether any of its rules compares the decision array, one of the first four, with a threshold.
+    pub fn uses(&self, array: usize) -> bool {
+        self.segments.iter().any(|(_, prepared)| {
+            let rules = prepared.rules;
+            [rules.entry_long, rules.entry_short, rules.exit_long, rules.exit_short][array].is_some()
+        })
+    }
+}
+
 /// A row for bars before a schedule's first rules: nothing is known, nothing decided.
 pub const NOTHING: SignalRow = SignalRow {
     long: f64::NAN,
@@ -271,7 +281,7 @@ pub fn run(
         replay(market, schedule, window, initial_equity, &mut recorder);
         return recorder.finish(market, window, initial_equity);
     }
-    let gauge = Gauge::new(market.bars, window, initial_equity, keep_trades, Some(marks), None);
+    let gauge = Gauge::new(market, window, initial_equity, keep_trades, Some(marks), None);
     let mut course = Course::new(market, schedule, window, initial_equity, gauge);
     course.advance(window.stop);
     let mut gauge = course.gauge;

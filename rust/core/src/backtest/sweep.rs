@@ -12,7 +12,8 @@ use rayon::prelude::*;
 
 use crate::backtest::daily::Drawdown;
 use crate::backtest::indexed::marks::{Compounded, Gauge};
-use crate::backtest::indexed::shared::{Shared, shared_part};
+use crate::backtest::indexed::group::{Group, shared_part};
+use crate::backtest::indexed::shared::Shared;
 use crate::backtest::indexed::walk::Course;
 use crate::backtest::market::{Market, Prepared};
 use crate::backtest::metrics::{Measured, Metrics, mean_over_windows};
@@ -151,6 +152,7 @@ pub fn sweep(
     let split_windows = combinations.len() < 4 * settings.threads && windows.len() > 1;
     let finer = market.finer.is_some();
     if settings.engine == Engine::Indexed && !split_windows && !finer && disjoint(windows) {
+        pool.install(|| market.index(&schedules));
         let job = Job { market, windows, settings, keep_daily, progress };
         let tasks = plan(market, &schedules, settings.threads);
         let done: Vec<(Vec<usize>, Vec<Option<Combination>>)> =
@@ -273,16 +275,18 @@ impl Job<'_, '_> {
         let count = groups.iter().map(Vec::len).sum();
         let mut gathers: Vec<Gather<'_>> =
             (0..count).map(|_| Gather::new(self.windows, self.settings)).collect();
+        let groups: Vec<Group<'_, '_, '_>> =
+            groups.iter().map(|members| Group::new(self.market, members)).collect();
         for window in self.windows {
             let mut first = 0;
-            let mut runs: Vec<Shared<'_, '_, '_>> = vec![];
-            for group in groups {
+            let mut runs: Vec<Shared<'_, '_, '_, '_>> = vec![];
+            for group in &groups {
                 let gauge = |number: usize| {
                     let compounded = gathers[first + number].compounded();
-                    Gauge::new(self.market.bars, *window, initial, false, None, compounded)
+                    Gauge::new(self.market, *window, initial, false, None, compounded)
                 };
-                runs.push(Shared::new(self.market, group, *window, initial, gauge));
-                first += group.len();
+                runs.push(Shared::new(group, *window, initial, gauge));
+                first += group.seats.len();
             }
             let mut until = window.start;
             while until < window.stop {
@@ -370,7 +374,7 @@ impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
                 None => match windows.get(runner.next_window) {
                     Some(window) if window.start < until => {
                         let gauge = Gauge::new(
-                            market.bars,
+                            market,
                             *window,
                             initial,
                             false,
@@ -452,6 +456,7 @@ fn in_parallel(
 /// Collects the windows of one combination, in time order.
 struct Gather<'a> {
     settings: &'a Settings,
+    count: usize,
     windows: Vec<Metrics>,
     pool: Option<Pool>,
     daily: Vec<f64>,
@@ -460,7 +465,8 @@ struct Gather<'a> {
 impl<'a> Gather<'a> {
     fn new(windows: &[Window], settings: &'a Settings) -> Self {
         let pool = disjoint(windows).then(|| Pool::new(settings.initial_equity));
-        Self { settings, windows: Vec::with_capacity(windows.len()), pool, daily: vec![] }
+        let count = windows.len();
+        Self { settings, count, windows: Vec::with_capacity(count), pool, daily: vec![] }
     }
 
     fn add(&mut self, outcome: &Outcome) {
@@ -472,7 +478,9 @@ impl<'a> Gather<'a> {
 
     /// Drawdown over windows so far, for the next one to go on with.
     fn compounded(&self) -> Option<Compounded> {
-        self.pool.as_ref().map(|pool| Compounded { scale: pool.scale(), drawdown: pool.drawdown })
+        // One window alone is its own pool.
+        let pool = self.pool.as_ref().filter(|_| self.count > 1)?;
+        Some(Compounded { scale: pool.scale(), drawdown: pool.drawdown })
     }
 
     /// Adds a window that was measured without marks.

@@ -3,24 +3,28 @@
 //! # Idea
 //!
 //! For blocks of 16, 256 and 4,096 bars the lowest and the highest value are kept. "The next bar where the low reaches
-//! a level or the high exceeds another" then skips every block whose extremes do neither. A block is entered only if its
-//! extremes say that it may hold a hit; the answer is always that of a scan bar by bar.
+//! a level or the high another" then climbs from the bars to the blocks, looks at sixteen of a kind with one mask, and
+//! comes down where a block holds a hit; the answer is always that of a scan bar by bar.
 //!
 //! Building costs one pass over the data; a search costs about the logarithm of the distance it covers.
+//!
+//! # Tricks
+//!
+//! - Sixteen everywhere: one mask ([`crate::simd`]) tells of a group of bars or of blocks, and the first hit is the
+//!   number of its trailing zeros; there is no branch a bar.
+//! - A search has a level on each side; one that is not set is NaN, which nothing meets. Strict comparisons become plain
+//!   ones with the next representable number.
+
+mod search;
+
+use rayon::prelude::*;
+
+use crate::simd::{Simd, WIDTH};
 
 /// Bars in a block, by level.
-const SIZES: [usize; 3] = [16, 256, 4096];
-
-/// Lowest and highest values of blocks of bars.
-#[derive(Debug)]
-pub struct Extremes {
-    low: [Vec<f64>; 3],
-    high: [Vec<f64>; 3],
-}
-
-fn blocks(values: &[f64], size: usize, join: impl Fn(f64, f64) -> f64, start: f64) -> Vec<f64> {
-    values.chunks(size).map(|block| block.iter().fold(start, |a, b| join(a, *b))).collect()
-}
+const SIZES: [usize; 3] = [WIDTH, WIDTH * WIDTH, WIDTH * WIDTH * WIDTH];
+/// Blocks of the first level that one thread makes at a time.
+const SHARE: usize = 4096;
 
 /// NaN is nobody's extreme.
 fn lower(a: f64, b: f64) -> f64 {
@@ -31,52 +35,107 @@ fn higher(a: f64, b: f64) -> f64 {
     if b > a { b } else { a }
 }
 
-fn levels(values: &[f64], join: impl Fn(f64, f64) -> f64 + Copy, start: f64) -> [Vec<f64>; 3] {
-    let first = blocks(values, SIZES[0], join, start);
-    let second = blocks(&first, SIZES[1] / SIZES[0], join, start);
-    let third = blocks(&second, SIZES[2] / SIZES[1], join, start);
-    [first, second, third]
+/// One extreme of each block of sixteen, in lanes of eight so that the compiler can keep them in vectors.
+#[inline]
+fn blocks(values: &[f64], out: &mut [f64], join: impl Fn(f64, f64) -> f64, start: f64) {
+    let (whole, rest) = values.as_chunks::<WIDTH>();
+    for (block, slot) in whole.iter().zip(&mut *out) {
+        let mut lanes = [start; 8];
+        for half in block.as_chunks::<8>().0 {
+            for (lane, value) in lanes.iter_mut().zip(half) {
+                *lane = join(*lane, *value);
+            }
+        }
+        let four: [f64; 4] = std::array::from_fn(|k| join(lanes[k], lanes[k + 4]));
+        *slot = join(join(four[0], four[2]), join(four[1], four[3]));
+    }
+    if !rest.is_empty() {
+        out[whole.len()] = rest.iter().fold(start, |a, b| join(a, *b));
+    }
+}
+
+/// Extremes of blocks by level, each level filled up to whole groups of sixteen with values that nothing meets.
+#[derive(Debug)]
+struct Pyramid {
+    levels: [Vec<f64>; 3],
+}
+
+impl Pyramid {
+    fn new(
+        values: &[f64],
+        join: impl Fn(f64, f64) -> f64 + Copy + Sync,
+        start: f64,
+        parallel: bool,
+    ) -> Self {
+        let room = |count: usize| vec![start; count.div_ceil(WIDTH).next_multiple_of(WIDTH)];
+        let mut first = room(values.len());
+        let used = values.len().div_ceil(WIDTH);
+        if parallel {
+            first[..used]
+                .par_chunks_mut(SHARE)
+                .zip(values.par_chunks(SHARE * WIDTH))
+                .for_each(|(out, part)| blocks(part, out, join, start));
+        } else {
+            blocks(values, &mut first[..used], join, start);
+        }
+        let mut second = room(first.len());
+        blocks(&first, &mut second, join, start);
+        let mut third = room(second.len());
+        blocks(&second, &mut third, join, start);
+        Self { levels: [first, second, third] }
+    }
+
+    /// The values themselves, then the blocks.
+    fn over<'p>(&'p self, values: &'p [f64]) -> [&'p [f64]; 4] {
+        [values, &self.levels[0], &self.levels[1], &self.levels[2]]
+    }
+}
+
+/// Lowest and highest values of blocks of bars.
+#[derive(Debug)]
+pub struct Extremes {
+    low: Pyramid,
+    high: Pyramid,
 }
 
 impl Extremes {
-    /// Of bars that reach from `low` to `high`.
-    pub fn new(low: &[f64], high: &[f64]) -> Self {
-        Self {
-            low: levels(low, lower, f64::INFINITY),
-            high: levels(high, higher, f64::NEG_INFINITY),
-        }
+    /// Of bars that reach from `low` to `high`; `parallel` builds on the threads of the pool it is called in.
+    pub fn new(low: &[f64], high: &[f64], parallel: bool) -> Self {
+        let lows = || Pyramid::new(low, lower, f64::INFINITY, parallel);
+        let highs = || Pyramid::new(high, higher, f64::NEG_INFINITY, parallel);
+        let (low, high) = if parallel { rayon::join(lows, highs) } else { (lows(), highs()) };
+        Self { low, high }
     }
 
-    /// The first bar in `from..to` that `hit` holds for, or `to`.
+    /// The first bar in `from..to` whose low is at or below `below` or whose high is at or above `above`, or `to`.
     ///
-    /// `hit(lowest, highest)` must hold for a block if it holds for any bar in it.
-    pub fn first(
+    /// A level that is NaN is met by no bar.
+    #[inline]
+    pub fn first_outside(
         &self,
-        low: &[f64],
-        high: &[f64],
-        from: usize,
-        to: usize,
-        hit: impl Fn(f64, f64) -> bool,
+        simd: Simd,
+        (low, high): (&[f64], &[f64]),
+        (from, to): (usize, usize),
+        (below, above): (f64, f64),
     ) -> usize {
-        let mut i = from;
-        'search: while i < to {
-            if i.is_multiple_of(SIZES[0]) {
-                for level in (0..3).rev() {
-                    let block = i / SIZES[level];
-                    if i.is_multiple_of(SIZES[level])
-                        && !hit(self.low[level][block], self.high[level][block])
-                    {
-                        i += SIZES[level];
-                        continue 'search;
-                    }
-                }
-            }
-            if hit(low[i], high[i]) {
-                return i;
-            }
-            i += 1;
-        }
-        to
+        let (low, high) = (self.low.over(low), self.high.over(high));
+        search::first_outside(simd, low, high, (from, to), (below, above))
+    }
+
+    /// Lowest and highest value of bars `from..to`.
+    #[inline]
+    pub fn range(
+        &self,
+        simd: Simd,
+        (low, high): (&[f64], &[f64]),
+        (from, to): (usize, usize),
+    ) -> (f64, f64) {
+        search::range(simd, self.low.over(low), self.high.over(high), (from, to))
+    }
+
+    /// Lowest and highest value of block `number` of sixteen bars.
+    pub fn block(&self, number: usize) -> (f64, f64) {
+        (self.low.levels[0][number], self.high.levels[0][number])
     }
 
     /// Skips blocks from `from` on while `take(lowest, highest)` accepts them; the first bar that lies in none, or `to`.
@@ -94,7 +153,7 @@ impl Extremes {
                 let (size, block) = (SIZES[level], i / SIZES[level]);
                 if i.is_multiple_of(size)
                     && i + size <= to
-                    && take(self.low[level][block], self.high[level][block])
+                    && take(self.low.levels[level][block], self.high.levels[level][block])
                 {
                     i += size;
                     continue 'walk;
@@ -104,63 +163,30 @@ impl Extremes {
         }
         i
     }
-
-    /// Lowest and highest value of `from..to`.
-    pub fn range(&self, low: &[f64], high: &[f64], from: usize, to: usize) -> (f64, f64) {
-        let (mut lowest, mut highest) = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut i = from;
-        'walk: while i < to {
-            if i.is_multiple_of(SIZES[0]) {
-                for level in (0..3).rev() {
-                    let (size, block) = (SIZES[level], i / SIZES[level]);
-                    if i.is_multiple_of(size) && i + size <= to {
-                        lowest = lower(lowest, self.low[level][block]);
-                        highest = higher(highest, self.high[level][block]);
-                        i += size;
-                        continue 'walk;
-                    }
-                }
-            }
-            lowest = lower(lowest, low[i]);
-            highest = higher(highest, high[i]);
-            i += 1;
-        }
-        (lowest, highest)
-    }
 }
 
 /// Highest values of blocks of a series that may hold NaN.
 #[derive(Debug)]
 pub struct Peaks {
-    high: [Vec<f64>; 3],
+    high: Pyramid,
 }
 
 impl Peaks {
-    /// Of a series.
-    pub fn new(values: &[f64]) -> Self {
-        Self { high: levels(values, higher, f64::NEG_INFINITY) }
+    /// Of a series; `parallel` builds on the threads of the pool it is called in.
+    pub fn new(values: &[f64], parallel: bool) -> Self {
+        Self { high: Pyramid::new(values, higher, f64::NEG_INFINITY, parallel) }
     }
 
     /// The first bar in `from..to` at or above `threshold`, or `to`.
-    pub fn first(&self, values: &[f64], from: usize, to: usize, threshold: f64) -> usize {
-        let mut i = from;
-        'search: while i < to {
-            if i.is_multiple_of(SIZES[0]) {
-                for level in (0..3).rev() {
-                    if i.is_multiple_of(SIZES[level])
-                        && self.high[level][i / SIZES[level]] < threshold
-                    {
-                        i += SIZES[level];
-                        continue 'search;
-                    }
-                }
-            }
-            if values[i] >= threshold {
-                return i;
-            }
-            i += 1;
-        }
-        to
+    #[inline]
+    pub fn first(
+        &self,
+        simd: Simd,
+        values: &[f64],
+        (from, to): (usize, usize),
+        threshold: f64,
+    ) -> usize {
+        search::first_at_least(simd, self.high.over(values), (from, to), threshold)
     }
 }
 
@@ -174,28 +200,48 @@ mod tests {
         prop::collection::vec(prop_oneof![9 => 0.0..1.0, 1 => Just(f64::NAN)], 1..9000)
     }
 
+    /// Two of a kind: near each other, where most searches end, and far apart.
+    fn span(n: usize, (from, length): (usize, usize)) -> (usize, usize) {
+        let from = from % n;
+        (from, (from + length).min(n))
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
+        #![proptest_config(ProptestConfig::with_cases(60))]
 
         #[test]
         fn searches_are_those_of_a_scan(
-            values in series(), from in 0_usize..9000, to in 0_usize..9000, level in 0.9..1.01
+            values in series(),
+            spans in prop::collection::vec(
+                (0_usize..9000, prop_oneof![0_usize..40, 0_usize..9000]), 12
+            ),
+            level in prop_oneof![0.9..1.01, 0.999..1.0001],
         ) {
             let n = values.len();
-            let (from, to) = (from % n, to % n);
-            let peaks = Peaks::new(&values);
-            let want = (from..to).find(|i| values[*i] >= level).unwrap_or(to);
-            prop_assert_eq!(peaks.first(&values, from, to, level), want);
             let low: Vec<f64> = values.iter().map(|v| if v.is_nan() { 0.5 } else { *v }).collect();
             let high: Vec<f64> = low.iter().map(|v| v + 0.1).collect();
-            let extremes = Extremes::new(&low, &high);
-            let hit = |l: f64, h: f64| l <= 1.0 - level || h > level + 0.09;
-            let want = (from..to).find(|i| hit(low[*i], high[*i])).unwrap_or(to);
-            prop_assert_eq!(extremes.first(&low, &high, from, to, hit), want);
-            let part = if from < to { from..to } else { 0..0 };
-            let lowest = low[part.clone()].iter().copied().fold(f64::INFINITY, lower);
-            let highest = high[part].iter().copied().fold(f64::NEG_INFINITY, higher);
-            prop_assert_eq!(extremes.range(&low, &high, from, to), (lowest, highest));
+            let parallel = n % 2 == 0;
+            let peaks = Peaks::new(&values, parallel);
+            let extremes = Extremes::new(&low, &high, parallel);
+            for (from, to) in spans.into_iter().map(|s| span(n, s)) {
+                let part = from..to;
+                let lowest = low[part.clone()].iter().copied().fold(f64::INFINITY, lower);
+                let highest = high[part.clone()].iter().copied().fold(f64::NEG_INFINITY, higher);
+                let (below, above) = (1.0 - level, level + 0.09);
+                for simd in Simd::available() {
+                    let want = part.clone().find(|i| values[*i] >= level).unwrap_or(to);
+                    prop_assert_eq!(peaks.first(simd, &values, (from, to), level), want);
+                    for (below, above) in [(below, above), (f64::NAN, above), (below, f64::NAN)] {
+                        let hit = |i: &usize| low[*i] <= below || high[*i] >= above;
+                        let want = part.clone().find(hit).unwrap_or(to);
+                        let found =
+                            extremes.first_outside(simd, (&low, &high), (from, to), (below, above));
+                        prop_assert_eq!(found, want);
+                    }
+                    let found = extremes.range(simd, (&low, &high), (from, to));
+                    prop_assert_eq!(found, (lowest, highest));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Indexed equals replay, bit for bit, on random markets, rules, schedules and windows.
 
-use super::shared::shared_part;
+use super::group::shared_part;
 use crate::backtest::costs::Costs;
 use crate::backtest::market::Market;
 use crate::backtest::rules::{DistanceKind, Entry, Fill, Intrabar, Rules, Sizing, TargetOrder};
@@ -152,8 +152,8 @@ fn rules(draw: &mut Draw, signals: &Signals, fill: Fill) -> Rules {
         stop_loss_kind: stop_kind,
         take_profit_kind: take_kind,
         take_profit_order: draw.of(&[TargetOrder::Limit, TargetOrder::Market]),
-        trailing: draw.maybe(0.12, 0.001, 0.03),
-        break_even: draw.maybe(0.08, 0.001, 0.02),
+        trailing: draw.maybe(0.2, 0.001, 0.03),
+        break_even: draw.maybe(0.15, 0.001, 0.02),
         break_even_offset: draw.between(-0.02, 0.001),
         fill,
         intrabar: draw.of(&[Intrabar::Pessimistic, Intrabar::Optimistic, Intrabar::NearestOpen]),
@@ -207,6 +207,8 @@ fn product(draw: &mut Draw, base: &Rules, signals: &Signals) -> Vec<Rules> {
             stop_loss: base.stop_loss.filter(|_| draw.chance(0.8)).map(|s| s * scale),
             take_profit: base.take_profit.filter(|_| draw.chance(0.8)).map(|t| t * other),
             max_hold: draw.of(&[None, Some(1), Some(3), Some(50)]),
+            trailing: base.trailing.filter(|_| draw.chance(0.8)),
+            break_even: base.break_even.filter(|_| draw.chance(0.8)),
             reverse: base.reverse && draw.chance(0.3),
             ..base.clone()
         });
@@ -220,11 +222,19 @@ fn bits(outcome: &Outcome) -> String {
     format!("{:?} {marks:?} {:?} {:?}", outcome.trades, outcome.days, outcome.measured)
 }
 
+/// Stops at the first difference, with what surrounds it.
+fn same(fast: &str, slow: &str, seed: u64, what: &str) {
+    let Some(at) = fast.bytes().zip(slow.bytes()).position(|(a, b)| a != b) else {
+        assert_eq!(fast.len(), slow.len(), "seed {seed}: {what}");
+        return;
+    };
+    let around = |text: &str| text[at.saturating_sub(300)..text.len().min(at + 60)].to_owned();
+    panic!("seed {seed}: {what}\nindexed: …{}…\nreplay:  …{}…", around(fast), around(slow));
+}
+
 /// Rules whose entries can be shared by those who leave differently.
 fn plain(rules: &Rules) -> Rules {
     Rules {
-        trailing: None,
-        break_even: None,
         reverse: false,
         entry: Entry::Market,
         fill: Fill::NextOpen,
@@ -273,7 +283,7 @@ fn case(seed: u64) -> (bool, usize) {
     };
     let go = |engine| run(&market, &schedule, window, 1e4, true, vec![], engine);
     let (fast, slow) = (go(Engine::Indexed), go(Engine::Replay));
-    assert_eq!(bits(&fast), bits(&slow), "seed {seed}");
+    same(&bits(&fast), &bits(&slow), seed, "one run");
     // Windows of a sweep keep no marks and follow the compounded drawdown.
     let mut cuts: Vec<usize> =
         (0..draw.of(&[0, 1, 4, 30])).map(|_| draw.below(n + 1)).chain([0, n]).collect();
@@ -293,7 +303,7 @@ fn case(seed: u64) -> (bool, usize) {
         let done = sweep(&market, &combinations, &windows, &settings, true, &Progress::default());
         format!("{done:?}")
     };
-    assert_eq!(pooled(Engine::Indexed), pooled(Engine::Replay), "seed {seed}");
+    same(&pooled(Engine::Indexed), &pooled(Engine::Replay), seed, "a sweep");
     let shared = combinations.iter().filter(|rules| shared_part(rules, &instrument).is_some());
     (true, if combinations.len() > 4 { shared.count() } else { 0 })
 }

@@ -1,11 +1,13 @@
 //! Marks of a run: daily returns, drawdown, sums over trades, from stepped bars and passed stretches.
 
-use crate::backtest::daily::{DailyReturns, Drawdown};
+use crate::backtest::daily::{DayEnds, Drawdown};
+use crate::backtest::market::Market;
 use crate::backtest::metrics::Measured;
 use crate::backtest::position::{Position, marked};
 use crate::backtest::record::{Observer, Side, Trade};
 use crate::backtest::tally::{Counted, Tally};
-use crate::bars::Bars;
+use crate::bars::{Bars, DAY_MS};
+use crate::simd::Simd;
 use crate::window::Window;
 
 /// The drawdown of equity compounded over windows, beside that of the window itself.
@@ -21,9 +23,10 @@ pub struct Compounded {
 #[derive(Debug)]
 pub struct Gauge<'a> {
     bars: &'a Bars,
+    simd: Simd,
+    ends: &'a [usize],
     window: Window,
-    next_day_end: usize,
-    daily: DailyReturns,
+    days: DayEnds,
     drawdown: Drawdown,
     tally: Tally,
     last: f64,
@@ -38,7 +41,7 @@ pub struct Gauge<'a> {
 impl<'a> Gauge<'a> {
     /// For a run over `window`; keeps trades and marks if asked to.
     pub fn new(
-        bars: &'a Bars,
+        market: &Market<'a>,
         window: Window,
         initial_equity: f64,
         keep_trades: bool,
@@ -50,11 +53,13 @@ impl<'a> Gauge<'a> {
             marks.reserve(window.bars());
             marks
         });
+        let ends = &market.bars.index().day_ends;
         Self {
-            bars,
+            bars: market.bars,
+            simd: market.simd,
+            ends,
             window,
-            next_day_end: bars.index().day_ends.partition_point(|d| *d < window.start),
-            daily: DailyReturns::new(initial_equity),
+            days: DayEnds::new(ends, window.start, initial_equity),
             drawdown: Drawdown::new(initial_equity),
             tally: Tally::default(),
             last: initial_equity,
@@ -62,11 +67,6 @@ impl<'a> Gauge<'a> {
             trades: keep_trades.then(Vec::new),
             marks,
         }
-    }
-
-    /// First bar of the window.
-    pub fn start(&self) -> usize {
-        self.window.start
     }
 
     /// Whether prices between events matter: only a trade's own record shows them.
@@ -80,13 +80,13 @@ impl<'a> Gauge<'a> {
         match held {
             None => {
                 self.fall(equity);
-                self.days(from, to, |_| equity);
+                self.days.pass(self.ends, to, |_| equity);
                 if let Some(marks) = &mut self.marks {
                     marks.resize(marks.len() + (to - from), equity);
                 }
             }
             Some(held) => {
-                self.days(from, to, |i| held.mark(close[i]));
+                self.days.pass(self.ends, to, |i| held.mark(close[i]));
                 self.falls(from, to, held);
                 if let Some(marks) = &mut self.marks {
                     marks.extend(close[from..to].iter().map(|c| held.mark(*c)));
@@ -97,25 +97,11 @@ impl<'a> Gauge<'a> {
 
     /// Passes what is left of a run after ruin.
     pub fn pass_ruin(&mut self, from: usize) {
-        let stop = self.window.stop;
-        self.pass(from, stop, None, 0.0);
-        self.daily.mark(self.bars.open_time()[stop - 1], 0.0);
+        self.pass(from, self.window.stop, None, 0.0);
         self.last = 0.0;
     }
 
-    fn days(&mut self, from: usize, to: usize, mark: impl Fn(usize) -> f64) {
-        let ends = &self.bars.index().day_ends;
-        while ends.get(self.next_day_end).is_some_and(|d| *d < from) {
-            self.next_day_end += 1;
-        }
-        while let Some(end) = ends.get(self.next_day_end)
-            && *end < to
-        {
-            self.daily.mark(self.bars.open_time()[*end], mark(*end));
-            self.next_day_end += 1;
-        }
-    }
-
+    #[inline]
     fn fall(&mut self, equity: f64) {
         self.drawdown.mark(equity);
         if let Some(compounded) = &mut self.compounded {
@@ -124,6 +110,7 @@ impl<'a> Gauge<'a> {
     }
 
     /// Takes the marks of a block that lie between `worst` and `best`; false if their order matters.
+    #[inline]
     fn absorb(&mut self, worst: f64, best: f64) -> bool {
         let own = self.drawdown.can_absorb(worst, best);
         let whole = match &self.compounded {
@@ -144,9 +131,9 @@ impl<'a> Gauge<'a> {
             return;
         }
         // Most stretches are short and set no record: one look at their extremes is enough, where bar by bar each
-        // would cost a division (16% of a dense sweep before, 6% after).
+        // would cost a comparison.
         let close = self.bars.close();
-        let (low, high) = self.bars.index().close.range(close, close, from, to);
+        let (low, high) = self.bars.index().close.range(self.simd, (close, close), (from, to));
         let (worst, best) = extremes(held.side, low, high);
         if !self.absorb(held.mark(worst), held.mark(best)) {
             self.falls_by_block(from, to, held.side, |price| held.mark(price));
@@ -168,33 +155,68 @@ impl<'a> Gauge<'a> {
         }
     }
 
-    /// Passes a stretch that many accounts hold alike, `equity` being this one's at entry.
-    pub fn pass_shared(&mut self, stretch: &Stretch<'_, '_>, equity: f64) {
-        let (worst, best) = stretch.extremes;
-        if !self.absorb(marked(equity, worst), marked(equity, best)) {
-            let held = stretch.held;
-            self.falls_by_block(stretch.from, stretch.to, held.side, |price| {
-                marked(equity, held.unit_mark(price))
-            });
+    /// Begins a run that is flat at its first close, as every run is: an order takes a bar to fill.
+    pub fn begin(&mut self, equity: f64) {
+        self.fall(equity);
+    }
+
+    /// Marks the ends of days before bar `to` at what the account has while it is flat.
+    #[inline]
+    pub fn rest(&mut self, to: usize, equity: f64) {
+        self.days.pass(self.ends, to, |_| equity);
+    }
+
+    /// Passes stretches that many accounts hold alike, `equity` being this one's at entry.
+    #[inline]
+    pub fn hold(&mut self, held: &Held<'_, '_>, equity: f64) {
+        for unit in held.days {
+            self.days.end(marked(equity, *unit));
         }
-        for (bar, unit) in stretch.day_ends {
-            self.daily.mark(self.bars.open_time()[*bar], marked(equity, *unit));
+        let (worst, best) = held.extremes;
+        if worst > best {
+            return; // no close lies before the exit
+        }
+        if self.absorb(marked(equity, worst), marked(equity, best)) {
+            return;
+        }
+        for (number, (from, position)) in held.positions.iter().enumerate() {
+            let to = held.positions.get(number + 1).map_or(held.to, |(bar, _)| *bar);
+            self.falls_by_block(*from, to.min(held.to), position.side, |price| {
+                marked(equity, position.unit_mark(price))
+            });
         }
     }
 
-    /// Adds a trade that many accounts took alike.
-    pub fn count(&mut self, trade: &Counted) {
+    /// Number of the next end of a day.
+    pub fn next_day(&self) -> usize {
+        self.days.next()
+    }
+
+    /// Adds a trade that many accounts took alike; `after` is the equity it leaves.
+    #[inline]
+    pub fn count(&mut self, trade: &Counted, after: f64) {
         self.tally.count(trade);
+        self.fall(after);
+    }
+
+    /// Ends a run that stays flat with `equity`.
+    pub fn rest_to_end(&mut self, equity: f64) {
+        self.fall(equity);
+        self.rest(self.window.stop, equity);
+        self.last = equity;
     }
 
     /// Ends the run.
     pub fn finish(&mut self, initial_equity: f64) -> Measured {
-        self.daily.finish_day();
         let (bars, window) = (self.bars, self.window);
         let last = window.stop - 1;
+        // The window's last bar ends a day of it, whatever follows in the candles.
+        if self.days.next().checked_sub(1).map(|end| self.ends[end]) != Some(last) {
+            self.days.end(self.last);
+        }
         Measured {
             tally: std::mem::take(&mut self.tally),
-            daily: std::mem::take(&mut self.daily.returns),
+            daily: std::mem::take(&mut self.days.returns),
             max_drawdown: self.drawdown.largest,
             initial_equity,
             final_equity: self.last,
@@ -205,24 +227,25 @@ impl<'a> Gauge<'a> {
     }
 
     /// UTC days of the daily returns.
-    pub fn days_seen(&mut self) -> Vec<i64> {
-        std::mem::take(&mut self.daily.days)
+    pub fn days_seen(&self) -> Vec<i64> {
+        let last = self.window.stop - 1;
+        let first = self.ends.partition_point(|end| *end < self.window.start);
+        let inner = self.ends[first..].iter().copied().take_while(|end| *end < last);
+        inner.chain([last]).map(|bar| self.bars.open_time()[bar].div_euclid(DAY_MS)).collect()
     }
 }
 
-/// Bars `from..to` in which a position is held and nothing happens, for every account that holds it.
+/// Bars up to `to` in which a position is held and nothing happens, for every account that holds it.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretch<'s, 'r> {
-    /// First bar.
-    pub from: usize,
+pub struct Held<'s, 'r> {
+    /// The position, with the bar from which on its funding is so.
+    pub positions: &'s [(usize, Position<'r>)],
     /// Bar after the last.
     pub to: usize,
-    /// The position.
-    pub held: &'s Position<'r>,
-    /// Worst and best mark per unit of equity.
+    /// Worst and best mark per unit of equity; infinite if there is none.
     pub extremes: (f64, f64),
-    /// Bars that end a day, with their marks per unit of equity.
-    pub day_ends: &'s [(usize, f64)],
+    /// Marks at the ends of days per unit of equity.
+    pub days: &'s [f64],
 }
 
 /// The worse and the better of two prices.
@@ -243,7 +266,10 @@ impl Observer for Gauge<'_> {
 
     fn mark(&mut self, bar: usize, equity: f64) {
         self.fall(equity);
-        self.daily.mark(self.bars.open_time()[self.window.start + bar], equity);
+        let bar = self.window.start + bar;
+        if self.ends.get(self.days.next()) == Some(&bar) {
+            self.days.end(equity);
+        }
         self.last = equity;
         if let Some(marks) = &mut self.marks {
             marks.push(equity);

@@ -5,7 +5,7 @@ use crate::backtest::market::{Market, Prepared};
 use crate::backtest::position::Position;
 use crate::backtest::record::Side;
 use crate::backtest::replay::{Replay, StepInput};
-use crate::backtest::rules::Rules;
+use crate::backtest::rules::{Rules, TargetOrder};
 use crate::backtest::run::{Boundary, NOTHING, Schedule};
 use crate::bars::Settlements;
 use crate::window::Window;
@@ -52,7 +52,8 @@ impl Search<'_, '_> {
             return found.at;
         }
         let stop = self.window.stop;
-        let at = self.market.signals.peaks(array).first(values, from, stop, threshold);
+        let peaks = self.market.signals.peaks(array);
+        let at = peaks.first(self.market.simd, values, (from, stop), threshold);
         self.found[array] = Some(Found { threshold, from, at });
         at
     }
@@ -126,16 +127,29 @@ impl Search<'_, '_> {
         // Steps 2, 4 and 6: prices reach liquidation, stop or target. A bar's open lies within its range.
         let bars = self.market.bars;
         let (stop, _) = held.stop_in_force();
-        let (side, liquidation) = (held.side, held.liquidation);
-        bars.index().range.first(bars.low(), bars.high(), from, to, |low, high| {
-            let (worst, best) = match side {
-                Side::Long => (low, high),
-                Side::Short => (high, low),
-            };
-            side.at_or_worse(worst, stop)
-                || side.at_or_worse(worst, liquidation)
-                || held.target_hit(best)
-        })
+        let levels = outer_levels(held, stop, held.target);
+        bars.index().range.first_outside(
+            self.market.simd,
+            (bars.low(), bars.high()),
+            (from, to),
+            levels,
+        )
+    }
+}
+
+/// What a low and what a high must reach to end a position at `stop`, liquidation or `target`; NaN if nothing can.
+pub fn outer_levels(held: &Position<'_>, stop: f64, target: f64) -> (f64, f64) {
+    // The nearer of both; a level that is not set is NaN and never the nearer one.
+    let nearer = if held.side.beyond(held.liquidation, stop) || stop.is_nan() {
+        held.liquidation
+    } else {
+        stop
+    };
+    // A price beyond a number is at least the next one.
+    let limit = held.rules.take_profit_order == TargetOrder::Limit;
+    match held.side {
+        Side::Long => (nearer, if limit { target.next_up() } else { target }),
+        Side::Short => (if limit { target.next_down() } else { target }, nearer),
     }
 }
 
@@ -218,7 +232,8 @@ impl<'m, 'a, 'r> Course<'m, 'a, 'r> {
                     self.gauge.pass(from, next, self.account.held(), self.account.equity());
                     if self.gauge.keeps_trades() && self.account.held().is_some() {
                         let range = &bars.index().range;
-                        let (low, high) = range.range(bars.low(), bars.high(), from, next);
+                        let columns = (bars.low(), bars.high());
+                        let (low, high) = range.range(self.market.simd, columns, (from, next));
                         self.account.see_range(low, high);
                     }
                     self.at = next;

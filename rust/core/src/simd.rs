@@ -1,0 +1,273 @@
+//! Which instructions the searches use: chosen at run time, same answers on all.
+//!
+//! One wheel serves every x86-64 machine (and others, by the portable path). A search asks of sixteen values at once
+//! which of them meet a level; the paths differ in how many instructions that takes. They only compare and select, and
+//! never add or multiply, so no bit of a result can depend on the path.
+//!
+//! Bodies are generic over [`Masks`] and forced inline into one function a path that is compiled for its instructions
+//! (`searches!` in `market/search.rs`); the choice costs a branch that is always predicted.
+
+use std::sync::OnceLock;
+
+use crate::{Error, Result};
+
+/// Values that one mask tells about.
+pub const WIDTH: usize = 16;
+
+/// A set of instructions that this machine has; nobody can make one that it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Simd(Path);
+
+/// A set of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Path {
+    /// What every machine has.
+    Portable,
+    /// 256-bit vectors.
+    Avx2,
+    /// 512-bit vectors with masks.
+    Avx512,
+}
+
+/// Environment variable that forces a path.
+pub const VARIABLE: &str = "BARPROOF_SIMD";
+
+impl Path {
+    /// All, the plainest first.
+    const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+}
+
+impl Simd {
+    /// Which it is.
+    pub fn path(self) -> Path {
+        self.0
+    }
+
+    /// Name in [`VARIABLE`].
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// All that this machine has, the plainest first.
+    pub fn available() -> Vec<Self> {
+        Path::ALL.into_iter().filter(|path| path.is_available()).map(Self).collect()
+    }
+
+    /// The widest that this machine has.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Simd> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Path::Portable)))
+    }
+
+    /// What the environment asks for, or the best.
+    pub fn chosen() -> Result<Self> {
+        match std::env::var(VARIABLE) {
+            Ok(name) if !name.is_empty() => Self::named(&name),
+            _ => Ok(Self::best()),
+        }
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let Some(path) = Path::ALL.into_iter().find(|path| path.name() == name) else {
+            let all = Path::ALL.map(Path::name).join(", ");
+            return Err(Error::parameter(VARIABLE, name, format!("one of {all}")));
+        };
+        if !path.is_available() {
+            let most = Self::best().name();
+            let bound = format!("what this machine has: it goes up to {most}");
+            return Err(Error::parameter(VARIABLE, name, bound));
+        }
+        Ok(Self(path))
+    }
+}
+
+/// Sixteen comparisons at once; bit `k` of a mask tells of value `k`, and NaN meets nothing.
+pub trait Masks {
+    /// Which values are at or above `level`.
+    ///
+    /// # Safety
+    /// The machine must have the instructions of the path.
+    unsafe fn at_least(values: &[f64; WIDTH], level: f64) -> u32;
+
+    /// Which values are at or below `level`.
+    ///
+    /// # Safety
+    /// The machine must have the instructions of the path.
+    unsafe fn at_most(values: &[f64; WIDTH], level: f64) -> u32;
+}
+
+/// Plain code.
+#[derive(Debug)]
+pub struct Plain;
+
+impl Masks for Plain {
+    #[inline(always)]
+    unsafe fn at_least(values: &[f64; WIDTH], level: f64) -> u32 {
+        let mut mask = 0;
+        for (bit, value) in values.iter().enumerate() {
+            mask |= u32::from(*value >= level) << bit;
+        }
+        mask
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(values: &[f64; WIDTH], level: f64) -> u32 {
+        let mut mask = 0;
+        for (bit, value) in values.iter().enumerate() {
+            mask |= u32::from(*value <= level) << bit;
+        }
+        mask
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        _CMP_GE_OQ, _CMP_LE_OQ, _mm256_cmp_pd, _mm256_loadu_pd, _mm256_movemask_pd,
+        _mm256_set1_pd, _mm512_cmp_pd_mask, _mm512_loadu_pd, _mm512_set1_pd,
+    };
+
+    use super::{Masks, WIDTH};
+
+    /// Four vectors of four.
+    #[derive(Debug)]
+    pub struct Quads;
+
+    impl Quads {
+        #[inline(always)]
+        unsafe fn compare<const HOW: i32>(values: &[f64; WIDTH], level: f64) -> u32 {
+            // SAFETY: the caller has AVX; the loads stay within the sixteen values.
+            unsafe {
+                let level = _mm256_set1_pd(level);
+                let mut mask = 0;
+                for part in 0..4 {
+                    let part_values = _mm256_loadu_pd(values.as_ptr().add(4 * part));
+                    let hit = _mm256_movemask_pd(_mm256_cmp_pd::<HOW>(part_values, level));
+                    mask |= hit.cast_unsigned() << (4 * part);
+                }
+                mask
+            }
+        }
+    }
+
+    impl Masks for Quads {
+        #[inline(always)]
+        unsafe fn at_least(values: &[f64; WIDTH], level: f64) -> u32 {
+            // SAFETY: as the caller's.
+            unsafe { Self::compare::<_CMP_GE_OQ>(values, level) }
+        }
+
+        #[inline(always)]
+        unsafe fn at_most(values: &[f64; WIDTH], level: f64) -> u32 {
+            // SAFETY: as the caller's.
+            unsafe { Self::compare::<_CMP_LE_OQ>(values, level) }
+        }
+    }
+
+    /// Two vectors of eight.
+    #[derive(Debug)]
+    pub struct Octets;
+
+    impl Octets {
+        #[inline(always)]
+        unsafe fn compare<const HOW: i32>(values: &[f64; WIDTH], level: f64) -> u32 {
+            // SAFETY: the caller has AVX-512F; the loads stay within the sixteen values.
+            unsafe {
+                let level = _mm512_set1_pd(level);
+                let low = _mm512_cmp_pd_mask::<HOW>(_mm512_loadu_pd(values.as_ptr()), level);
+                let high = _mm512_cmp_pd_mask::<HOW>(_mm512_loadu_pd(values.as_ptr().add(8)), level);
+                u32::from(low) | u32::from(high) << 8
+            }
+        }
+    }
+
+    impl Masks for Octets {
+        #[inline(always)]
+        unsafe fn at_least(values: &[f64; WIDTH], level: f64) -> u32 {
+            // SAFETY: as the caller's.
+            unsafe { Self::compare::<_CMP_GE_OQ>(values, level) }
+        }
+
+        #[inline(always)]
+        unsafe fn at_most(values: &[f64; WIDTH], level: f64) -> u32 {
+            // SAFETY: as the caller's.
+            unsafe { Self::compare::<_CMP_LE_OQ>(values, level) }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Octets, Quads};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_known_by_name() {
+        for simd in Simd::available() {
+            assert_eq!(Simd::named(simd.name()).unwrap(), simd);
+        }
+        assert_eq!(
+            Simd::named("sse9").unwrap_err().to_string(),
+            "`BARPROOF_SIMD` must be one of portable, avx2, avx512, was sse9"
+        );
+        assert_eq!(Simd::available()[0].path(), Path::Portable);
+    }
+
+    #[test]
+    fn masks_tell_of_every_value_and_of_nan_nothing() {
+        let nan = f64::NAN;
+        let inf = f64::INFINITY;
+        let values = [0.5, nan, 1.0, -1.0, 2.0, inf, -inf, 1.0, 0.0, 1.5, nan, 0.9, 1.1, -0.0, 3.0, 1.0];
+        let bits = |hit: &dyn Fn(f64) -> bool| {
+            values.iter().enumerate().map(|(k, v)| u32::from(hit(*v)) << k).sum::<u32>()
+        };
+        for level in [0.0, 1.0, -inf, inf, nan] {
+            let (up, down) = (bits(&|v| v >= level), bits(&|v| v <= level));
+            // SAFETY: each path is asked for only where the machine has it.
+            unsafe {
+                assert_eq!((Plain::at_least(&values, level), Plain::at_most(&values, level)), (up, down));
+                #[cfg(target_arch = "x86_64")]
+                {
+                    if Path::Avx2.is_available() {
+                        let found = (Quads::at_least(&values, level), Quads::at_most(&values, level));
+                        assert_eq!(found, (up, down));
+                    }
+                    if Path::Avx512.is_available() {
+                        let found = (Octets::at_least(&values, level), Octets::at_most(&values, level));
+                        assert_eq!(found, (up, down));
+                    }
+                }
+            }
+        }
+    }
+}
