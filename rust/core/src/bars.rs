@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::digest::Digest;
-use crate::market::Extremes;
+use crate::market::{Extremes, Span};
 use crate::{Error, Result};
 
 /// Milliseconds of a UTC day.
@@ -275,7 +275,17 @@ impl Bars {
         self.index.get_or_init(|| self.make_index(false))
     }
 
-    /// The same, on the threads of the pool it is called in.
+    /// Lows and highs, for searches.
+    pub fn range(&self) -> Span<'_> {
+        self.index().range.over(&self.low, &self.high)
+    }
+
+    /// Closes, for searches.
+    pub fn closes(&self) -> Span<'_> {
+        self.index().close.over(&self.close, &self.close)
+    }
+
+    /// [`Bars::index`], made on the threads of the pool it is called in.
     pub fn index_in_parallel(&self) -> &Index {
         if self.index.get().is_none() {
             // Made outside the lock: a thread that held it might take on a task that waits for another's.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::digest::Digest;
-use crate::market::Peaks;
+use crate::market::{Peaks, Series};
 use crate::{Error, Result};
 
 /// What the values of the four decision arrays mean.
@@ -94,19 +94,23 @@ impl Signals {
         self.arrays[index].as_deref()
     }
 
-    /// Index of a decision array, one of the first four, computed once.
-    pub fn peaks(&self, index: usize) -> &Peaks {
+    /// A decision array, one of the first four, for searches.
+    pub fn series(&self, index: usize) -> Option<Series<'_>> {
+        Some(self.peaks(index).over(self.array(index)?))
+    }
+
+    /// Index of a decision array, computed once.
+    fn peaks(&self, index: usize) -> &Peaks {
         self.peaks[index].get_or_init(|| Peaks::new(self.array(index).unwrap_or(&[]), false))
     }
 
-    /// The same, on the threads of the pool it is called in.
-    pub fn peaks_in_parallel(&self, index: usize) -> &Peaks {
+    /// Computes the index of a decision array on the threads of the pool it is called in.
+    pub fn index_in_parallel(&self, index: usize) {
         if self.peaks[index].get().is_none() {
             // Made outside the lock: a thread that held it might take on a task that waits for another's.
             let made = Peaks::new(self.array(index).unwrap_or(&[]), true);
-            return self.peaks[index].get_or_init(|| made);
+            self.peaks[index].get_or_init(|| made);
         }
-        self.peaks(index)
     }
 
     /// Identity of the arrays.

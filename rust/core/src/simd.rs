@@ -122,6 +122,40 @@ pub trait Masks {
     /// # Safety
     /// The machine must have the instructions of the path.
     unsafe fn at_most(values: &[f64; WIDTH], level: f64) -> u32;
+
+    /// Lowest of `low` and highest of `high` so far, in lanes.
+    type Lanes: Copy;
+
+    /// Before any value: infinities.
+    ///
+    /// # Safety
+    /// The machine must have the instructions of the path.
+    unsafe fn lanes() -> Self::Lanes;
+
+    /// Takes the values whose bit is set in `mask`.
+    ///
+    /// # Safety
+    /// The machine must have the instructions of the path.
+    unsafe fn spread(
+        lanes: Self::Lanes,
+        low: &[f64; WIDTH],
+        high: &[f64; WIDTH],
+        mask: u32,
+    ) -> Self::Lanes;
+
+    /// The lowest and the highest.
+    ///
+    /// # Safety
+    /// The machine must have the instructions of the path.
+    unsafe fn ends(lanes: Self::Lanes) -> (f64, f64);
+}
+
+fn lower(a: f64, b: f64) -> f64 {
+    if b < a { b } else { a }
+}
+
+fn higher(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
 }
 
 /// Plain code.
@@ -146,16 +180,47 @@ impl Masks for Plain {
         }
         mask
     }
+
+    type Lanes = [[f64; 2]; 2];
+
+    #[inline(always)]
+    unsafe fn lanes() -> Self::Lanes {
+        [[f64::INFINITY; 2], [f64::NEG_INFINITY; 2]]
+    }
+
+    #[inline(always)]
+    unsafe fn spread(
+        mut lanes: Self::Lanes,
+        low: &[f64; WIDTH],
+        high: &[f64; WIDTH],
+        mask: u32,
+    ) -> Self::Lanes {
+        for k in 0..WIDTH {
+            let inside = mask >> k & 1 == 1;
+            let (l, h) = (lanes[0][k % 2], lanes[1][k % 2]);
+            lanes[0][k % 2] = if inside { lower(l, low[k]) } else { l };
+            lanes[1][k % 2] = if inside { higher(h, high[k]) } else { h };
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    unsafe fn ends(lanes: Self::Lanes) -> (f64, f64) {
+        (lower(lanes[0][0], lanes[0][1]), higher(lanes[1][0], lanes[1][1]))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        _CMP_GE_OQ, _CMP_LE_OQ, _mm256_cmp_pd, _mm256_loadu_pd, _mm256_movemask_pd,
-        _mm256_set1_pd, _mm512_cmp_pd_mask, _mm512_loadu_pd, _mm512_set1_pd,
+        __m256d, __m512d, _CMP_GE_OQ, _CMP_LE_OQ, _mm256_and_si256, _mm256_blendv_pd,
+        _mm256_castsi256_pd, _mm256_cmp_pd, _mm256_cmpeq_epi64, _mm256_loadu_pd, _mm256_max_pd,
+        _mm256_min_pd, _mm256_movemask_pd, _mm256_set1_epi64x, _mm256_set1_pd, _mm256_setr_epi64x,
+        _mm256_storeu_pd, _mm512_cmp_pd_mask, _mm512_loadu_pd, _mm512_mask_max_pd,
+        _mm512_mask_min_pd, _mm512_set1_pd, _mm512_storeu_pd,
     };
 
-    use super::{Masks, WIDTH};
+    use super::{Masks, WIDTH, higher, lower};
 
     /// Four vectors of four.
     #[derive(Debug)]
@@ -190,6 +255,48 @@ mod x86 {
             // SAFETY: as the caller's.
             unsafe { Self::compare::<_CMP_LE_OQ>(values, level) }
         }
+
+        type Lanes = (__m256d, __m256d);
+
+        #[inline(always)]
+        unsafe fn lanes() -> Self::Lanes {
+            // SAFETY: as the caller's.
+            unsafe { (_mm256_set1_pd(f64::INFINITY), _mm256_set1_pd(f64::NEG_INFINITY)) }
+        }
+
+        #[inline(always)]
+        unsafe fn spread(
+            (mut lowest, mut highest): Self::Lanes,
+            low: &[f64; WIDTH],
+            high: &[f64; WIDTH],
+            mask: u32,
+        ) -> Self::Lanes {
+            // SAFETY: as the caller's; the loads stay within the sixteen values.
+            unsafe {
+                let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+                for part in 0..4 {
+                    let chosen = _mm256_set1_epi64x(i64::from(mask >> (4 * part)));
+                    let chosen = _mm256_cmpeq_epi64(_mm256_and_si256(chosen, bits), bits);
+                    let chosen = _mm256_castsi256_pd(chosen);
+                    let lows = _mm256_loadu_pd(low.as_ptr().add(4 * part));
+                    let highs = _mm256_loadu_pd(high.as_ptr().add(4 * part));
+                    lowest = _mm256_blendv_pd(lowest, _mm256_min_pd(lows, lowest), chosen);
+                    highest = _mm256_blendv_pd(highest, _mm256_max_pd(highs, highest), chosen);
+                }
+                (lowest, highest)
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn ends((lowest, highest): Self::Lanes) -> (f64, f64) {
+            let (mut low, mut high) = ([0.0; 4], [0.0; 4]);
+            // SAFETY: as the caller's; four values are stored where four are.
+            unsafe {
+                _mm256_storeu_pd(low.as_mut_ptr(), lowest);
+                _mm256_storeu_pd(high.as_mut_ptr(), highest);
+            }
+            (low.into_iter().fold(f64::INFINITY, lower), high.into_iter().fold(f64::NEG_INFINITY, higher))
+        }
     }
 
     /// Two vectors of eight.
@@ -220,6 +327,46 @@ mod x86 {
         unsafe fn at_most(values: &[f64; WIDTH], level: f64) -> u32 {
             // SAFETY: as the caller's.
             unsafe { Self::compare::<_CMP_LE_OQ>(values, level) }
+        }
+
+        type Lanes = (__m512d, __m512d);
+
+        #[inline(always)]
+        unsafe fn lanes() -> Self::Lanes {
+            // SAFETY: as the caller's.
+            unsafe { (_mm512_set1_pd(f64::INFINITY), _mm512_set1_pd(f64::NEG_INFINITY)) }
+        }
+
+        #[inline(always)]
+        #[allow(clippy::cast_possible_truncation)] // eight bits of the mask at a time
+        unsafe fn spread(
+            (mut lowest, mut highest): Self::Lanes,
+            low: &[f64; WIDTH],
+            high: &[f64; WIDTH],
+            mask: u32,
+        ) -> Self::Lanes {
+            // SAFETY: as the caller's; the loads stay within the sixteen values.
+            unsafe {
+                for part in 0..2 {
+                    let chosen = (mask >> (8 * part)) as u8;
+                    let lows = _mm512_loadu_pd(low.as_ptr().add(8 * part));
+                    let highs = _mm512_loadu_pd(high.as_ptr().add(8 * part));
+                    lowest = _mm512_mask_min_pd(lowest, chosen, lows, lowest);
+                    highest = _mm512_mask_max_pd(highest, chosen, highs, highest);
+                }
+                (lowest, highest)
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn ends((lowest, highest): Self::Lanes) -> (f64, f64) {
+            let (mut low, mut high) = ([0.0; 8], [0.0; 8]);
+            // SAFETY: as the caller's; eight values are stored where eight are.
+            unsafe {
+                _mm512_storeu_pd(low.as_mut_ptr(), lowest);
+                _mm512_storeu_pd(high.as_mut_ptr(), highest);
+            }
+            (low.into_iter().fold(f64::INFINITY, lower), high.into_iter().fold(f64::NEG_INFINITY, higher))
         }
     }
 }

@@ -85,7 +85,7 @@ impl<'a> Market<'a> {
             });
             for array in (0..4).filter(|array| needed(*array)) {
                 scope.spawn(move |_| {
-                    self.signals.peaks_in_parallel(array);
+                    self.signals.index_in_parallel(array);
                 });
             }
         });

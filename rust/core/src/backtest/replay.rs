@@ -462,7 +462,7 @@ impl<'r> Replay<'r> {
         let other = input
             .rules
             .filter(|rules| rules.reverse)
-            .and_then(|rules| choose(rules, input))
+            .and_then(|rules| choose(rules, &input.row, input.index, input.bar.close))
             .filter(|order| order.side != held.side);
         let signalled = threshold.is_some_and(|threshold| p >= threshold);
         let overdue =
@@ -487,7 +487,7 @@ impl<'r> Replay<'r> {
         if cooling {
             return;
         }
-        let Some(order) = choose(rules, input) else { return };
+        let Some(order) = choose(rules, &input.row, input.index, input.bar.close) else { return };
         match rules.entry {
             Entry::Market => self.queued_entry = Some(order),
             Entry::Limit => {
@@ -503,14 +503,18 @@ impl<'r> Replay<'r> {
 }
 
 /// The side that qualifies at a close, if any (step 8, position and pending orders aside).
-pub(crate) fn choose<'r>(rules: &'r Rules, input: &StepInput<'r, '_>) -> Option<Order<'r>> {
-    let row = &input.row;
+pub(crate) fn choose<'r>(
+    rules: &'r Rules,
+    row: &SignalRow,
+    index: usize,
+    close: f64,
+) -> Option<Order<'r>> {
     let order = |side: Side, p: f64, threshold: Option<f64>| {
         let threshold = threshold?;
         let order = Order {
             rules,
             side,
-            signal_bar: input.index,
+            signal_bar: index,
             p,
             threshold,
             atr: row.atr,
@@ -519,7 +523,7 @@ pub(crate) fn choose<'r>(rules: &'r Rules, input: &StepInput<'r, '_>) -> Option<
             target: row.target,
             size: row.size,
         };
-        (p >= threshold && order.is_complete(input.bar.close)).then_some(order)
+        (p >= threshold && order.is_complete(close)).then_some(order)
     };
     let long = order(Side::Long, row.long, rules.entry_long);
     let short = order(Side::Short, row.short, rules.entry_short);

@@ -309,7 +309,7 @@ impl Job<'_, '_> {
 }
 
 /// Bars that a group of combinations goes through before the next: their columns stay in the second-level cache.
-const TILE: usize = 8192;
+const TILE: usize = 2048;
 /// Most combinations in a group.
 const GROUP: usize = 64;
 

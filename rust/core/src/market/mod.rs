@@ -18,11 +18,10 @@
 mod search;
 
 use rayon::prelude::*;
+pub use search::{Series, Span};
 
-use crate::simd::{Simd, WIDTH};
+use crate::simd::WIDTH;
 
-/// Bars in a block, by level.
-const SIZES: [usize; 3] = [WIDTH, WIDTH * WIDTH, WIDTH * WIDTH * WIDTH];
 /// Blocks of the first level that one thread makes at a time.
 const SHARE: usize = 4096;
 
@@ -86,8 +85,8 @@ impl Pyramid {
     }
 
     /// The values themselves, then the blocks.
-    fn over<'p>(&'p self, values: &'p [f64]) -> [&'p [f64]; 4] {
-        [values, &self.levels[0], &self.levels[1], &self.levels[2]]
+    fn over<'p>(&'p self, values: &'p [f64]) -> Series<'p> {
+        Series { levels: [values, &self.levels[0], &self.levels[1], &self.levels[2]] }
     }
 }
 
@@ -107,61 +106,9 @@ impl Extremes {
         Self { low, high }
     }
 
-    /// The first bar in `from..to` whose low is at or below `below` or whose high is at or above `above`, or `to`.
-    ///
-    /// A level that is NaN is met by no bar.
-    #[inline]
-    pub fn first_outside(
-        &self,
-        simd: Simd,
-        (low, high): (&[f64], &[f64]),
-        (from, to): (usize, usize),
-        (below, above): (f64, f64),
-    ) -> usize {
-        let (low, high) = (self.low.over(low), self.high.over(high));
-        search::first_outside(simd, low, high, (from, to), (below, above))
-    }
-
-    /// Lowest and highest value of bars `from..to`.
-    #[inline]
-    pub fn range(
-        &self,
-        simd: Simd,
-        (low, high): (&[f64], &[f64]),
-        (from, to): (usize, usize),
-    ) -> (f64, f64) {
-        search::range(simd, self.low.over(low), self.high.over(high), (from, to))
-    }
-
-    /// Lowest and highest value of block `number` of sixteen bars.
-    pub fn block(&self, number: usize) -> (f64, f64) {
-        (self.low.levels[0][number], self.high.levels[0][number])
-    }
-
-    /// Skips blocks from `from` on while `take(lowest, highest)` accepts them; the first bar that lies in none, or `to`.
-    ///
-    /// The largest block that fits is offered first; where it is refused, its parts are.
-    pub fn next_blocks(
-        &self,
-        from: usize,
-        to: usize,
-        mut take: impl FnMut(f64, f64) -> bool,
-    ) -> usize {
-        let mut i = from;
-        'walk: while i < to && i.is_multiple_of(SIZES[0]) {
-            for level in (0..3).rev() {
-                let (size, block) = (SIZES[level], i / SIZES[level]);
-                if i.is_multiple_of(size)
-                    && i + size <= to
-                    && take(self.low.levels[level][block], self.high.levels[level][block])
-                {
-                    i += size;
-                    continue 'walk;
-                }
-            }
-            break;
-        }
-        i
+    /// With the columns it was made of, for searches.
+    pub fn over<'p>(&'p self, low: &'p [f64], high: &'p [f64]) -> Span<'p> {
+        Span { low: self.low.over(low), high: self.high.over(high) }
     }
 }
 
@@ -177,16 +124,9 @@ impl Peaks {
         Self { high: Pyramid::new(values, higher, f64::NEG_INFINITY, parallel) }
     }
 
-    /// The first bar in `from..to` at or above `threshold`, or `to`.
-    #[inline]
-    pub fn first(
-        &self,
-        simd: Simd,
-        values: &[f64],
-        (from, to): (usize, usize),
-        threshold: f64,
-    ) -> usize {
-        search::first_at_least(simd, self.high.over(values), (from, to), threshold)
+    /// With the series it was made of, for searches.
+    pub fn over<'p>(&'p self, values: &'p [f64]) -> Series<'p> {
+        self.high.over(values)
     }
 }
 
@@ -195,6 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::simd::Simd;
 
     fn series() -> impl Strategy<Value = Vec<f64>> {
         prop::collection::vec(prop_oneof![9 => 0.0..1.0, 1 => Just(f64::NAN)], 1..9000)
@@ -223,6 +164,7 @@ mod tests {
             let parallel = n % 2 == 0;
             let peaks = Peaks::new(&values, parallel);
             let extremes = Extremes::new(&low, &high, parallel);
+            let (series, bars) = (peaks.over(&values), extremes.over(&low, &high));
             for (from, to) in spans.into_iter().map(|s| span(n, s)) {
                 let part = from..to;
                 let lowest = low[part.clone()].iter().copied().fold(f64::INFINITY, lower);
@@ -230,15 +172,14 @@ mod tests {
                 let (below, above) = (1.0 - level, level + 0.09);
                 for simd in Simd::available() {
                     let want = part.clone().find(|i| values[*i] >= level).unwrap_or(to);
-                    prop_assert_eq!(peaks.first(simd, &values, (from, to), level), want);
+                    prop_assert_eq!(series.first_at_least(simd, (from, to), level), want);
                     for (below, above) in [(below, above), (f64::NAN, above), (below, f64::NAN)] {
                         let hit = |i: &usize| low[*i] <= below || high[*i] >= above;
                         let want = part.clone().find(hit).unwrap_or(to);
-                        let found =
-                            extremes.first_outside(simd, (&low, &high), (from, to), (below, above));
+                        let found = bars.first_outside(simd, (from, to), (below, above));
                         prop_assert_eq!(found, want);
                     }
-                    let found = extremes.range(simd, (&low, &high), (from, to));
+                    let found = bars.range(simd, (from, to));
                     prop_assert_eq!(found, (lowest, highest));
                 }
             }

@@ -2,13 +2,29 @@
 
 use crate::simd::{Masks, Path, Simd, WIDTH};
 
-/// Values, and blocks of 16, 256 and 4,096 of them.
-type Levels<'a> = [&'a [f64]; 4];
+/// A series of values, and blocks of 16, 256 and 4,096 of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    /// By level; all but the first are filled up to whole groups.
+    pub levels: [&'a [f64]; 4],
+}
+
+/// Lows and highs.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// Lowest values.
+    pub low: Series<'a>,
+    /// Highest values.
+    pub high: Series<'a>,
+}
 
 /// Number of the topmost level.
 const TOP: usize = 3;
 /// A level has `1 << SHIFT` times the blocks of the one above.
 const SHIFT: usize = 4;
+/// Groups of bars that a search looks at before it climbs. Their addresses are known beforehand, so that loads overlap;
+/// on the way through blocks each waits for the one before.
+const NEAR: usize = 8;
 
 /// Tells of sixteen values of a level which of them hold a hit.
 trait Source {
@@ -17,23 +33,27 @@ trait Source {
     unsafe fn mask(&self, level: usize, group: usize) -> u32;
 }
 
-/// Sixteen values; what lies past the end is NaN.
-#[inline(always)]
-fn group<'a>(values: &'a [f64], group: usize, filled: &'a mut [f64; WIDTH]) -> &'a [f64; WIDTH] {
-    let first = group * WIDTH;
-    match values.get(first..first + WIDTH) {
-        Some(whole) => whole.try_into().unwrap_or(filled),
-        None => {
-            let rest = &values[first..];
-            filled[..rest.len()].copy_from_slice(rest);
-            filled
-        }
+impl Series<'_> {
+    /// Sixteen values of a level; None at a ragged end.
+    #[inline(always)]
+    fn group(&self, level: usize, number: usize) -> Option<&[f64; WIDTH]> {
+        let first = number * WIDTH;
+        self.levels[level].get(first..first + WIDTH)?.try_into().ok()
+    }
+
+    /// The bars past the last whole group; what lies past the end is NaN.
+    #[cold]
+    fn ragged(&self, number: usize) -> [f64; WIDTH] {
+        let rest = &self.levels[0][number * WIDTH..];
+        let mut filled = [f64::NAN; WIDTH];
+        filled[..rest.len()].copy_from_slice(rest);
+        filled
     }
 }
 
 /// Values at or above a level.
 struct AtLeast<'a, M> {
-    values: Levels<'a>,
+    series: &'a Series<'a>,
     threshold: f64,
     masks: std::marker::PhantomData<M>,
 }
@@ -41,16 +61,19 @@ struct AtLeast<'a, M> {
 impl<M: Masks> Source for AtLeast<'_, M> {
     #[inline(always)]
     unsafe fn mask(&self, level: usize, number: usize) -> u32 {
-        let mut filled = [f64::NAN; WIDTH];
         // SAFETY: as the caller's.
-        unsafe { M::at_least(group(self.values[level], number, &mut filled), self.threshold) }
+        unsafe {
+            match self.series.group(level, number) {
+                Some(values) => M::at_least(values, self.threshold),
+                None => M::at_least(&self.series.ragged(number), self.threshold),
+            }
+        }
     }
 }
 
 /// Bars that reach one of two levels.
 struct Outside<'a, M> {
-    low: Levels<'a>,
-    high: Levels<'a>,
+    span: &'a Span<'a>,
     below: f64,
     above: f64,
     masks: std::marker::PhantomData<M>,
@@ -59,11 +82,18 @@ struct Outside<'a, M> {
 impl<M: Masks> Source for Outside<'_, M> {
     #[inline(always)]
     unsafe fn mask(&self, level: usize, number: usize) -> u32 {
-        let (mut low, mut high) = ([f64::NAN; WIDTH], [f64::NAN; WIDTH]);
+        let Span { low, high } = self.span;
         // SAFETY: as the caller's.
         unsafe {
-            M::at_most(group(self.low[level], number, &mut low), self.below)
-                | M::at_least(group(self.high[level], number, &mut high), self.above)
+            match (low.group(level, number), high.group(level, number)) {
+                (Some(low), Some(high)) => {
+                    M::at_most(low, self.below) | M::at_least(high, self.above)
+                }
+                _ => {
+                    M::at_most(&low.ragged(number), self.below)
+                        | M::at_least(&high.ragged(number), self.above)
+                }
+            }
         }
     }
 }
@@ -83,8 +113,19 @@ unsafe fn first<S: Source>(source: &S, from: usize, to: usize) -> usize {
     if hit != 0 {
         return (from + hit.trailing_zeros() as usize).min(to);
     }
-    // Up: `at` counts blocks of `level`; all before it hold none.
+    // `at` counts blocks of `level`; all before it hold none.
     let (mut at, mut level) = (from / WIDTH + 1, 1);
+    for _ in 0..NEAR {
+        if at * WIDTH >= to {
+            return to;
+        }
+        let hit = mask(0, at);
+        if hit != 0 {
+            return (at * WIDTH + hit.trailing_zeros() as usize).min(to);
+        }
+        at += 1;
+    }
+    // Up.
     loop {
         if at << (SHIFT * level) >= to {
             return to;
@@ -114,99 +155,98 @@ unsafe fn first<S: Source>(source: &S, from: usize, to: usize) -> usize {
     at.min(to)
 }
 
-/// Lowest and highest values so far, in lanes.
-struct Lanes {
-    low: [f64; 8],
-    high: [f64; 8],
-}
-
-impl Lanes {
-    /// Takes `from..to` of a level, all in one group of sixteen unless at the top.
-    #[inline(always)]
-    fn take(&mut self, low: &[f64], high: &[f64], from: usize, to: usize) {
-        let first = from / WIDTH * WIDTH;
-        let whole = (low.get(first..first + WIDTH), high.get(first..first + WIDTH));
-        if let (Some(lows), Some(highs)) = whole
-            && to <= first + WIDTH
-        {
-            for k in 0..WIDTH {
-                let inside = (first + k >= from) & (first + k < to);
-                let (low, high) = (&mut self.low[k % 8], &mut self.high[k % 8]);
-                *low = if inside & (lows[k] < *low) { lows[k] } else { *low };
-                *high = if inside & (highs[k] > *high) { highs[k] } else { *high };
-            }
-            return;
-        }
-        for (l, h) in low[from..to].iter().zip(&high[from..to]) {
-            self.low[0] = if *l < self.low[0] { *l } else { self.low[0] };
-            self.high[0] = if *h > self.high[0] { *h } else { self.high[0] };
+/// Takes `from..to` of a level, all in one group of sixteen.
+///
+/// # Safety
+/// The machine must have the instructions of the path.
+#[inline(always)]
+unsafe fn take<M: Masks>(
+    lanes: M::Lanes,
+    span: &Span<'_>,
+    level: usize,
+    from: usize,
+    to: usize,
+) -> M::Lanes {
+    let number = from / WIDTH;
+    let first = number * WIDTH;
+    let mask = (u32::MAX << (from - first)) & (0xffff >> (first + WIDTH - to));
+    // SAFETY: as the caller's.
+    unsafe {
+        match (span.low.group(level, number), span.high.group(level, number)) {
+            (Some(low), Some(high)) => M::spread(lanes, low, high, mask),
+            _ => M::spread(lanes, &span.low.ragged(number), &span.high.ragged(number), mask),
         }
     }
 }
 
 /// Lowest and highest value of `from..to`: the ends from the bars, the middle from blocks.
+///
+/// # Safety
+/// The machine must have the instructions of the path.
 #[inline(always)]
-fn extremes(low: Levels<'_>, high: Levels<'_>, from: usize, to: usize) -> (f64, f64) {
-    let mut lanes = Lanes { low: [f64::INFINITY; 8], high: [f64::NEG_INFINITY; 8] };
-    let (mut a, mut b) = (from, to);
-    for level in 0..=TOP {
-        if a >= b {
-            break;
+unsafe fn extremes<M: Masks>(span: &Span<'_>, from: usize, to: usize) -> (f64, f64) {
+    // SAFETY: as the caller's, for all that follows.
+    unsafe {
+        let mut lanes = M::lanes();
+        let (mut a, mut b) = (from, to);
+        for level in 0..=TOP {
+            if a >= b {
+                break;
+            }
+            if b - a <= NEAR * WIDTH || level == TOP {
+                while a < b {
+                    let next = (a / WIDTH + 1) * WIDTH;
+                    lanes = take::<M>(lanes, span, level, a, next.min(b));
+                    a = next;
+                }
+                break;
+            }
+            if a % WIDTH != 0 {
+                lanes = take::<M>(lanes, span, level, a, (a / WIDTH + 1) * WIDTH);
+            }
+            if b % WIDTH != 0 {
+                lanes = take::<M>(lanes, span, level, b / WIDTH * WIDTH, b);
+            }
+            (a, b) = (a.div_ceil(WIDTH), b / WIDTH);
         }
-        let (first, last) = (a / WIDTH, b / WIDTH);
-        if first == last || level == TOP {
-            lanes.take(low[level], high[level], a, b);
-            break;
-        }
-        if a % WIDTH != 0 {
-            lanes.take(low[level], high[level], a, (first + 1) * WIDTH);
-        }
-        if b % WIDTH != 0 {
-            lanes.take(low[level], high[level], last * WIDTH, b);
-        }
-        (a, b) = (a.div_ceil(WIDTH), last);
+        M::ends(lanes)
     }
-    let lowest = lanes.low.iter().fold(f64::INFINITY, |a, b| if *b < a { *b } else { a });
-    let highest = lanes.high.iter().fold(f64::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-    (lowest, highest)
 }
 
 /// The three searches, compiled for the instructions of a path.
 macro_rules! searches {
     ($path:ident, $masks:ty, $(#[$features:meta])?) => {
         mod $path {
-            use super::{AtLeast, Levels, Outside, extremes, first};
+            use std::marker::PhantomData;
+
+            use super::{AtLeast, Outside, Series, Span, extremes, first};
 
             $(#[$features])?
             pub fn first_at_least(
-                values: Levels<'_>,
+                series: &Series<'_>,
                 (from, to): (usize, usize),
                 threshold: f64,
             ) -> usize {
-                let masks = std::marker::PhantomData::<$masks>;
+                let masks = PhantomData::<$masks>;
                 // SAFETY: this function has the instructions of the path.
-                unsafe { first(&AtLeast { values, threshold, masks }, from, to) }
+                unsafe { first(&AtLeast { series, threshold, masks }, from, to) }
             }
 
             $(#[$features])?
             pub fn first_outside(
-                low: Levels<'_>,
-                high: Levels<'_>,
+                span: &Span<'_>,
                 (from, to): (usize, usize),
                 (below, above): (f64, f64),
             ) -> usize {
-                let masks = std::marker::PhantomData::<$masks>;
+                let masks = PhantomData::<$masks>;
                 // SAFETY: this function has the instructions of the path.
-                unsafe { first(&Outside { low, high, below, above, masks }, from, to) }
+                unsafe { first(&Outside { span, below, above, masks }, from, to) }
             }
 
             $(#[$features])?
-            pub fn range(
-                low: Levels<'_>,
-                high: Levels<'_>,
-                (from, to): (usize, usize),
-            ) -> (f64, f64) {
-                extremes(low, high, from, to)
+            pub fn range(span: &Span<'_>, (from, to): (usize, usize)) -> (f64, f64) {
+                // SAFETY: this function has the instructions of the path.
+                unsafe { extremes::<$masks>(span, from, to) }
             }
         }
     };
@@ -235,36 +275,58 @@ macro_rules! choose {
     };
 }
 
-/// The first of `span` at or above `threshold`, or its end.
-#[inline]
-pub fn first_at_least(
-    simd: Simd,
-    values: Levels<'_>,
-    span: (usize, usize),
-    threshold: f64,
-) -> usize {
-    choose!(simd, first_at_least(values, span, threshold))
+impl Series<'_> {
+    /// The first of `from..to` at or above `threshold`, or `to`; NaN is not.
+    #[inline]
+    pub fn first_at_least(&self, simd: Simd, span: (usize, usize), threshold: f64) -> usize {
+        choose!(simd, first_at_least(self, span, threshold))
+    }
 }
 
-/// The first bar of `span` that reaches `below` with its low or `above` with its high, or its end.
-#[inline]
-pub fn first_outside(
-    simd: Simd,
-    low: Levels<'_>,
-    high: Levels<'_>,
-    span: (usize, usize),
-    levels: (f64, f64),
-) -> usize {
-    choose!(simd, first_outside(low, high, span, levels))
-}
+impl Span<'_> {
+    /// The first of `from..to` whose low is at or below `below` or whose high is at or above `above`, or `to`.
+    ///
+    /// A level that is NaN is met by none.
+    #[inline]
+    pub fn first_outside(&self, simd: Simd, span: (usize, usize), levels: (f64, f64)) -> usize {
+        choose!(simd, first_outside(self, span, levels))
+    }
 
-/// Lowest and highest value of `span`.
-#[inline]
-pub fn range(
-    simd: Simd,
-    low: Levels<'_>,
-    high: Levels<'_>,
-    span: (usize, usize),
-) -> (f64, f64) {
-    choose!(simd, range(low, high, span))
+    /// Lowest and highest value of `from..to`; infinities if that is empty.
+    #[inline]
+    pub fn range(&self, simd: Simd, span: (usize, usize)) -> (f64, f64) {
+        choose!(simd, range(self, span))
+    }
+
+    /// Lowest and highest value of block `number` of sixteen.
+    #[inline]
+    pub fn block(&self, number: usize) -> (f64, f64) {
+        (self.low.levels[1][number], self.high.levels[1][number])
+    }
+
+    /// Skips blocks from `from` on while `take(lowest, highest)` accepts them; the first bar that lies in none, or `to`.
+    ///
+    /// The largest block that fits is offered first; where it is refused, its parts are.
+    pub fn next_blocks(
+        &self,
+        from: usize,
+        to: usize,
+        mut take: impl FnMut(f64, f64) -> bool,
+    ) -> usize {
+        let mut i = from;
+        'walk: while i < to && i.is_multiple_of(WIDTH) {
+            for level in (1..=TOP).rev() {
+                let (size, block) = (1 << (SHIFT * level), i >> (SHIFT * level));
+                if i.is_multiple_of(size)
+                    && i + size <= to
+                    && take(self.low.levels[level][block], self.high.levels[level][block])
+                {
+                    i += size;
+                    continue 'walk;
+                }
+            }
+            break;
+        }
+        i
+    }
 }

@@ -10,6 +10,7 @@ use super::walk::outer_levels;
 use crate::backtest::position::{Exit, Order, Position, UnitClose};
 use crate::backtest::record::{Reason, Side};
 use crate::backtest::rules::Intrabar;
+use crate::simd::WIDTH;
 
 /// A bar that never comes.
 pub const NEVER: usize = usize::MAX;
@@ -174,8 +175,7 @@ impl<'r> Entered<'r> {
     ) {
         let bars = group.market.bars;
         let columns = (bars.low(), bars.high());
-        let range = &bars.index().range;
-        let simd = group.market.simd;
+        let (range, simd) = (&group.range, group.market.simd);
         let held = &self.positions[0].1;
         let side = self.side;
         for (slot, multiple) in self.stops[..stops].iter_mut().zip(&group.stops) {
@@ -187,7 +187,7 @@ impl<'r> Entered<'r> {
         let (mut stop, mut take, mut from) = (0, 0, self.bar);
         while from <= far && stop < stops && take < takes {
             let levels = outer_levels(held, self.stops[stop].0, self.takes[take].0);
-            let at = range.first_outside(simd, columns, (from, far + 1), levels);
+            let at = range.first_outside(simd, (from, far + 1), levels);
             if at > far {
                 break;
             }
@@ -222,15 +222,15 @@ impl<'r> Entered<'r> {
         let mut at = self.bar;
         let further = |best: f64, extreme: f64| if side.beyond(best, extreme) { best } else { extreme };
         while at <= far {
-            if at.is_multiple_of(crate::simd::WIDTH) && at + crate::simd::WIDTH <= far {
-                let (low, high) = bars.index().range.block(at / crate::simd::WIDTH);
+            if at.is_multiple_of(WIDTH) && at + WIDTH <= far {
+                let (low, high) = group.range.block(at / WIDTH);
                 let (worst, best) = extremes(side, low, high);
                 let next = further(best, extreme);
                 let level = held.trail_level(next);
                 // Within the block the level is nowhere nearer to the prices than at its end.
                 if !side.at_or_worse(worst, level) {
                     (extreme, moved.level) = (next, level);
-                    at += crate::simd::WIDTH;
+                    at += WIDTH;
                     continue;
                 }
             }
@@ -253,7 +253,6 @@ impl<'r> Entered<'r> {
     fn wait(&self, group: &Group<'_, '_, 'r>, far: usize) -> Moved {
         let bars = group.market.bars;
         let columns = (bars.low(), bars.high());
-        let range = &bars.index().range;
         let held = &self.positions[0].1;
         let (side, level, trigger) = (self.side, held.break_even_level(), held.break_even_trigger());
         let sides = |worst: f64, best: f64| match side {
@@ -261,7 +260,7 @@ impl<'r> Entered<'r> {
             Side::Short => (best, worst),
         };
         let first = |from: usize, levels: (f64, f64)| {
-            let at = range.first_outside(group.market.simd, columns, (from, far + 1), levels);
+            let at = group.range.first_outside(group.market.simd, (from, far + 1), levels);
             if at > far { NEVER } else { at }
         };
         let set = first(self.bar, sides(f64::NAN, trigger));
@@ -464,9 +463,6 @@ impl<'r> Entered<'r> {
 
     /// Worst and best mark at the closes before `to`.
     fn extremes(&self, group: &Group<'_, '_, 'r>, to: usize) -> (f64, f64) {
-        let bars = group.market.bars;
-        let columns = (bars.close(), bars.close());
-        let close = &bars.index().close;
         let mut found = (f64::INFINITY, f64::NEG_INFINITY);
         for (number, (from, held)) in self.positions.iter().enumerate() {
             let next = self.positions.get(number + 1).map_or(NEVER, |(bar, _)| *bar);
@@ -474,7 +470,7 @@ impl<'r> Entered<'r> {
             if *from >= to {
                 continue;
             }
-            let (low, high) = close.range(group.market.simd, columns, (*from, to));
+            let (low, high) = group.closes.range(group.market.simd, (*from, to));
             let (worst, best) = extremes(held.side, low, high);
             let (worst, best) = (held.unit_mark(worst), held.unit_mark(best));
             found.0 = if worst < found.0 { worst } else { found.0 };

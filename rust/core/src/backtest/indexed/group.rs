@@ -4,6 +4,7 @@ use crate::backtest::market::{Market, Prepared};
 use crate::backtest::rules::{DistanceKind, Entry, Fill, Rules, Sizing};
 use crate::bars::Settlements;
 use crate::instrument::Instrument;
+use crate::market::Span;
 
 /// Rules without what combinations of a group may differ in; None where they cannot share.
 ///
@@ -50,6 +51,10 @@ pub struct Group<'m, 'a, 'r> {
     pub market: &'m Market<'a>,
     /// The rules of one of them: what decides entries is the same in all.
     pub prepared: &'m Prepared<'r>,
+    /// Lows and highs.
+    pub range: Span<'a>,
+    /// Closes.
+    pub closes: Span<'a>,
     /// Settlements of the instrument.
     pub settlements: &'a [Settlements],
     /// Distances of stops, the nearest first; none last.
@@ -100,6 +105,8 @@ impl<'m, 'a, 'r> Group<'m, 'a, 'r> {
             .collect();
         let settlements: &[_] =
             if market.funding().0.is_empty() { &[] } else { &market.bars.index().settlements };
-        Self { market, prepared: members[0], settlements, stops, takes, exits, seats }
+        let (range, closes) = (market.bars.range(), market.bars.closes());
+        let prepared = members[0];
+        Self { market, prepared, range, closes, settlements, stops, takes, exits, seats }
     }
 }

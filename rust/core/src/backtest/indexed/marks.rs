@@ -132,8 +132,7 @@ impl<'a> Gauge<'a> {
         }
         // Most stretches are short and set no record: one look at their extremes is enough, where bar by bar each
         // would cost a comparison.
-        let close = self.bars.close();
-        let (low, high) = self.bars.index().close.range(self.simd, (close, close), (from, to));
+        let (low, high) = self.bars.closes().range(self.simd, (from, to));
         let (worst, best) = extremes(held.side, low, high);
         if !self.absorb(held.mark(worst), held.mark(best)) {
             self.falls_by_block(from, to, held.side, |price| held.mark(price));
@@ -144,7 +143,7 @@ impl<'a> Gauge<'a> {
         let (bars, close) = (self.bars, self.bars.close());
         let mut i = from;
         while i < to {
-            i = bars.index().close.next_blocks(i, to, |low, high| {
+            i = bars.closes().next_blocks(i, to, |low, high| {
                 let (worst, best) = extremes(side, low, high);
                 self.absorb(mark(worst), mark(best))
             });

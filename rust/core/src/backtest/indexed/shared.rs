@@ -19,9 +19,9 @@ use super::group::Group;
 use super::marks::{Gauge, Held};
 use crate::backtest::position::{EntryFill, Order, Position, taker_price};
 use crate::backtest::record::Side;
-use crate::backtest::replay::{StepInput, choose};
+use crate::backtest::replay::choose;
 use crate::backtest::tally::Counted;
-use crate::market::Peaks;
+use crate::market::Series;
 use crate::window::Window;
 
 /// One combination under way.
@@ -33,8 +33,7 @@ struct Member<'a> {
 
 /// A series with its index, and the bar of the last search in it for each of some thresholds.
 struct Cursor<'a> {
-    values: &'a [f64],
-    peaks: &'a Peaks,
+    series: Series<'a>,
     threshold: f64,
     found: Option<usize>,
 }
@@ -47,7 +46,7 @@ impl Cursor<'_> {
             Some(found) if found >= from => found,
             _ => {
                 let simd = group.market.simd;
-                let found = self.peaks.first(simd, self.values, (from, stop), self.threshold);
+                let found = self.series.first_at_least(simd, (from, stop), self.threshold);
                 *self.found.insert(found)
             }
         }
@@ -84,9 +83,8 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
         let market = group.market;
         let count = group.seats.len();
         let cursor = |array: usize, threshold: Option<f64>| {
-            let (threshold, values) = (threshold?, market.signals.array(array)?);
-            let peaks = market.signals.peaks(array);
-            Some(Cursor { values, peaks, threshold, found: None })
+            let (threshold, series) = (threshold?, market.signals.series(array)?);
+            Some(Cursor { series, threshold, found: None })
         };
         let rules = group.prepared.rules;
         let exits =
@@ -150,18 +148,8 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
 
     fn decide(&self, bar: usize) -> Option<Order<'r>> {
         let (market, prepared) = (self.group.market, self.group.prepared);
-        let input = StepInput {
-            index: bar - self.window.start,
-            bar: market.bars.bar(bar),
-            close_time: 0,
-            previous_close: f64::NAN,
-            funding_time: &[],
-            funding_rate: &[],
-            row: prepared.row(market.signals, bar),
-            rules: Some(prepared.rules),
-            last: false,
-        };
-        choose(prepared.rules, &input)
+        let row = prepared.row(market.signals, bar);
+        choose(prepared.rules, &row, bar - self.window.start, market.bars.close()[bar])
     }
 
     /// Everybody who is free enters at the open of `bar`.

@@ -8,6 +8,7 @@ use crate::backtest::replay::{Replay, StepInput};
 use crate::backtest::rules::{Rules, TargetOrder};
 use crate::backtest::run::{Boundary, NOTHING, Schedule};
 use crate::bars::Settlements;
+use crate::market::{Series, Span};
 use crate::window::Window;
 
 /// Positions of the decision arrays among those of the signals.
@@ -33,6 +34,9 @@ struct Found {
 struct Search<'m, 'a> {
     market: &'m Market<'a>,
     window: Window,
+    range: Span<'a>,
+    /// Decision arrays.
+    series: [Option<Series<'a>>; 4],
     /// Last search of each decision array.
     found: [Option<Found>; 4],
     next_settlement: usize,
@@ -41,7 +45,7 @@ struct Search<'m, 'a> {
 impl Search<'_, '_> {
     /// First bar from `from` on where a decision array reaches its threshold, or `to` or later.
     fn signal(&mut self, array: usize, threshold: Option<f64>, from: usize, to: usize) -> usize {
-        let (Some(threshold), Some(values)) = (threshold, self.market.signals.array(array)) else {
+        let (Some(threshold), Some(series)) = (threshold, &self.series[array]) else {
             return to;
         };
         if let Some(found) = self.found[array]
@@ -52,8 +56,7 @@ impl Search<'_, '_> {
             return found.at;
         }
         let stop = self.window.stop;
-        let peaks = self.market.signals.peaks(array);
-        let at = peaks.first(self.market.simd, values, (from, stop), threshold);
+        let at = series.first_at_least(self.market.simd, (from, stop), threshold);
         self.found[array] = Some(Found { threshold, from, at });
         at
     }
@@ -125,15 +128,9 @@ impl Search<'_, '_> {
             to = to.min(self.entry(held.side.opposite(), rules, from, to));
         }
         // Steps 2, 4 and 6: prices reach liquidation, stop or target. A bar's open lies within its range.
-        let bars = self.market.bars;
         let (stop, _) = held.stop_in_force();
         let levels = outer_levels(held, stop, held.target);
-        bars.index().range.first_outside(
-            self.market.simd,
-            (bars.low(), bars.high()),
-            (from, to),
-            levels,
-        )
+        self.range.first_outside(self.market.simd, (from, to), levels)
     }
 }
 
@@ -189,7 +186,14 @@ impl<'m, 'a, 'r> Course<'m, 'a, 'r> {
             window,
             settlements,
             due,
-            search: Search { market, window, found: [None; 4], next_settlement: due },
+            search: Search {
+                market,
+                window,
+                range: market.bars.range(),
+                series: std::array::from_fn(|array| market.signals.series(array)),
+                found: [None; 4],
+                next_settlement: due,
+            },
             account: Replay::new(market.costs, market.instrument, initial_equity),
             next_segment: 0,
             current: None,
@@ -206,7 +210,6 @@ impl<'m, 'a, 'r> Course<'m, 'a, 'r> {
     /// Goes on at least to bar `until`, or to the window's end.
     pub fn advance(&mut self, until: usize) {
         let segments = self.schedule.segments();
-        let bars = self.market.bars;
         while self.at < self.window.stop.min(until) {
             if self.account.is_ruined() {
                 self.gauge.pass_ruin(self.at);
@@ -231,9 +234,7 @@ impl<'m, 'a, 'r> Course<'m, 'a, 'r> {
                 if next > from {
                     self.gauge.pass(from, next, self.account.held(), self.account.equity());
                     if self.gauge.keeps_trades() && self.account.held().is_some() {
-                        let range = &bars.index().range;
-                        let columns = (bars.low(), bars.high());
-                        let (low, high) = range.range(self.market.simd, columns, (from, next));
+                        let (low, high) = self.search.range.range(self.market.simd, (from, next));
                         self.account.see_range(low, high);
                     }
                     self.at = next;
