@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
-from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -71,7 +70,7 @@ class Setting:
         costs = self.costs
         finer = {} if self.intrabar is None else {"intrabar": self.intrabar.digest}
         return {
-            "barproof": version("barproof"),
+            "barproof": _core.__version__,
             "candles": self.candles.digest,
             "signals": self.signals.digest,
             "costs": f"taker={costs.taker!r}, maker={costs.maker!r}, slippage={costs.slippage!r}",

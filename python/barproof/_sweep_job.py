@@ -245,9 +245,9 @@ class Job:
         out = []
         if self.names is not None:
             names = pl.Series("signals", list(self.names), dtype=pl.String)
-            out.append(names.gather(numbers // len(self.grid)))
+            out.append(names[numbers // len(self.grid)])
         at = numbers % len(self.grid)
-        return [*out, *(series.gather(at) for series in self._axis_series)]
+        return [*out, *(series[at] for series in self._axis_series)]
 
     def _symbol(self, leg: Leg, n: int) -> list[pl.Series]:
         return [pl.Series("symbol", [leg.symbol] * n, dtype=pl.String)] if self.several else []
@@ -263,15 +263,15 @@ class Job:
         candles = leg.settings[0].candles
         start = times(candles.open_time[[w[0] for w in leg.windows]])
         end = times(candles.open_time[[w[1] - 1 for w in leg.windows]] + candles.interval_ms)
-        number = pl.Series(np.tile(np.arange(n), len(numbers)))
+        number = pl.Series("window", np.tile(np.arange(n, dtype=np.uint32), len(numbers)))
         every = np.repeat(numbers, n)
         return pl.DataFrame(
             [
                 *self._symbol(leg, len(every)),
-                pl.Series("combination", every, dtype=pl.UInt32),
-                number.cast(pl.UInt32).alias("window"),
-                start.gather(number).alias("start"),
-                end.gather(number).alias("end"),
+                pl.Series("combination", every.astype(np.uint32)),
+                number,
+                start[number.to_numpy()].alias("start"),
+                end[number.to_numpy()].alias("end"),
                 *self._axes(every),
                 *metric_series(columns, counts=True),
                 *more,
@@ -288,7 +288,7 @@ class Job:
         return pl.DataFrame(
             [
                 *self._symbol(leg, len(numbers)),
-                pl.Series("combination", numbers, dtype=pl.UInt32),
+                pl.Series("combination", numbers.astype(np.uint32)),
                 pl.Series("pooling", [leg.pooling] * len(numbers), dtype=pl.String),
                 *self._axes(numbers),
                 # Means over windows or symbols are no whole numbers.

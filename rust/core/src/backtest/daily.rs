@@ -51,40 +51,47 @@ fn change(from: f64, to: f64) -> f64 {
 /// The same returns where the bars that end a day are known beforehand.
 #[derive(Clone, Debug)]
 pub struct DayEnds {
-    /// Number of the next end, among those of the candles.
+    /// Number of the next end among those of the candles, and its bar.
     next: usize,
+    due: usize,
     previous: f64,
     /// Returns, one a day.
     pub returns: Vec<f64>,
 }
 
 impl DayEnds {
-    /// From bar `start` on, with the initial equity; `ends` are the bars that end a day.
-    pub fn new(ends: &[usize], start: usize, initial: f64) -> Self {
+    /// Over bars `start..stop`, from the initial equity; `ends` are the bars that end a day.
+    pub fn new(ends: &[usize], (start, stop): (usize, usize), initial: f64) -> Self {
         let next = ends.partition_point(|end| *end < start);
-        Self { next, previous: initial, returns: vec![] }
+        let count = ends[next..].partition_point(|end| *end < stop) + 1;
+        let due = ends.get(next).copied().unwrap_or(usize::MAX);
+        Self { next, due, previous: initial, returns: Vec::with_capacity(count) }
     }
 
     /// Marks the ends before bar `to`.
     #[inline]
     pub fn pass(&mut self, ends: &[usize], to: usize, mark: impl Fn(usize) -> f64) {
-        while let Some(end) = ends.get(self.next)
-            && *end < to
-        {
-            self.end(mark(*end));
+        while self.due < to {
+            self.end(ends, mark(self.due));
         }
     }
 
     /// Marks the next end.
-    pub fn end(&mut self, mark: f64) {
-        self.returns.push(change(self.previous, mark));
-        self.previous = mark;
+    pub fn end(&mut self, ends: &[usize], mark: f64) {
+        self.last(mark);
         self.next += 1;
+        self.due = ends.get(self.next).copied().unwrap_or(usize::MAX);
     }
 
-    /// Number of the next end.
-    pub fn next(&self) -> usize {
-        self.next
+    /// Marks a last bar that is not the end of its day.
+    pub fn last(&mut self, mark: f64) {
+        self.returns.push(change(self.previous, mark));
+        self.previous = mark;
+    }
+
+    /// Bar of the next end; never if there is none.
+    pub fn due(&self) -> usize {
+        self.due
     }
 }
 
@@ -108,6 +115,12 @@ impl Drawdown {
     /// The peak starts at the initial equity.
     pub fn new(initial: f64) -> Self {
         Self { peak: initial, largest: 0.0, floor: f64::INFINITY }
+    }
+
+    /// Whether marks that lie between `worst` and `best` leave everything as it is.
+    #[inline]
+    pub fn contains(&self, worst: f64, best: f64) -> bool {
+        best <= self.peak && worst >= self.floor
     }
 
     /// Whether marks that lie between `worst` and `best` can be taken without knowing their order: none exceeds the

@@ -18,7 +18,7 @@
 mod search;
 
 use rayon::prelude::*;
-pub use search::{Series, Span};
+pub use search::{Series, Span, Unordered};
 
 use crate::simd::WIDTH;
 
@@ -182,6 +182,24 @@ mod tests {
                     let found = bars.range(simd, (from, to));
                     prop_assert_eq!(found, (lowest, highest));
                 }
+            }
+        }
+
+        #[test]
+        fn the_least_and_those_below_are_found(
+            values in prop::collection::vec(0_u8..20, 0..70), level in 0_u8..20
+        ) {
+            let mut all = Unordered::new(0.0, values.len());
+            for (number, value) in values.iter().enumerate() {
+                all.set(number, f64::from(*value));
+            }
+            let least = values.iter().min().map_or(f64::INFINITY, |v| f64::from(*v));
+            let below: Vec<usize> = (0..values.len()).filter(|k| values[*k] <= level).collect();
+            for simd in Simd::available() {
+                let mut found = vec![];
+                all.collect(simd, f64::from(level), &mut found);
+                prop_assert_eq!(all.least(simd), least);
+                prop_assert_eq!(&found, &below);
             }
         }
     }

@@ -213,13 +213,57 @@ unsafe fn extremes<M: Masks>(span: &Span<'_>, from: usize, to: usize) -> (f64, f
     }
 }
 
-/// The three searches, compiled for the instructions of a path.
+/// Numbers of the values at or below `level`, appended in order; a ragged end is not looked at.
+///
+/// # Safety
+/// The machine must have the instructions of the path.
+#[inline(always)]
+unsafe fn collect<M: Masks>(values: &[f64], level: f64, out: &mut Vec<usize>) {
+    for (number, group) in values.as_chunks::<WIDTH>().0.iter().enumerate() {
+        // SAFETY: as the caller's.
+        let mut mask = unsafe { M::at_most(group, level) };
+        while mask != 0 {
+            out.push(number * WIDTH + mask.trailing_zeros() as usize);
+            mask &= mask - 1;
+        }
+    }
+}
+
+/// The lowest value; a ragged end is not looked at.
+///
+/// # Safety
+/// The machine must have the instructions of the path.
+#[inline(always)]
+unsafe fn least<M: Masks>(values: &[f64]) -> f64 {
+    // SAFETY: as the caller's.
+    unsafe {
+        let mut lanes = M::lanes();
+        for group in values.as_chunks::<WIDTH>().0 {
+            lanes = M::spread(lanes, group, group, 0xffff);
+        }
+        M::ends(lanes).0
+    }
+}
+
+/// The searches, compiled for the instructions of a path.
 macro_rules! searches {
     ($path:ident, $masks:ty, $(#[$features:meta])?) => {
         mod $path {
             use std::marker::PhantomData;
 
             use super::{AtLeast, Outside, Series, Span, extremes, first};
+
+            $(#[$features])?
+            pub fn collect(values: &[f64], level: f64, out: &mut Vec<usize>) {
+                // SAFETY: this function has the instructions of the path.
+                unsafe { super::collect::<$masks>(values, level, out) }
+            }
+
+            $(#[$features])?
+            pub fn least(values: &[f64]) -> f64 {
+                // SAFETY: this function has the instructions of the path.
+                unsafe { super::least::<$masks>(values) }
+            }
 
             $(#[$features])?
             pub fn first_at_least(
@@ -273,6 +317,49 @@ macro_rules! choose {
             _ => portable::$search($($argument),*),
         }
     };
+}
+
+/// Values without an order to search in, filled up to whole groups with infinity.
+#[derive(Debug)]
+pub struct Unordered {
+    values: Vec<f64>,
+    count: usize,
+}
+
+impl Unordered {
+    /// So many of one value.
+    pub fn new(value: f64, count: usize) -> Self {
+        let mut values = vec![value; count];
+        values.resize(count.next_multiple_of(WIDTH), f64::INFINITY);
+        Self { values, count }
+    }
+
+    /// Sets value `number`.
+    #[inline]
+    pub fn set(&mut self, number: usize, value: f64) {
+        self.values[number] = value;
+    }
+
+    /// The lowest.
+    #[inline]
+    pub fn least(&self, simd: Simd) -> f64 {
+        if self.count == 1 {
+            return self.values[0];
+        }
+        choose!(simd, least(&self.values))
+    }
+
+    /// Appends the numbers of those at or below `level`, in order.
+    #[inline]
+    pub fn collect(&self, simd: Simd, level: f64, out: &mut Vec<usize>) {
+        if self.count == 1 {
+            if self.values[0] <= level {
+                out.push(0);
+            }
+            return;
+        }
+        choose!(simd, collect(&self.values, level, out));
+    }
 }
 
 impl Series<'_> {

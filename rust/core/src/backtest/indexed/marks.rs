@@ -59,7 +59,7 @@ impl<'a> Gauge<'a> {
             simd: market.simd,
             ends,
             window,
-            days: DayEnds::new(ends, window.start, initial_equity),
+            days: DayEnds::new(ends, (window.start, window.stop), initial_equity),
             drawdown: Drawdown::new(initial_equity),
             tally: Tally::default(),
             last: initial_equity,
@@ -112,6 +112,16 @@ impl<'a> Gauge<'a> {
     /// Takes the marks of a block that lie between `worst` and `best`; false if their order matters.
     #[inline]
     fn absorb(&mut self, worst: f64, best: f64) -> bool {
+        let within = |c: &Compounded| c.drawdown.contains(worst * c.scale, best * c.scale);
+        if self.drawdown.contains(worst, best) && self.compounded.as_ref().is_none_or(within) {
+            return true;
+        }
+        self.absorb_extremes(worst, best)
+    }
+
+    /// Apart, so that the compiler leaves its divisions where they are needed.
+    #[inline(never)]
+    fn absorb_extremes(&mut self, worst: f64, best: f64) -> bool {
         let own = self.drawdown.can_absorb(worst, best);
         let whole = match &self.compounded {
             Some(c) => c.drawdown.can_absorb(worst * c.scale, best * c.scale),
@@ -169,7 +179,7 @@ impl<'a> Gauge<'a> {
     #[inline]
     pub fn hold(&mut self, held: &Held<'_, '_>, equity: f64) {
         for unit in held.days {
-            self.days.end(marked(equity, *unit));
+            self.days.end(self.ends, marked(equity, *unit));
         }
         let (worst, best) = held.extremes;
         if worst > best {
@@ -184,11 +194,6 @@ impl<'a> Gauge<'a> {
                 marked(equity, position.unit_mark(price))
             });
         }
-    }
-
-    /// Number of the next end of a day.
-    pub fn next_day(&self) -> usize {
-        self.days.next()
     }
 
     /// Adds a trade that many accounts took alike; `after` is the equity it leaves.
@@ -210,8 +215,8 @@ impl<'a> Gauge<'a> {
         let (bars, window) = (self.bars, self.window);
         let last = window.stop - 1;
         // The window's last bar ends a day of it, whatever follows in the candles.
-        if self.days.next().checked_sub(1).map(|end| self.ends[end]) != Some(last) {
-            self.days.end(self.last);
+        if self.ends.binary_search(&last).is_err() {
+            self.days.last(self.last);
         }
         Measured {
             tally: std::mem::take(&mut self.tally),
@@ -266,8 +271,8 @@ impl Observer for Gauge<'_> {
     fn mark(&mut self, bar: usize, equity: f64) {
         self.fall(equity);
         let bar = self.window.start + bar;
-        if self.ends.get(self.days.next()) == Some(&bar) {
-            self.days.end(equity);
+        if self.days.due() == bar {
+            self.days.end(self.ends, equity);
         }
         self.last = equity;
         if let Some(marks) = &mut self.marks {

@@ -21,7 +21,7 @@ use crate::backtest::position::{EntryFill, Order, Position, taker_price};
 use crate::backtest::record::Side;
 use crate::backtest::replay::choose;
 use crate::backtest::tally::Counted;
-use crate::market::Series;
+use crate::market::{Series, Unordered};
 use crate::window::Window;
 
 /// One combination under way.
@@ -61,10 +61,10 @@ pub struct Shared<'g, 'm, 'a, 'r> {
     members: Vec<Member<'a>>,
     /// First bar that was not looked at for entries.
     at: usize,
-    /// First bar at whose close each decides; apart, as every entry looks at all of them.
-    free: Vec<usize>,
-    /// Who enters, and the bar at whose close each quits.
-    entering: Vec<(usize, usize)>,
+    /// First bar at whose close each decides, infinity if never; apart, as every entry looks at all of them.
+    free: Unordered,
+    /// Who enters.
+    entering: Vec<usize>,
     entries: [Option<Cursor<'a>>; 2],
     /// For longs and shorts, by the number of the thresholds.
     exits: [Vec<Option<Cursor<'a>>>; 2],
@@ -102,7 +102,7 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
                 })
                 .collect(),
             at: window.start,
-            free: vec![window.start; count],
+            free: Unordered::new(window.start as f64, count),
             entering: Vec::with_capacity(count),
             entries: [cursor(0, rules.entry_long), cursor(1, rules.entry_short)],
             exits: [exits(0), exits(1)],
@@ -136,12 +136,16 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
 
     /// The next bar before `last` at whose close somebody is free and a signal reaches its threshold.
     fn next_candidate(&mut self, from: usize, last: usize) -> Option<usize> {
-        let free = self.free.iter().copied().min().unwrap_or(NEVER);
-        let from = from.max(free);
+        let (group, stop) = (self.group, self.window.stop);
+        let free = self.free.least(group.market.simd);
+        if free >= last as f64 {
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a bar of the window
+        let from = from.max(free as usize);
         if from >= last {
             return None;
         }
-        let (group, stop) = (self.group, self.window.stop);
         let next = self.entries.iter_mut().flatten().map(|cursor| cursor.from(group, from, stop));
         next.min().filter(|next| *next < last)
     }
@@ -172,45 +176,44 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
         self.entered.begin(bar, position, last, self.next_day);
         let exits = &mut self.exits[usize::from(order.side == Side::Short)];
         let (mut stops, mut takes, mut far) = (0, 0, 0);
+        let stop = self.window.stop;
+        let mut signalled = |exit: usize| match &mut exits[exit] {
+            Some(cursor) => match cursor.from(group, bar, stop) {
+                met if met < stop => met,
+                _ => NEVER,
+            },
+            None => NEVER,
+        };
         self.entering.clear();
-        for (number, free) in self.free.iter().enumerate() {
-            // The decision was made at the close before.
-            if *free >= bar {
-                continue;
-            }
-            let seat = &group.seats[number];
-            let signalled = match &mut exits[seat.exit] {
-                Some(cursor) => match cursor.from(group, bar, self.window.stop) {
-                    met if met < self.window.stop => met,
-                    _ => NEVER,
-                },
-                None => NEVER,
-            };
+        // The decision was made at the close before.
+        self.free.collect(market.simd, (bar - 1) as f64, &mut self.entering);
+        for number in &self.entering {
+            let seat = &group.seats[*number];
             stops = stops.max(seat.stop + 1);
             takes = takes.max(seat.take + 1);
-            far = far.max(signalled.min(bar.saturating_add(seat.most) - 1));
-            self.entering.push((number, signalled));
+            far = far.max(signalled(seat.exit).min(bar.saturating_add(seat.most) - 1));
         }
         self.entered.search(group, order, (stops, takes), far.min(last));
-        for (number, signalled) in &self.entering {
+        let cooldown = group.prepared.rules.cooldown as usize;
+        for number in &self.entering {
             let seat = &group.seats[*number];
             let asked = Asked {
                 stop: seat.stop,
                 take: seat.take,
                 exit: seat.exit,
-                signalled: *signalled,
+                signalled: signalled(seat.exit),
                 overdue: bar.saturating_add(seat.most) - 1,
             };
             let outcome = self.entered.outcome(group, &asked);
-            let after = take_part(
-                &mut self.members[*number],
-                &self.entered,
-                self.entered.known(outcome),
-                self.initial_equity,
-            );
-            let exit = self.entered.known(outcome).bar;
-            let cooldown = group.prepared.rules.cooldown as usize;
-            self.free[*number] = if after == 0.0 { NEVER } else { exit.saturating_add(cooldown) };
+            let outcome = self.entered.known(outcome);
+            let member = &mut self.members[*number];
+            let after = take_part(member, &self.entered, outcome, self.initial_equity);
+            let free = if after == 0.0 {
+                f64::INFINITY
+            } else {
+                outcome.bar.saturating_add(cooldown) as f64
+            };
+            self.free.set(*number, free);
         }
     }
 }
