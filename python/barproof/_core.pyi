@@ -21,6 +21,8 @@ __all__ = [
     "feature_table",
     "metrics_table",
     "rules_table",
+    "simd_path",
+    "simd_paths",
     "simulate",
     "sweep_table",
 ]
@@ -197,3 +199,9 @@ def simulate(
     annual_volatility: float,
     correlation: float,
 ) -> list[dict[str, NDArray[Any]]]: ...
+
+def simd_path() -> str:
+    """Instructions that the engine uses now, by the name that `BARPROOF_SIMD` takes."""
+
+def simd_paths() -> list[str]:
+    """Instructions that this machine has, the plainest first."""

@@ -57,6 +57,11 @@ def examine() -> dict[str, Any]:
         threads = None
         faults.append(f"{error}: set it right, or unset it")
     free = available_bytes()
+    try:
+        simd: str | None = _core.simd_path()
+    except ParameterError as error:
+        simd = None
+        faults.append(f"{error}: set it right, or unset it")
     seconds = _import_seconds()
     if seconds is None:
         faults.append(
@@ -73,7 +78,8 @@ def examine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": threads,
         "BARPROOF_THREADS": os.environ.get("BARPROOF_THREADS"),
-        "simd": None,
+        "simd": simd,
+        "BARPROOF_SIMD": os.environ.get("BARPROOF_SIMD"),
         "memory_free_bytes": free if free < _PLENTY else None,
         "import_seconds": seconds,
         "packages": packages,
@@ -118,7 +124,7 @@ def doctor(json: options.Json = False) -> int:
         ("platform", found["platform"]),
         ("cores", f"{found['cores']}, {found['threads'] or '?'} threads used"),
         ("BARPROOF_THREADS", found["BARPROOF_THREADS"] or "not set"),
-        ("simd", "no vector kernels in this version"),
+        ("simd", f"{found['simd'] or '?'}, of {', '.join(_core.simd_paths())}"),
         ("memory free", "unknown" if memory is None else f"{memory / 2**30:.1f} GiB"),
         ("import", "fails" if seconds is None else f"{seconds:.2f} s"),
         (

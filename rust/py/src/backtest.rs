@@ -13,6 +13,7 @@ use barproof_core::backtest::run::{Boundary, Engine, Outcome, Schedule, hold, ru
 use barproof_core::backtest::sweep::{self, Combination, Progress, Settings};
 use barproof_core::bars::Bars as CoreBars;
 use barproof_core::instrument::{Instrument, Kind};
+use barproof_core::simd::Simd;
 use barproof_core::window::Window;
 use numpy::{Element, IntoPyArray};
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -171,9 +172,11 @@ pub fn check_table(
 /// Metrics by column: one array a metric, one row a (combination, window).
 fn metric_columns<'py, 'a>(
     py: Python<'py>,
-    rows: impl Iterator<Item = &'a Metrics>,
+    rows: impl Iterator<Item = &'a Metrics> + Clone,
 ) -> PyResult<Bound<'py, PyList>> {
-    let mut columns: Vec<Vec<f64>> = vec![vec![]; Metrics::TABLE.len()];
+    let count = rows.clone().count();
+    let mut columns: Vec<Vec<f64>> =
+        (0..Metrics::TABLE.len()).map(|_| Vec::with_capacity(count)).collect();
     for metrics in rows {
         for (column, value) in columns.iter_mut().zip(metrics.values()) {
             column.push(value);
@@ -238,8 +241,21 @@ pub fn sweep_table<'py>(
     out.set_item("frame", metric_columns(py, rows().flat_map(|c| c.windows.iter()))?)?;
     out.set_item("pooled", metric_columns(py, rows().map(|c| &c.pooled))?)?;
     if keep_daily {
-        let daily: Vec<f64> = rows().flat_map(|c| c.daily.iter().copied()).collect();
+        let mut daily = Vec::with_capacity(rows().map(|c| c.daily.len()).sum());
+        rows().for_each(|c| daily.extend_from_slice(&c.daily));
         out.set_item("daily", daily.into_pyarray(py))?;
     }
     Ok(out)
+}
+
+/// Instructions that the engine uses now: those `BARPROOF_SIMD` asks for, or the widest this machine has.
+#[pyfunction]
+pub fn simd_path(py: Python<'_>) -> PyResult<&'static str> {
+    Simd::chosen().map(Simd::name).map_err(|e| to_python(py, &e))
+}
+
+/// Instructions that this machine has, the plainest first.
+#[pyfunction]
+pub fn simd_paths() -> Vec<&'static str> {
+    Simd::available().into_iter().map(Simd::name).collect()
 }

@@ -93,7 +93,8 @@ impl Schedule<'_> {
     pub fn uses(&self, array: usize) -> bool {
         self.segments.iter().any(|(_, prepared)| {
             let rules = prepared.rules;
-            [rules.entry_long, rules.entry_short, rules.exit_long, rules.exit_short][array].is_some()
+            [rules.entry_long, rules.entry_short, rules.exit_long, rules.exit_short][array]
+                .is_some()
         })
     }
 }

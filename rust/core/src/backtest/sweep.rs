@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::backtest::daily::Drawdown;
-use crate::backtest::indexed::marks::{Compounded, Gauge};
 use crate::backtest::indexed::group::{Group, shared_part};
+use crate::backtest::indexed::marks::{Compounded, Gauge};
 use crate::backtest::indexed::shared::Shared;
 use crate::backtest::indexed::walk::Course;
 use crate::backtest::market::{Market, Prepared};

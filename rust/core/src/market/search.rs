@@ -1,5 +1,8 @@
 //! Searches through values and their blocks, one body for all paths.
 
+// Bodies must end up inside the functions that are compiled for a path, or their instructions are not used.
+#![allow(clippy::inline_always)]
+
 use crate::simd::{Masks, Path, Simd, WIDTH};
 
 /// A series of values, and blocks of 16, 256 and 4,096 of them.

@@ -9,6 +9,7 @@ use crate::backtest::sweep::{Progress, Settings, sweep};
 use crate::bars::{Bars, Columns, Funding};
 use crate::instrument::{Instrument, Kind};
 use crate::signals::{SignalKind, Signals};
+use crate::simd::Simd;
 use crate::window::Window;
 
 /// Draws of the quick suite; `PROPTEST_CASES` asks for another number, as in the property tests.
@@ -262,7 +263,7 @@ fn case(seed: u64) -> (bool, usize) {
     let rate = draw.of(&[0.0, 0.0005, 0.02]);
     let costs =
         Costs::new(rate, draw.of(&[rate, -0.0001, -0.01]), draw.of(&[0.0, 0.0002])).unwrap();
-    let market = Market::new(&bars, &signals, costs, instrument).unwrap();
+    let mut market = Market::new(&bars, &signals, costs, instrument).unwrap();
     let fill = draw.of(&[Fill::NextOpen, Fill::NextOpen, Fill::NextOpen, Fill::Close]);
     let start = draw.below(n);
     let window = Window { start, stop: start + 1 + draw.below(n - start) };
@@ -281,9 +282,14 @@ fn case(seed: u64) -> (bool, usize) {
     let Ok(schedule) = Schedule::new(&market, &segments, boundary) else {
         return (false, 0);
     };
-    let go = |engine| run(&market, &schedule, window, 1e4, true, vec![], engine);
-    let (fast, slow) = (go(Engine::Indexed), go(Engine::Replay));
-    same(&bits(&fast), &bits(&slow), seed, "one run");
+    let go = |market: &Market<'_>, engine| {
+        bits(&run(market, &schedule, window, 1e4, true, vec![], engine))
+    };
+    let slow = go(&market, Engine::Replay);
+    for simd in Simd::available() {
+        market.simd = simd;
+        same(&go(&market, Engine::Indexed), &slow, seed, &format!("one run, {}", simd.name()));
+    }
     // Windows of a sweep keep no marks and follow the compounded drawdown.
     let mut cuts: Vec<usize> =
         (0..draw.of(&[0, 1, 4, 30])).map(|_| draw.below(n + 1)).chain([0, n]).collect();
@@ -297,13 +303,17 @@ fn case(seed: u64) -> (bool, usize) {
     }
     let (threads, equity) = (draw.of(&[1, 2, 3]), draw.of(&[1e4, 1e-3, 3.7, 1e9]));
     let combinations = product(&mut draw, &segments[0].1, &signals);
-    let pooled = |engine| {
+    let pooled = |market: &Market<'_>, engine| {
         let settings =
             Settings { initial_equity: equity, periods_per_year: 365.0, threads, engine };
-        let done = sweep(&market, &combinations, &windows, &settings, true, &Progress::default());
+        let done = sweep(market, &combinations, &windows, &settings, true, &Progress::default());
         format!("{done:?}")
     };
-    same(&pooled(Engine::Indexed), &pooled(Engine::Replay), seed, "a sweep");
+    let slow = pooled(&market, Engine::Replay);
+    for simd in Simd::available() {
+        market.simd = simd;
+        same(&pooled(&market, Engine::Indexed), &slow, seed, &format!("a sweep, {}", simd.name()));
+    }
     let shared = combinations.iter().filter(|rules| shared_part(rules, &instrument).is_some());
     (true, if combinations.len() > 4 { shared.count() } else { 0 })
 }
