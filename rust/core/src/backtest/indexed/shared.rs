@@ -164,7 +164,8 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
             price: taker_price(market.bars.open()[bar], order.side == Side::Long, &market.costs),
             fee_rate: market.costs.taker,
             bar: bar - self.window.start,
-            time: market.bars.open_time()[bar],
+            // Only the record of a trade shows it, and none is kept here.
+            time: 0,
             inside: false,
         };
         // Per unit of equity: without lots and least notional the account's size does not enter.
