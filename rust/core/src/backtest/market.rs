@@ -91,6 +91,12 @@ impl<'a> Market<'a> {
         });
     }
 
+    /// Whether only the bar-by-bar engine gives the results: with finer bars, and where a bar's high and low do not hold
+    /// its open, so that blocks of extremes would pass over it.
+    pub fn needs_every_bar(&self) -> bool {
+        self.finer.is_some() || !self.bars.is_whole()
+    }
+
     /// Checks rules against this market and gathers the indicators they need.
     pub fn prepare<'r>(&self, rules: &'r Rules) -> Result<Prepared<'r>> {
         rules.check()?;

@@ -150,8 +150,8 @@ pub fn sweep(
         .build()
         .map_err(|e| Error::parameter("threads", settings.threads, format!("startable ({e})")))?;
     let split_windows = combinations.len() < 4 * settings.threads && windows.len() > 1;
-    let finer = market.finer.is_some();
-    if settings.engine == Engine::Indexed && !split_windows && !finer && disjoint(windows) {
+    let skips = settings.engine == Engine::Indexed && !market.needs_every_bar();
+    if skips && !split_windows && disjoint(windows) {
         pool.install(|| market.index(&schedules));
         let job = Job { market, windows, settings, keep_daily, progress };
         let tasks = plan(market, &schedules, settings.threads);
