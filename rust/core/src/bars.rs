@@ -318,8 +318,7 @@ impl Bars {
     fn make_index(&self, parallel: bool) -> Index {
         let range = || Extremes::new(&self.low, &self.high, parallel);
         let close = || Extremes::new(&self.close, &self.close, parallel);
-        let (range, close) =
-            if parallel { rayon::join(range, close) } else { (range(), close()) };
+        let (range, close) = if parallel { rayon::join(range, close) } else { (range(), close()) };
         Index { range, close, day_ends: self.day_ends(), settlements: self.settlements() }
     }
 

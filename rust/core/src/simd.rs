@@ -295,7 +295,10 @@ mod x86 {
                 _mm256_storeu_pd(low.as_mut_ptr(), lowest);
                 _mm256_storeu_pd(high.as_mut_ptr(), highest);
             }
-            (low.into_iter().fold(f64::INFINITY, lower), high.into_iter().fold(f64::NEG_INFINITY, higher))
+            (
+                low.into_iter().fold(f64::INFINITY, lower),
+                high.into_iter().fold(f64::NEG_INFINITY, higher),
+            )
         }
     }
 
@@ -310,7 +313,8 @@ mod x86 {
             unsafe {
                 let level = _mm512_set1_pd(level);
                 let low = _mm512_cmp_pd_mask::<HOW>(_mm512_loadu_pd(values.as_ptr()), level);
-                let high = _mm512_cmp_pd_mask::<HOW>(_mm512_loadu_pd(values.as_ptr().add(8)), level);
+                let high =
+                    _mm512_cmp_pd_mask::<HOW>(_mm512_loadu_pd(values.as_ptr().add(8)), level);
                 u32::from(low) | u32::from(high) << 8
             }
         }
@@ -366,7 +370,10 @@ mod x86 {
                 _mm512_storeu_pd(low.as_mut_ptr(), lowest);
                 _mm512_storeu_pd(high.as_mut_ptr(), highest);
             }
-            (low.into_iter().fold(f64::INFINITY, lower), high.into_iter().fold(f64::NEG_INFINITY, higher))
+            (
+                low.into_iter().fold(f64::INFINITY, lower),
+                high.into_iter().fold(f64::NEG_INFINITY, higher),
+            )
         }
     }
 }
@@ -394,7 +401,8 @@ mod tests {
     fn masks_tell_of_every_value_and_of_nan_nothing() {
         let nan = f64::NAN;
         let inf = f64::INFINITY;
-        let values = [0.5, nan, 1.0, -1.0, 2.0, inf, -inf, 1.0, 0.0, 1.5, nan, 0.9, 1.1, -0.0, 3.0, 1.0];
+        let values =
+            [0.5, nan, 1.0, -1.0, 2.0, inf, -inf, 1.0, 0.0, 1.5, nan, 0.9, 1.1, -0.0, 3.0, 1.0];
         let bits = |hit: &dyn Fn(f64) -> bool| {
             values.iter().enumerate().map(|(k, v)| u32::from(hit(*v)) << k).sum::<u32>()
         };
@@ -402,15 +410,20 @@ mod tests {
             let (up, down) = (bits(&|v| v >= level), bits(&|v| v <= level));
             // SAFETY: each path is asked for only where the machine has it.
             unsafe {
-                assert_eq!((Plain::at_least(&values, level), Plain::at_most(&values, level)), (up, down));
+                assert_eq!(
+                    (Plain::at_least(&values, level), Plain::at_most(&values, level)),
+                    (up, down)
+                );
                 #[cfg(target_arch = "x86_64")]
                 {
                     if Path::Avx2.is_available() {
-                        let found = (Quads::at_least(&values, level), Quads::at_most(&values, level));
+                        let found =
+                            (Quads::at_least(&values, level), Quads::at_most(&values, level));
                         assert_eq!(found, (up, down));
                     }
                     if Path::Avx512.is_available() {
-                        let found = (Octets::at_least(&values, level), Octets::at_most(&values, level));
+                        let found =
+                            (Octets::at_least(&values, level), Octets::at_most(&values, level));
                         assert_eq!(found, (up, down));
                     }
                 }

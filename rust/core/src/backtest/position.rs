@@ -358,7 +358,12 @@ impl<'r> Position<'r> {
     }
 
     /// Stop and target if they stood at these multiples; NaN if none or never reached.
-    pub fn levels_of(&self, order: &Order<'_>, stop: Option<f64>, target: Option<f64>) -> (f64, f64) {
+    pub fn levels_of(
+        &self,
+        order: &Order<'_>,
+        stop: Option<f64>,
+        target: Option<f64>,
+    ) -> (f64, f64) {
         let (fill, share) = (self.fill, self.share);
         (order.stop_level(stop, fill, share), order.target_level(target, fill, share))
     }

@@ -93,7 +93,8 @@ impl Schedule<'_> {
     pub fn uses(&self, array: usize) -> bool {
         self.segments.iter().any(|(_, prepared)| {
             let rules = prepared.rules;
-            [rules.entry_long, rules.entry_short, rules.exit_long, rules.exit_short][array].is_some()
+            [rules.entry_long, rules.entry_short, rules.exit_long, rules.exit_short][array]
+                .is_some()
         })
     }
 }
@@ -275,7 +276,7 @@ pub fn run(
     marks: Vec<f64>,
     engine: Engine,
 ) -> Outcome {
-    if engine == Engine::Replay || market.needs_every_bar() {
+    if engine == Engine::Replay || market.needs_every_bar().is_some() {
         let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
         replay(market, schedule, window, initial_equity, &mut recorder);
         return recorder.finish(market, window, initial_equity);

@@ -10,6 +10,7 @@ use crate::bars::{Bars, Columns, Funding};
 use crate::fuzzing::Draw;
 use crate::instrument::{Instrument, Kind};
 use crate::signals::{SignalKind, Signals};
+use crate::simd::Simd;
 use crate::window::Window;
 
 /// Walks with gaps, flat runs, wicks, holes in time; prices on a grid at times, so that levels are met exactly; bars
@@ -299,7 +300,8 @@ impl Case {
         }
     }
 
-    /// Compares the engines, one run and a sweep; false where the rules contradict each other.
+    /// Compares the engines, one run and a sweep, on every path of instructions that the machine has; false where the
+    /// rules contradict each other.
     ///
     /// # Panics
     ///
@@ -310,27 +312,35 @@ impl Case {
         let Ok(schedule) = Schedule::new(&market, &self.segments, self.boundary) else {
             return false;
         };
-        let go = |engine| run(&market, &schedule, self.window, 1e4, true, vec![], engine);
-        let (fast, slow) = (go(Engine::Indexed), go(Engine::Replay));
-        assert_eq!(bits(&fast), bits(&slow), "{name}: one run");
+        let go = |market: &Market<'_>, engine| {
+            run(market, &schedule, self.window, 1e4, true, vec![], engine)
+        };
         // Windows of a sweep keep no marks and follow the compounded drawdown.
-        let pooled = |engine, threads| {
+        let pooled = |market: &Market<'_>, engine, threads| {
             let settings =
                 Settings { initial_equity: self.equity, periods_per_year: 365.0, threads, engine };
             let progress = Progress::default();
-            sweep(&market, &self.combinations, &self.windows, &settings, true, &progress)
+            sweep(market, &self.combinations, &self.windows, &settings, true, &progress)
         };
-        match (pooled(Engine::Indexed, self.threads), pooled(Engine::Replay, 1)) {
-            (Ok(fast), Ok(slow)) => {
-                for (i, (fast, slow)) in fast.iter().zip(&slow).enumerate() {
-                    let (Some(fast), Some(slow)) = (fast, slow) else {
-                        panic!("{name}: combination {i} was left out");
-                    };
-                    let equal = numbers(fast).eq(numbers(slow));
-                    assert!(equal, "{name}: combination {i}\n{fast:?}\n{slow:?}");
+        let (slow, slow_sweep) =
+            (bits(&go(&market, Engine::Replay)), pooled(&market, Engine::Replay, 1));
+        for simd in Simd::available() {
+            let (market, name) = (Market { simd, ..market }, format!("{name}, {}", simd.name()));
+            assert_eq!(bits(&go(&market, Engine::Indexed)), slow, "{name}: one run");
+            match (pooled(&market, Engine::Indexed, self.threads), &slow_sweep) {
+                (Ok(fast), Ok(slow)) => {
+                    for (i, (fast, slow)) in fast.iter().zip(slow).enumerate() {
+                        let (Some(fast), Some(slow)) = (fast, slow) else {
+                            panic!("{name}: combination {i} was left out");
+                        };
+                        let equal = numbers(fast).eq(numbers(slow));
+                        assert!(equal, "{name}: combination {i}\n{fast:?}\n{slow:?}");
+                    }
+                }
+                (fast, slow) => {
+                    assert_eq!(fast.err(), slow.as_ref().err().cloned(), "{name}: a sweep");
                 }
             }
-            (fast, slow) => assert_eq!(fast.err(), slow.err(), "{name}: a sweep"),
         }
         true
     }

@@ -79,7 +79,11 @@ pub struct Entered<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// Prices reach a level of those: stop, target, a stop that moved.
-    Levels { bar: usize, stop: Option<usize>, take: Option<usize> },
+    Levels {
+        bar: usize,
+        stop: Option<usize>,
+        take: Option<usize>,
+    },
     /// An exit is queued at the close of this bar.
     Quit(usize, Reason),
     /// Funding leaves nothing; stops no longer move from the close of this bar on.
@@ -220,7 +224,8 @@ impl<'r> Entered<'r> {
         let mut moved = UNMOVED;
         let mut extreme = -side.sign() * f64::INFINITY;
         let mut at = self.bar;
-        let further = |best: f64, extreme: f64| if side.beyond(best, extreme) { best } else { extreme };
+        let further =
+            |best: f64, extreme: f64| if side.beyond(best, extreme) { best } else { extreme };
         while at <= far {
             if at.is_multiple_of(WIDTH) && at + WIDTH <= far {
                 let (low, high) = group.range.block(at / WIDTH);
@@ -254,7 +259,8 @@ impl<'r> Entered<'r> {
         let bars = group.market.bars;
         let columns = (bars.low(), bars.high());
         let held = &self.positions[0].1;
-        let (side, level, trigger) = (self.side, held.break_even_level(), held.break_even_trigger());
+        let (side, level, trigger) =
+            (self.side, held.break_even_level(), held.break_even_trigger());
         let sides = |worst: f64, best: f64| match side {
             Side::Long => (worst, best),
             Side::Short => (best, worst),
@@ -445,9 +451,7 @@ impl<'r> Entered<'r> {
             && match held.rules.intrabar {
                 Intrabar::Optimistic => true,
                 Intrabar::Pessimistic => !adverse,
-                Intrabar::NearestOpen => {
-                    !adverse || (target - open).abs() < (level - open).abs()
-                }
+                Intrabar::NearestOpen => !adverse || (target - open).abs() < (level - open).abs(),
             };
         let ambiguous = adverse && met;
         if wins {
