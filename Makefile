@@ -3,12 +3,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow lint format bench wheel generate clean
+.PHONY: help demo test test-rust test-python test-slow fuzz fuzz-corpus lint format bench wheel generate clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= demo
+# Of `make fuzz`: one of those in fuzz/Cargo.toml, and how long.
+TARGET    ?= indexed
+MINUTES   ?= 10
+SANITIZER ?= none
 
 RUST_SOURCES   := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 BUILD_STAMP    := $(VENV)/.built
@@ -20,6 +24,7 @@ help:
 	@echo "make demo       build, run the main job on a simulated market, write $(OUT)/report.html"
 	@echo "make test       all that a change needs: formats, lints, types, Rust and Python tests"
 	@echo "make test-slow  long runs: the engine against the twin, property tests with many cases"
+	@echo "make fuzz       fuzz for MINUTES=10, with TARGET=indexed, intake or grammar; make fuzz-corpus keeps what it found"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
 	@echo "make bench      benchmarks against peers; records go to benches/record/, tables to docs/performance.md"
@@ -86,9 +91,34 @@ test-slow: $(BUILD_STAMP) $(DEV_STAMP)
 	PROPTEST_CASES=20000 cargo test --workspace --release --quiet
 	$(BIN)/python -m pytest -q -m slow --timeout 86400
 
+# Fuzzing needs compiler flags that stable toolchains have, but hide.
+CARGO_FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
+FUZZ_LIMITS := -rss_limit_mb=3000 -timeout=60 -print_final_stats=1 $(if $(wildcard fuzz/$(TARGET).dict),-dict=fuzz/$(TARGET).dict)
+
+define need_fuzz
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "missing: cargo-fuzz. Install it: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@command -v c++ >/dev/null 2>&1 || { echo "missing: a C++ compiler (c++). On Debian and Ubuntu: apt-get install g++" >&2; exit 1; }
+endef
+
+fuzz/corpus/$(TARGET): | fuzz/corpus/$(TARGET).tar.gz
+	mkdir -p $@
+	tar -xzf fuzz/corpus/$(TARGET).tar.gz -C $@
+
+fuzz: | fuzz/corpus/$(TARGET)
+	$(need_rust)
+	$(need_fuzz)
+	$(CARGO_FUZZ) run --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=8192 $(FUZZ_LIMITS)
+
+fuzz-corpus: | fuzz/corpus/$(TARGET)
+	$(need_rust)
+	$(need_fuzz)
+	$(CARGO_FUZZ) cmin --sanitizer $(SANITIZER) $(TARGET)
+	tar -czf fuzz/corpus/$(TARGET).tar.gz --sort=name --owner=0 --group=0 --mtime=@0 -C fuzz/corpus/$(TARGET) .
+
 lint: $(BUILD_STAMP) $(DEV_STAMP)
 	$(need_rust_checkers)
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/ruff check --quiet .
@@ -98,6 +128,7 @@ lint: $(BUILD_STAMP) $(DEV_STAMP)
 
 format: $(DEV_STAMP)
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
@@ -114,6 +145,6 @@ wheel: $(BASE_STAMP)
 	$(BIN)/maturin build --release --out dist
 
 clean:
-	rm -rf $(VENV) target dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target fuzz/target fuzz/corpus/*/ dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f python/barproof/_core*.so
 	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

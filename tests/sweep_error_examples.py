@@ -26,6 +26,8 @@ RULES = bp.Rules(entry_long=0.5)
 GRID = bp.Grid(RULES, max_hold=[1, 2])
 BARS = market(flat(100.0, 10))
 P = bp.Signals(long=np.full(10, 0.7))
+LONG = market(flat(100.0, 4), interval="1h")
+SHORT = market(flat(100.0, 120))
 COSTS = bp.Costs(taker=0.0005)
 SETS = bp.SignalSets({"a": P, "b": P})
 
@@ -124,6 +126,11 @@ def nonsense(frame: pl.DataFrame) -> Any:
 
 
 EXAMPLES: list[Example] = [
+    # finer candles
+    ("intrabar mapping", lambda: sweep({"X": BARS}, {"X": P}, intrabar_candles=BARS), bp.LayoutError, "`intrabar_candles` must be a mapping of symbol to Candles, as `candles` is one, was Candles"),
+    ("intrabar without", lambda: sweep({"X": BARS, "Y": BARS}, {"X": P, "Y": P}, intrabar_candles={"X": BARS}), bp.ParameterError, "symbol 'Y' has no `intrabar_candles`: give them for every symbol, and for no other"),
+    ("intrabar beside", lambda: sweep({"X": BARS}, {"X": P}, intrabar_candles={"X": BARS, "Z": BARS}), bp.ParameterError, "symbol 'Z' is not among the candles, but has `intrabar_candles`: give them for every symbol, and for no other"),
+    ("intrabar window", lambda: sweep({"X": LONG}, {"X": bp.Signals(long=np.full(4, 0.7))}, windows=[(0, 2), (2, 4)], intrabar_candles={"X": SHORT}), bp.ParameterError, "`intrabar_candles` of 'X' make up none of the 2 bars of window 1: give finer candles of its time"),
     # drawn grids
     ("between end", lambda: bp.between(0, float("inf")), bp.ParameterError, "`high` of between(...) must be a finite number, was inf"),
     ("between type", lambda: bp.between("0", 1), bp.ParameterError, "`low` of between(...) must be a finite number, was '0'"),  # type: ignore[arg-type]

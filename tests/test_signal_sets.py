@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import barproof as bp
-from barproof import _sweep
+from barproof import _sweep_plan
 from tests.helpers import flat, market, simulated
 
 COSTS = bp.Costs(taker=0.0005, maker=0.0002)
@@ -231,8 +231,8 @@ def test_a_plan_does_not_multiply_what_it_costs_to_begin(
     def call(*_: Any, rows: list[int], **__: Any) -> None:
         clock[0] += 1.0 + 0.001 * len(rows)
 
-    monkeypatch.setattr(_sweep, "time", Clock)
-    monkeypatch.setattr(_sweep, "call", call)
+    monkeypatch.setattr(_sweep_plan, "time", Clock)
+    monkeypatch.setattr(_sweep_plan, "call", call)
     grid = bp.Grid(bp.Rules(entry_long=1.0), max_hold=range(1, 1_001))
     seconds = bp.plan(world[0], world[1]["good"], grid, costs=COSTS).seconds
     assert 2.0 <= seconds < 4.0

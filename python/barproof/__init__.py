@@ -15,7 +15,7 @@ from barproof._draws import Between, between
 from barproof._evaluate import Evaluation, evaluate
 from barproof._grid import Grid
 from barproof._signal_sets import SignalSets
-from barproof._sweep import Best, DailyReturns, Plan, Sweep, plan, sweep
+from barproof._sweep import Best, DailyReturns, Plan, Route, Sweep, plan, sweep
 from barproof._walk_forward import WalkForwardResult, walk_forward_optimise
 from barproof.bundle import Bundle
 from barproof.candles import Bar, Candles, Fault, Instrument, align, read_candles, resample
@@ -129,6 +129,7 @@ __all__ = [
     "PlanError",
     "Report",
     "Result",
+    "Route",
     "Rules",
     "RulesError",
     "Run",

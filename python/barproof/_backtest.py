@@ -17,7 +17,7 @@ import polars as pl
 
 from barproof import _core
 from barproof._frames import METRICS, metrics_mapping, times, trades_frame
-from barproof._windows import Bound, Window, as_window, bar_at
+from barproof._windows import Bound, Window, as_window, bar_at, union
 from barproof.candles import Candles
 from barproof.candles.table import show_time
 from barproof.errors import DataWarning, LayoutError, ParameterError, RulesError
@@ -89,6 +89,7 @@ def setting(
     initial_equity: float,
     periods_per_year: float | None,
     engine: str,
+    intrabar_candles: Candles | None = None,
 ) -> Setting:
     """Check what backtests and sweeps have in common."""
     if not isinstance(candles, Candles):
@@ -117,7 +118,8 @@ def setting(
             f"`periods_per_year` must be finite and > 0, was {periods!r}: 365 for crypto, 252 for shares"
         )
     aligned = signals.align(candles)
-    return Setting(candles, aligned, costs, float(initial_equity), float(periods), engine)
+    made = Setting(candles, aligned, costs, float(initial_equity), float(periods), engine)
+    return refined(made, intrabar_candles)
 
 
 def _is_positive(value: object) -> bool:
@@ -385,11 +387,16 @@ def make_result(
     schedule: list[tuple[int, Rules]],
     boundary: Boundary,
     window: Window,
+    *,
+    told: bool = False,
 ) -> Result:
-    """Run and wrap."""
+    """Run and wrap; `told` where it was said before which bars the finer candles leave out."""
     raw = _call(made, schedule, boundary, window)
     start, stop = window
-    finer = {} if made.intrabar is None else _served(made, raw["unserved"], window)
+    finer = {}
+    if made.intrabar is not None:
+        _served(made, [raw["unserved"]], [window], told=told)
+        finer = {"intrabar_missing": str(raw["unserved"][0])}
     digest = _core.digest("schedule/1", [f"{s}:{rules.digest}" for s, rules in schedule])
     return Result(
         metrics=metrics_mapping(raw["metrics"]),
@@ -441,23 +448,51 @@ def refined(made: Setting, intrabar: Candles | None) -> Setting:
     return replace(made, intrabar=intrabar)
 
 
-def _served(made: Setting, unserved: tuple[int, int, int | None], window: Window) -> dict[str, str]:
-    """Say how many bars the finer candles do not make up; a window without any is a mistake."""
-    bars, contradicted, first = unserved
-    total = window[1] - window[0]
-    if bars == total:
-        raise ParameterError(
-            f"`intrabar_candles` make up none of the {total:,} bars of the window: give finer candles of its time"
-        )
-    if first is not None:
-        opens = show_time(int(made.candles.open_time[first]))
-        text = (
-            f"`intrabar_candles` do not make up {bars:,} of {total:,} bars, the first opens {opens}"
-        )
-        if contradicted:
-            text += f"; in {contradicted:,} they are all there and show other prices"
-        warnings.warn(f"{text}: these are run on themselves", DataWarning, stacklevel=4)
-    return {"intrabar_missing": str(bars)}
+Unserved: TypeAlias = tuple[int, int, "int | None"]
+
+
+def served(made: Setting, windows: Sequence[Window], of: str = "") -> None:
+    """Say how many bars of all windows the finer candles do not make up; `of` names whose they are."""
+    if made.intrabar is None:
+        return
+    # Where windows share bars, each bar is counted once.
+    joined = union(windows)
+    found = _core.unserved(made.candles._bars, made.intrabar._bars, [*windows, *joined])
+    n = len(windows)
+    _served(made, found[:n], windows, of, told=True)
+    _served(made, found[n:], joined, of, depth=5)
+
+
+def _served(
+    made: Setting,
+    found: Sequence[Unserved],
+    windows: Sequence[Window],
+    of: str = "",
+    *,
+    told: bool = False,
+    depth: int = 4,
+) -> None:
+    """Refuse windows that finer candles serve in no bar, and say how many bars they do not make up."""
+    for number, (start, stop) in enumerate(windows):
+        if found[number][0] == stop - start:
+            which = "the window" if len(windows) == 1 else f"window {number}"
+            raise ParameterError(
+                f"`intrabar_candles`{of} make up none of the {stop - start:,} bars of {which}: give finer candles of "
+                "its time"
+            )
+    bars = sum(one[0] for one in found)
+    if told or not bars:
+        return
+    total = sum(stop - start for start, stop in windows)
+    contradicted = sum(one[1] for one in found)
+    first = min(one[2] for one in found if one[2] is not None)
+    opens = show_time(int(made.candles.open_time[first]))
+    text = (
+        f"`intrabar_candles`{of} do not make up {bars:,} of {total:,} bars, the first opens {opens}"
+    )
+    if contradicted:
+        text += f"; in {contradicted:,} they are all there and show other prices"
+    warnings.warn(f"{text}: these are run on themselves", DataWarning, stacklevel=depth)
 
 
 def daily_frame(days: Any, returns: Any) -> pl.DataFrame:
@@ -546,8 +581,9 @@ def backtest(
     """
     if boundary not in ("carry", "close"):
         raise ParameterError(f"`boundary` must be carry or close, was {boundary!r}")
-    made = setting(candles, signals, costs, initial_equity, periods_per_year, engine)
-    made = refined(made, intrabar_candles)
+    made = setting(
+        candles, signals, costs, initial_equity, periods_per_year, engine, intrabar_candles
+    )
     schedule, shown = as_schedule(candles, rules)
     span = as_window(candles, window)
     book = door(ledger)

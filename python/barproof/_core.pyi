@@ -24,7 +24,9 @@ __all__ = [
     "simd_path",
     "simd_paths",
     "simulate",
+    "sweep_paths",
     "sweep_table",
+    "unserved",
 ]
 
 __version__: str
@@ -186,7 +188,28 @@ def sweep_table(
     threads: int,
     keep_daily: bool,
     progress: Callable[[int, int], None] | None,
+    finer: Bars | None = None,
 ) -> dict[str, Any]: ...
+def sweep_paths(
+    bars: Bars,
+    signals: Signals,
+    base: dict[str, Any],
+    columns: dict[str, list[Any]],
+    count: int,
+    *,
+    parts: Sequence[tuple[int, int]],
+    costs: _Costs,
+    instrument_: _Instrument,
+    windows: Sequence[tuple[int, int]],
+    initial_equity: float,
+    periods_per_year: float,
+    engine: str,
+    threads: int,
+    finer: Bars | None = None,
+) -> list[tuple[str, str | None, int, int]]: ...
+def unserved(
+    bars: Bars, finer: Bars, windows: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, int | None]]: ...
 def simulate(
     *,
     seed: int,

@@ -5,25 +5,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from barproof import _core
 from barproof._daily import DailyReturns
-from barproof._frames import METRICS
 from barproof._grid import Grid
 from barproof._machine import available_bytes
 from barproof._progress import Progress, reporter
 from barproof._signal_sets import SignalSets
 from barproof._sweep_files import SweepFolder
-from barproof._sweep_job import Done, Job, Leg, Piece, axis_series, call, prepare
+from barproof._sweep_job import Done, Job, Piece, axis_series, prepare
+from barproof._sweep_plan import Plan, Route, planned
 from barproof._sweep_result import Best, InFolder, InMemory, Sweep, check_metric, preferred
-from barproof._windows import Window
 from barproof.candles import Candles
 from barproof.errors import Interrupted, LedgerError, PlanError
 from barproof.ledger import Ledger, Recorded, door, enter
@@ -34,6 +31,7 @@ __all__ = [
     "Best",
     "DailyReturns",
     "Plan",
+    "Route",
     "Sweep",
     "axis_series",
     "check_metric",
@@ -42,61 +40,6 @@ __all__ = [
     "sweep",
     "sweep_part",
 ]
-
-_PROBE_BARS = 200_000
-_PROBE_SECONDS = 0.25
-_PROBE_BLOCK = 8
-# Of a row of the frame on the disk, and to write it there: 40 numbers of which a third are counts.
-_DISK_BYTES = 6 * len(METRICS)
-_WRITE_SECONDS = 2e-6
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep would take.
-
-    Attributes
-    ----------
-    combinations, windows, rows : int
-        Size of the job; `windows` are those of all symbols together, `rows` are those of `Sweep.frame`.
-    bar_steps : int
-        Bars times combinations.
-    threads : int
-        Worker threads.
-    path : str
-        Engine that each combination takes.
-    memory_bytes, available_bytes : int
-        Estimated peak of the results, and what the machine has free.
-    seconds : float
-        Estimated wall time, from a probe.
-    parts, disk_bytes : int
-        With ``out=`` the parts that the folder will hold, and its estimated size; else 0.
-    """
-
-    combinations: int
-    windows: int
-    rows: int
-    bar_steps: int
-    threads: int
-    path: str
-    memory_bytes: int
-    available_bytes: int
-    seconds: float
-    parts: int = 0
-    disk_bytes: int = 0
-
-    def __str__(self) -> str:
-        disk = (
-            f", {self.parts:,} parts of together {self.disk_bytes / 2**20:,.0f} MiB on the disk"
-            if self.parts
-            else ""
-        )
-        return (
-            f"{self.combinations:,} combinations x {self.windows:,} windows = {self.rows:,} rows, "
-            f"{self.bar_steps / 1e9:,.2f} G bar steps on {self.threads} threads by {self.path}: "
-            f"about {self.seconds:,.1f} s, {self.memory_bytes / 2**20:,.0f} MiB of "
-            f"{self.available_bytes / 2**20:,.0f} MiB free{disk}"
-        )
 
 
 def plan(
@@ -111,20 +54,23 @@ def plan(
     engine: str = "indexed",
     threads: int | None = None,
     with_range: bool = False,
+    intrabar_candles: Candles | Mapping[str, Candles] | None = None,
     out: str | Path | None = None,
 ) -> Plan:
     """Tell what a sweep would take, before it is run; arguments as for :func:`sweep`.
 
     Parameters
     ----------
-    candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads, with_range, out
+    candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads, with_range
+        As for :func:`sweep`.
+    intrabar_candles, out
         As for :func:`sweep`; nothing is written.
 
     Returns
     -------
     Plan
-        Rows, memory, path and estimated time. The time comes from running growing shares of the grid over at most
-        200,000 bars, for about a quarter of a second.
+        Rows, memory, the way of each combination, and estimated time. The time comes from running growing shares of the
+        grid over at most 200,000 bars, for about a quarter of a second.
     """
     job = prepare(
         candles,
@@ -133,6 +79,7 @@ def plan(
         windows,
         threads,
         with_range,
+        intrabar_candles,
         costs=costs,
         initial_equity=initial_equity,
         periods_per_year=periods_per_year,
@@ -141,76 +88,7 @@ def plan(
     job.refuse_silence()
     pieces = job.pieces(whole=out is None)
     job.check(pieces)
-    bars = sum(leg.bars for leg in job.legs)
-    rows = job.rows
-    return Plan(
-        combinations=job.width,
-        windows=sum(len(leg.windows) for leg in job.legs),
-        rows=rows,
-        bar_steps=bars * job.width,
-        threads=job.threads,
-        path=engine,
-        memory_bytes=job.memory(pieces, kept=out is None),
-        available_bytes=available_bytes(),
-        seconds=_probe(job) + (0.0 if out is None else _WRITE_SECONDS * rows),
-        parts=0 if out is None else len(pieces),
-        disk_bytes=0 if out is None else _DISK_BYTES * (rows + job.width * len(job.legs)),
-    )
-
-
-def _probe(job: Job) -> float:
-    """Seconds that a job takes, from growing shares of it; what it costs to begin is not multiplied."""
-    leg = job.legs[0]
-    windows = _some(leg)
-    share = leg.bars / sum(b - a for a, b in windows)
-    n = len(job.grid)
-    tried: list[tuple[int, float]] = []
-    spent, size = 0.0, min(n, _PROBE_BLOCK)
-    while True:
-        rows = _spread(n, size)
-        took = float("inf")
-        for _ in range(2):
-            began = time.perf_counter()
-            call(leg.settings[0], job.grid, 0, 0, windows, job.threads, None, rows=rows)
-            last = time.perf_counter() - began
-            took, spent = min(took, last), spent + last
-            # Only what is short enough to be ruled by its first touch of memory is run again.
-            if last > _PROBE_SECONDS / 10:
-                break
-        tried.append((len(rows), took))
-        if len(rows) == n or (len(tried) > 1 and spent > _PROBE_SECONDS):
-            break
-        size = min(n, 3 * size)
-    count, seconds = tried[-1]
-    each = seconds / count
-    if len(tried) > 1 and tried[-1][0] > tried[-2][0]:
-        rise = (seconds - tried[-2][1]) / (count - tried[-2][0])
-        # Noise can turn the slope over; what is left of the mean bounds it from below.
-        each = min(each, max(rise, each / 20))
-    whole = (seconds + each * (n - count)) * share
-    runs = job.sets * sum(one.bars for one in job.legs) / leg.bars
-    ranged = 1 + len({way for way in job._ways(Piece(0, 0, 0, n)).values() if way is not None})
-    return whole * runs * ranged
-
-
-def _some(leg: Leg) -> list[Window]:
-    """Windows of a leg, or so many of them, spread evenly, as fit the probe."""
-    if leg.bars <= _PROBE_BARS:
-        return leg.windows
-    count = max(1, int(len(leg.windows) * _PROBE_BARS / leg.bars))
-    chosen = np.linspace(0, len(leg.windows) - 1, count).astype(int)
-    room = max(1, _PROBE_BARS // count)
-    picked = [leg.windows[i] for i in dict.fromkeys(chosen.tolist())]
-    return [(start, min(stop, start + room)) for start, stop in picked]
-
-
-def _spread(count: int, size: int) -> list[int]:
-    """Numbers of `size` combinations in runs of neighbours, which share work, spread over the grid."""
-    if size >= count:
-        return list(range(count))
-    starts = np.linspace(0, count - _PROBE_BLOCK, max(1, size // _PROBE_BLOCK)).astype(int)
-    rows = {int(start) + i for start in starts for i in range(_PROBE_BLOCK)}
-    return sorted(row for row in rows if row < count)
+    return planned(job, pieces, kept=out is None)
 
 
 def sweep(
@@ -225,6 +103,7 @@ def sweep(
     engine: str = "indexed",
     threads: int | None = None,
     with_range: bool = False,
+    intrabar_candles: Candles | Mapping[str, Candles] | None = None,
     out: str | Path | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
@@ -261,6 +140,10 @@ def sweep(
         Run everything under ``intrabar="pessimistic"`` and ``"optimistic"``, too (where a grid is not that already),
         and add columns ``total_return_pessimistic``, ``total_return_optimistic``, ``sharpe_pessimistic`` and
         ``sharpe_optimistic``: what bars that hold both stop and target leave open.
+    intrabar_candles : Candles or mapping of str to Candles, optional
+        Finer candles of the same market, of a shorter interval that divides the candles', as for :func:`backtest`;
+        with several symbols one entry each. Every combination is then run bar by bar, inside a bar by the finer bars
+        that make it up, so that `ambiguous_share` is left to what is hidden in one of those.
     out : str or Path, optional
         Folder to write Parquet parts to instead of keeping results in memory. A sweep that was killed goes on where it
         was if it is called again, and ends with the same frame; a folder of another sweep is refused.
@@ -291,7 +174,8 @@ def sweep(
     Warns
     -----
     DataWarning
-        If parts of `out` are damaged; they are run again.
+        If parts of `out` are damaged; they are run again. If bars of the windows are not made up by
+        `intrabar_candles`; they are run on themselves.
 
     Examples
     --------
@@ -309,6 +193,7 @@ def sweep(
         windows,
         threads,
         with_range,
+        intrabar_candles,
         costs=costs,
         initial_equity=initial_equity,
         periods_per_year=periods_per_year,
@@ -328,8 +213,8 @@ def sweep_part(
     progress: bool | Progress | None,
     **options: Any,
 ) -> Sweep:
-    """Sweep a part of a larger job: it is not recorded, and signals may be silent there."""
-    job = prepare(candles, signals, grid, windows, threads, False, **options)
+    """Sweep a part of a larger job: it is not recorded, signals may be silent, of finer candles all was said."""
+    job = prepare(candles, signals, grid, windows, threads, False, told=True, **options)
     return _run(job, None, progress, False)
 
 

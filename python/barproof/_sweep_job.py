@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof import _core
-from barproof._backtest import Setting, setting
+from barproof._backtest import Setting, served, setting
 from barproof._frames import METRICS, metric_series, times
 from barproof._grid import Grid
 from barproof._machine import thread_count
@@ -23,7 +23,18 @@ from barproof.candles import Candles
 from barproof.errors import LayoutError, ParameterError
 from barproof.rules import Rules
 
-__all__ = ["RANGE", "Done", "Job", "Leg", "Piece", "axis_series", "call", "grid_series", "prepare"]
+__all__ = [
+    "RANGE",
+    "Done",
+    "Job",
+    "Leg",
+    "Piece",
+    "axis_series",
+    "call",
+    "grid_series",
+    "prepare",
+    "routes",
+]
 
 RANGE = tuple(
     (metric, way) for metric in ("total_return", "sharpe") for way in ("pessimistic", "optimistic")
@@ -305,6 +316,9 @@ class Job:
             leg = self.legs[piece.leg]
             longest = max(b - a for a, b in leg.windows)
             one = memory(len(piece), len(leg.windows), axes, longest, self.threads)
+            if leg.settings[0].intrabar is not None:
+                # Which finer bars lie in each.
+                one += 16 * len(leg.settings[0].candles)
             each.append(one * (1 + len(set(self._ways(piece).values()) - {None})))
         if kept:
             return sum(each)
@@ -326,6 +340,10 @@ class Job:
             facts["signals"] = _core.digest("signals/1", [*symbols, *(self.names or ()), *items])
         if self.names is not None:
             facts["signal_sets"] = ", ".join(self.names)
+        finer = [made.intrabar for leg in self.legs for made in leg.settings[:1]]
+        if self.several and first.intrabar is not None:
+            digests = ["" if one is None else one.digest for one in finer]
+            facts["intrabar"] = _core.digest("symbols/1", [*symbols, *digests])
         facts["grid"] = self.grid.digest
         facts["combinations"] = str(self.width)
         return facts
@@ -382,10 +400,7 @@ def call(
 ) -> dict[str, Any]:
     """Run combinations `low` to `high` of a grid, or these rows of it, in the core."""
     base: Rules = grid.rules
-    columns = {
-        n: values[low:high] if rows is None else [values[i] for i in rows]
-        for n, values in grid._columns.items()
-    }
+    columns = _columns(grid, low, high, rows)
     if intrabar is not None:
         base = base.replace(intrabar=intrabar)
         columns.pop("intrabar", None)
@@ -399,8 +414,44 @@ def call(
         threads=threads,
         keep_daily=daily,
         progress=progress,
+        finer=None if made.intrabar is None else made.intrabar._bars,
         **made.options(),
     )
+
+
+def _columns(grid: Grid, low: int, high: int, rows: list[int] | None = None) -> dict[str, Any]:
+    """Values of combinations `low` to `high` of a grid, or of these rows of it, by the rule that varies."""
+    return {
+        n: values[low:high] if rows is None else [values[i] for i in rows]
+        for n, values in grid._columns.items()
+    }
+
+
+def routes(job: Job, pieces: list[Piece]) -> dict[tuple[str, str | None], tuple[int, int]]:
+    """Count combinations, and groups of them, by the way that the core takes and its reason."""
+    parts: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for piece in pieces:
+        parts.setdefault((piece.leg, piece.signals), []).append((piece.low, piece.high))
+    found: dict[tuple[str, str | None], tuple[int, int]] = {}
+    base, columns = job.grid.rules.to_dict(), _columns(job.grid, 0, len(job.grid))
+    for (leg, signals), ranges in parts.items():
+        made = job.legs[leg].settings[signals]
+        told = _core.sweep_paths(
+            made.candles._bars,
+            made.signals._bars,
+            base,
+            columns,
+            len(job.grid),
+            parts=ranges,
+            windows=job.legs[leg].windows,
+            threads=job.threads,
+            finer=None if made.intrabar is None else made.intrabar._bars,
+            **made.options(),
+        )
+        for path, reason, combinations, groups in told:
+            before = found.get((path, reason), (0, 0))
+            found[path, reason] = before[0] + combinations, before[1] + groups
+    return found
 
 
 def prepare(
@@ -410,9 +461,12 @@ def prepare(
     windows: Any,
     threads: int | None,
     with_range: bool,
+    intrabar_candles: Any = None,
+    *,
+    told: bool = False,
     **options: Any,
 ) -> Job:
-    """Check the arguments of a sweep; `options` are those of a setting."""
+    """Check the arguments of a sweep; `options` are those of a setting, `told` is what finer candles leave out."""
     if not isinstance(grid, Grid):
         raise LayoutError(
             f"`grid` must be a Grid, was {type(grid).__name__}: use Grid(rules, stop_loss=[...])"
@@ -421,6 +475,7 @@ def prepare(
         markets: dict[str | None, tuple[Any, Any]] = {None: (candles, signals)}
     else:
         markets = _pairs(candles, signals)
+    finer = _finer(markets, intrabar_candles)
     names: tuple[str, ...] | None = None
     legs = []
     for number, (symbol, (bars, given)) in enumerate(markets.items()):
@@ -433,11 +488,15 @@ def prepare(
         names = own
         sets = [given] if own is None else [given[name] for name in own]
         try:
-            settings = tuple(setting(bars, one, **options) for one in sets)
+            settings = tuple(
+                setting(bars, one, intrabar_candles=finer[symbol], **options) for one in sets
+            )
             spans = as_windows(bars, windows)
         except (ValueError, TypeError) as error:
             _where(error, symbol, None)
             raise
+        if not told:
+            served(settings[0], spans, "" if symbol is None else f" of {symbol!r}")
         legs.append(Leg(symbol, settings, spans))
     return Job(tuple(legs), names, grid, thread_count(threads), bool(with_range))
 
@@ -464,3 +523,23 @@ def _pairs(candles: Mapping[Any, Any], signals: Any) -> dict[str | None, tuple[A
             "give both, or neither"
         )
     return {symbol: (candles[symbol], signals[symbol]) for symbol in candles}
+
+
+def _finer(
+    markets: Mapping[str | None, tuple[Any, Any]], intrabar_candles: Any
+) -> dict[str | None, Any]:
+    """Finer candles by symbol."""
+    if intrabar_candles is None or None in markets:
+        return dict.fromkeys(markets, intrabar_candles)
+    if not isinstance(intrabar_candles, Mapping):
+        raise LayoutError(
+            "`intrabar_candles` must be a mapping of symbol to Candles, as `candles` is one, was "
+            f"{type(intrabar_candles).__name__}"
+        )
+    if set(intrabar_candles) != set(markets):
+        odd = sorted(map(str, set(intrabar_candles) ^ set(markets)))
+        has = "has no" if odd[0] in markets else "is not among the candles, but has"
+        raise ParameterError(
+            f"symbol {odd[0]!r} {has} `intrabar_candles`: give them for every symbol, and for no other"
+        )
+    return {symbol: intrabar_candles[symbol] for symbol in markets}

@@ -24,6 +24,8 @@ from barproof.rules import Rules
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from barproof._sweep_plan import Plan
+
 __all__ = ["Best", "InFolder", "InMemory", "Metric", "Sweep", "check_metric", "preferred"]
 
 Metric: TypeAlias = "str | Callable[[pl.DataFrame], Any]"
@@ -171,6 +173,14 @@ class Sweep:
         self.complete = len(self.combinations) == job.width
         spans = [f"{len(leg.windows)} within bars {leg.span[0]}..{leg.span[1]}" for leg in job.legs]
         self.provenance = {**job.identity(), "windows": "; ".join(dict.fromkeys(spans))}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the sweep took: rows, memory, the way of each combination, and its wall time as `seconds`."""
+        from barproof._sweep_plan import planned
+
+        kept = not isinstance(self._store, InFolder)
+        return planned(self._job, self._job.pieces(whole=kept), kept=kept, seconds=self.seconds)
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -381,7 +391,7 @@ class Sweep:
         leg, rules = self._leg(symbol), self.rules(combination)
         made = leg.settings[self._job.place(int(combination))[0]]
         span = leg.span if window is None else self._window(leg, window)
-        return make_result(made, rules, [(0, rules)], "carry", span)
+        return make_result(made, rules, [(0, rules)], "carry", span, told=True)
 
     def _window(self, leg: Leg, window: int) -> Window:
         if not 0 <= window < len(leg.windows):

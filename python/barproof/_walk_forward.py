@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from barproof import _core
-from barproof._backtest import Boundary, Result, Setting, make_result, setting
+from barproof._backtest import Boundary, Result, Setting, make_result, served, setting
 from barproof._backtest import _call as run_once
 from barproof._choice import Choose, Chooser, Chosen, Metric, Scorer
 from barproof._folds import Fold, rows_digest
@@ -24,7 +24,7 @@ from barproof._progress import Progress, reporter
 from barproof._stability import RankCorrelation, agreement, rank_correlation, stability
 from barproof._sweep import axis_series
 from barproof._sweep import sweep_part as sweep
-from barproof._windows import Window, as_windows, judged_part
+from barproof._windows import Window, as_windows, judged_part, union
 from barproof.candles import Candles
 from barproof.candles.table import Ints
 from barproof.errors import Interrupted, LayoutError, ParameterError, RulesError, WindowError
@@ -166,6 +166,7 @@ def walk_forward_optimise(
     initial_equity: float = ...,
     periods_per_year: float | None = ...,
     engine: str = ...,
+    intrabar_candles: Candles | None = ...,
     threads: int | None = ...,
     progress: bool | Progress | None = ...,
     ledger: Recorded = ...,
@@ -185,6 +186,7 @@ def walk_forward_optimise(
     initial_equity: float = ...,
     periods_per_year: float | None = ...,
     engine: str = ...,
+    intrabar_candles: Candles | None = ...,
     threads: int | None = ...,
     progress: bool | Progress | None = ...,
     ledger: Recorded = ...,
@@ -205,6 +207,7 @@ def walk_forward_optimise(
     initial_equity: float = ...,
     periods_per_year: float | None = ...,
     engine: str = ...,
+    intrabar_candles: Candles | None = ...,
     threads: int | None = ...,
     progress: bool | Progress | None = ...,
     ledger: Recorded = ...,
@@ -225,6 +228,7 @@ def walk_forward_optimise(
     initial_equity: float = 10_000.0,
     periods_per_year: float | None = None,
     engine: str = "indexed",
+    intrabar_candles: Candles | None = None,
     threads: int | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
@@ -286,6 +290,9 @@ def walk_forward_optimise(
         Annualises daily statistics. Default: 365 for spot and perpetual, 252 equity, 260 fx.
     engine : {"indexed", "replay"}, default "indexed"
         From event to event, or bar by bar, which is the definition; the results are the same bits.
+    intrabar_candles : Candles, optional
+        Finer candles of the same market, as for :func:`barproof.backtest`: they settle bars that hold both stop and
+        target, where rules are chosen and where they are judged.
     threads : int, optional
         Default: ``BARPROOF_THREADS``, else every core. Results are the same bits for any number.
     progress : bool or callable, optional
@@ -314,6 +321,11 @@ def walk_forward_optimise(
     ParameterError, ShapeError, SignalError, FundingError, PlanError, LayoutError
         If an argument is out of bounds, or a function gives back something else; the message names it.
 
+    Warns
+    -----
+    DataWarning
+        If bars of the windows are not made up by `intrabar_candles`; they are run on themselves.
+
     Notes
     -----
     ``oos.metrics`` speak of the whole and are what the procedure of choosing earned; ``judged_<metric>`` of a fold is
@@ -341,7 +353,8 @@ def walk_forward_optimise(
         raise ParameterError(
             f'`boundary` must be "carry" or "close", was {boundary!r}: carry keeps positions from part to part'
         )
-    options = {
+    options: dict[str, Any] = {
+        "intrabar_candles": intrabar_candles,
         "costs": costs,
         "initial_equity": initial_equity,
         "periods_per_year": periods_per_year,
@@ -370,6 +383,7 @@ def walk_forward_optimise(
     numbers = pl.Series("combination", np.arange(len(grid)))
     chooser.prepare(pl.DataFrame([numbers, *axis_series(grid, numbers)]), grid.groups)
     workers = thread_count(threads)
+    served(plan.made, union([w for step in plan.steps for w in (*step.choose, step.judge)]))
     book = door(ledger)
     began = time.perf_counter()
     facts = {
@@ -633,7 +647,7 @@ class _Walk:
         made, schedule = self._plan.made, self._schedule(boundary)
         judged = np.concatenate([np.arange(*step.judge) for step in self._plan.steps])
         made = replace(made, signals=only(made.signals, judged, self.span))
-        result = make_result(made, schedule, schedule, boundary, self.span)
+        result = make_result(made, schedule, schedule, boundary, self.span, told=True)
         result.provenance.update(facts)
         held = {part.name: getattr(result, part.name) for part in fields(result)}
         groups = [axis.names for axis in self._chooser.neighbours.axes]

@@ -145,6 +145,17 @@ def judged_part(fold: int, part: Any) -> Window:
     return int(rows[0]), int(rows[-1]) + 1
 
 
+def union(windows: Sequence[Window]) -> list[Window]:
+    """Bar ranges in order that hold the bars of all windows once."""
+    out: list[Window] = []
+    for start, stop in sorted(windows):
+        if out and start <= out[-1][1]:
+            out[-1] = out[-1][0], max(out[-1][1], stop)
+        else:
+            out.append((start, stop))
+    return out
+
+
 def overlap(windows: list[Window]) -> bool:
     """Whether windows, in their order, overlap or run backwards."""
     return any(a[1] > b[0] for a, b in pairwise(windows))

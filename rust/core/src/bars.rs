@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// Milliseconds of a UTC day.
 pub const DAY_MS: i64 = 86_400_000;
 
+/// A hundred million days, as far from 1970 as calendars reach: sums of times stay within the integers.
+const FARTHEST_MS: i64 = 100_000_000 * DAY_MS;
+
 /// One closed bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bar {
@@ -45,6 +48,7 @@ impl Funding {
                 other_len: time.len(),
             });
         }
+        near("funding_time", time)?;
         let time: Vec<i64> = time.iter().map(|t| (t + 500).div_euclid(1000) * 1000).collect();
         increasing("funding_time", &time)?;
         if let Some(row) = rate.iter().position(|r| !r.is_finite()) {
@@ -72,6 +76,7 @@ pub struct Bars {
     extra: BTreeMap<String, Vec<f64>>,
     funding: Option<Funding>,
     labels: Vec<(String, String)>,
+    whole: bool,
     digest: OnceLock<String>,
     series: Mutex<BTreeMap<SeriesKey, Arc<[f64]>>>,
     index: OnceLock<Index>,
@@ -144,6 +149,10 @@ impl Bars {
         if interval_ms <= 0 {
             return Err(Error::parameter("interval_ms", interval_ms, "> 0"));
         }
+        if interval_ms > FARTHEST_MS {
+            let bound = format!("at most {FARTHEST_MS}");
+            return Err(Error::parameter("interval_ms", interval_ms, bound));
+        }
         let n = open_time.len();
         let named = [
             ("open", &open, true),
@@ -158,6 +167,7 @@ impl Bars {
         for (name, values) in &extra {
             same_length(name, values.len(), n)?;
         }
+        near("open_time", &open_time)?;
         increasing("open_time", &open_time)?;
         for (name, values, positive) in named {
             let bad = |v: &f64| !v.is_finite() || if positive { *v <= 0.0 } else { *v < 0.0 };
@@ -170,6 +180,9 @@ impl Bars {
                 });
             }
         }
+        let whole = (0..n).all(|i| {
+            low[i] <= open[i] && low[i] <= close[i] && high[i] >= open[i] && high[i] >= close[i]
+        });
         Ok(Self {
             open_time,
             open,
@@ -181,6 +194,7 @@ impl Bars {
             extra,
             funding,
             labels,
+            whole,
             digest: OnceLock::new(),
             series: Mutex::default(),
             index: OnceLock::new(),
@@ -245,6 +259,12 @@ impl Bars {
     /// Facts beside the columns that belong to the identity.
     pub fn labels(&self) -> &[(String, String)] {
         &self.labels
+    }
+
+    /// Whether every bar's high and low hold its open and close. Where a reader let others pass, the extremes of a
+    /// stretch do not tell what its opens could reach.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Bar `i`.
@@ -370,6 +390,19 @@ fn same_length(name: &str, len: usize, n: usize) -> Result<()> {
     Err(Error::Length { name: name.to_owned(), len, other: "open_time", other_len: n })
 }
 
+fn near(name: &str, times: &[i64]) -> Result<()> {
+    let far = |t: &i64| !(-FARTHEST_MS..=FARTHEST_MS).contains(t);
+    match times.iter().position(far) {
+        None => Ok(()),
+        Some(row) => Err(Error::Bar {
+            column: name.to_owned(),
+            row,
+            value: times[row].to_string(),
+            bound: "within 100 million days of 1970, in milliseconds",
+        }),
+    }
+}
+
 fn increasing(column: &str, times: &[i64]) -> Result<()> {
     match times.windows(2).position(|w| w[1] <= w[0]) {
         None => Ok(()),
@@ -429,6 +462,34 @@ mod tests {
         c.open_time = vec![-2, -1, 0, 1, 86_400_000];
         let bars = Bars::new(c, hour, None, vec![]).unwrap();
         assert_eq!(bars.index().day_ends, [1, 3, 4]);
+    }
+
+    #[test]
+    fn times_beyond_calendars_are_refused_before_they_overflow() {
+        let mut c = columns(2);
+        c.open_time[1] = i64::MAX - 5;
+        assert_eq!(
+            Bars::new(c, 60_000, None, vec![]).unwrap_err().to_string(),
+            "`open_time` of bar 1 is 9223372036854775802, must be within 100 million days of 1970, in milliseconds"
+        );
+        assert_eq!(
+            Bars::new(columns(2), i64::MAX, None, vec![]).unwrap_err().to_string(),
+            "`interval_ms` must be at most 8640000000000000, was 9223372036854775807"
+        );
+        assert!(Funding::new(&[i64::MAX], vec![0.0]).is_err());
+    }
+
+    #[test]
+    fn bars_are_whole_if_their_range_holds_open_and_close() {
+        let whole = |change: fn(&mut Columns)| {
+            let mut c = columns(3);
+            change(&mut c);
+            Bars::new(c, 60_000, None, vec![]).unwrap().is_whole()
+        };
+        assert!(whole(|_| ()));
+        assert!(!whole(|c| c.open[2] = 0.9));
+        assert!(!whole(|c| c.close[0] = 1.1));
+        assert!(!whole(|c| (c.low[1], c.high[1]) = (2.0, 0.5)));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod bars;
 pub mod digest;
 pub mod error;
 pub mod features;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod instrument;
 pub mod market;
 pub mod numeric;

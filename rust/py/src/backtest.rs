@@ -7,12 +7,14 @@ use barproof_core::backtest::costs::Costs;
 use barproof_core::backtest::finer::{Finer, Unserved};
 use barproof_core::backtest::market::Market;
 use barproof_core::backtest::metrics::Metrics;
+use barproof_core::backtest::paths::paths;
 use barproof_core::backtest::record::Trade;
 use barproof_core::backtest::rules::Rules;
 use barproof_core::backtest::run::{Boundary, Engine, Outcome, Schedule, hold, run};
 use barproof_core::backtest::sweep::{self, Combination, Progress, Settings};
 use barproof_core::bars::Bars as CoreBars;
 use barproof_core::instrument::{Instrument, Kind};
+use barproof_core::signals::Signals as CoreSignals;
 use barproof_core::simd::Simd;
 use barproof_core::window::Window;
 use numpy::{Element, IntoPyArray};
@@ -30,6 +32,8 @@ use crate::watch::watched;
 type CostsIn = (f64, f64, f64);
 /// (kind, maintenance, lot, `min_notional`)
 type InstrumentIn = (String, f64, f64, f64);
+/// (path, reason, combinations, groups)
+type RouteOut = (&'static str, Option<&'static str>, usize, usize);
 
 fn instrument((kind, maintenance, lot, min_notional): &InstrumentIn) -> Result<Instrument> {
     Instrument::new(Kind::parse(kind)?, *maintenance, *lot, *min_notional)
@@ -138,6 +142,23 @@ pub fn backtest<'py>(
     Ok(out)
 }
 
+/// Holds together what a sweep runs on.
+fn on_market<T>(
+    bars: &CoreBars,
+    signals: &CoreSignals,
+    fine: Option<&CoreBars>,
+    (taker, maker, slippage): CostsIn,
+    instrument_: &InstrumentIn,
+    work: impl FnOnce(&Market<'_>) -> Result<T>,
+) -> Result<T> {
+    let costs = Costs::new(taker, maker, slippage)?;
+    let market = Market::new(bars, signals, costs, instrument(instrument_)?)?;
+    match fine {
+        None => work(&market),
+        Some(fine) => work(&market.with_finer(&Finer::new(bars, fine)?)?),
+    }
+}
+
 /// Reads a table of combinations: the base, changed by one list of values per varying field.
 fn combinations(
     base: &Bound<'_, PyDict>,
@@ -187,7 +208,7 @@ fn metric_columns<'py, 'a>(
 
 /// Runs a table of combinations over windows; Ctrl-C ends it early with what is finished.
 #[pyfunction]
-#[pyo3(signature = (bars, signals, base, columns, count, *, costs, instrument_, windows, initial_equity, periods_per_year, engine, threads, keep_daily, progress))]
+#[pyo3(signature = (bars, signals, base, columns, count, *, costs, instrument_, windows, initial_equity, periods_per_year, engine, threads, keep_daily, progress, finer=None))]
 #[allow(clippy::too_many_arguments)] // keyword-only at the boundary
 pub fn sweep_table<'py>(
     py: Python<'py>,
@@ -205,17 +226,19 @@ pub fn sweep_table<'py>(
     threads: usize,
     keep_daily: bool,
     progress: Option<Py<PyAny>>,
+    finer: Option<&Bars>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let combinations = combinations(base, columns, count)?;
     let (bars, signals) = (bars.core.clone(), signals.core.clone());
+    let fine = finer.map(|fine| fine.core.clone());
     let state = Progress::default();
     let work = || -> Result<Vec<Option<Combination>>> {
-        let costs = Costs::new(costs.0, costs.1, costs.2)?;
-        let market = Market::new(&bars, &signals, costs, instrument(&instrument_)?)?;
         let engine = Engine::parse(engine)?;
         let settings = Settings { initial_equity, periods_per_year, threads, engine };
         let windows = windows.iter().map(|w| window(*w, &bars)).collect::<Result<Vec<_>>>()?;
-        sweep::sweep(&market, &combinations, &windows, &settings, keep_daily, &state)
+        on_market(&bars, &signals, fine.as_deref(), costs, &instrument_, |market| {
+            sweep::sweep(market, &combinations, &windows, &settings, keep_daily, &state)
+        })
     };
     let watch = || -> PyResult<()> {
         Python::attach(|py| {
@@ -258,4 +281,64 @@ pub fn simd_path(py: Python<'_>) -> PyResult<&'static str> {
 #[pyfunction]
 pub fn simd_paths() -> Vec<&'static str> {
     Simd::available().into_iter().map(Simd::name).collect()
+}
+
+/// Bars of each window that finer candles do not make up: how many, how many of them in contradiction, the first.
+#[pyfunction]
+pub fn unserved(
+    py: Python<'_>,
+    bars: &Bars,
+    finer: &Bars,
+    windows: Vec<(usize, usize)>,
+) -> PyResult<Vec<(usize, usize, Option<usize>)>> {
+    let (bars, fine) = (bars.core.clone(), finer.core.clone());
+    let work = || -> Result<Vec<_>> {
+        let finer = Finer::new(&bars, &fine)?;
+        let told = |w: &(usize, usize)| {
+            let found = finer.unserved(window(*w, &bars)?);
+            Ok((found.bars, found.contradicted, found.first))
+        };
+        windows.iter().map(told).collect()
+    };
+    py.detach(work).map_err(|e| to_python(py, &e))
+}
+
+/// Ways that the combinations of a table would take if it were run in these parts: (path, reason, combinations, groups).
+#[pyfunction]
+#[pyo3(signature = (bars, signals, base, columns, count, *, parts, costs, instrument_, windows, initial_equity, periods_per_year, engine, threads, finer=None))]
+#[allow(clippy::too_many_arguments)] // keyword-only at the boundary
+pub fn sweep_paths(
+    py: Python<'_>,
+    bars: &Bars,
+    signals: &Signals,
+    base: &Bound<'_, PyDict>,
+    columns: &Bound<'_, PyDict>,
+    count: usize,
+    parts: Vec<(usize, usize)>,
+    costs: CostsIn,
+    instrument_: InstrumentIn,
+    windows: Vec<(usize, usize)>,
+    initial_equity: f64,
+    periods_per_year: f64,
+    engine: &str,
+    threads: usize,
+    finer: Option<&Bars>,
+) -> PyResult<Vec<RouteOut>> {
+    let combinations = combinations(base, columns, count)?;
+    let (bars, signals) = (bars.core.clone(), signals.core.clone());
+    let fine = finer.map(|fine| fine.core.clone());
+    let work = || -> Result<Vec<_>> {
+        let engine = Engine::parse(engine)?;
+        let settings = Settings { initial_equity, periods_per_year, threads, engine };
+        let windows = windows.iter().map(|w| window(*w, &bars)).collect::<Result<Vec<_>>>()?;
+        on_market(&bars, &signals, fine.as_deref(), costs, &instrument_, |market| {
+            let told = parts.iter().filter_map(|(low, high)| {
+                let part = combinations.get(*low..*high)?;
+                Some(paths(market, part, &windows, &settings))
+            });
+            let flat = told.flatten();
+            Ok(flat.map(|r| (r.path.name(), r.reason, r.combinations, r.groups)).collect())
+        })
+    };
+    py.detach(work).map_err(|e| to_python(py, &e))
 }

@@ -32,6 +32,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backtest::sweep_table, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::simd_path, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::simd_paths, m)?)?;
+    m.add_function(wrap_pyfunction!(backtest::sweep_paths, m)?)?;
+    m.add_function(wrap_pyfunction!(backtest::unserved, m)?)?;
     m.add_class::<features::FeatureGraph>()?;
     m.add_class::<features::FeatureStream>()?;
     m.add_function(wrap_pyfunction!(features::feature_table, m)?)?;

@@ -91,6 +91,15 @@ impl<'a> Market<'a> {
         });
     }
 
+    /// Why only the bar-by-bar engine gives the results, if so: finer bars, or a bar whose high and low do not hold its
+    /// open, which blocks of extremes would pass over.
+    pub fn needs_every_bar(&self) -> Option<&'static str> {
+        if self.finer.is_some() {
+            return Some("finer candles");
+        }
+        (!self.bars.is_whole()).then_some("bars whose range does not hold their open and close")
+    }
+
     /// Checks rules against this market and gathers the indicators they need.
     pub fn prepare<'r>(&self, rules: &'r Rules) -> Result<Prepared<'r>> {
         rules.check()?;

@@ -6,6 +6,7 @@ pub mod finer;
 pub mod indexed;
 pub mod market;
 pub mod metrics;
+pub mod paths;
 pub mod position;
 pub mod record;
 pub mod replay;

@@ -276,8 +276,7 @@ pub fn run(
     marks: Vec<f64>,
     engine: Engine,
 ) -> Outcome {
-    // Only replay knows finer bars.
-    if engine == Engine::Replay || market.finer.is_some() {
+    if engine == Engine::Replay || market.needs_every_bar().is_some() {
         let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
         replay(market, schedule, window, initial_equity, &mut recorder);
         return recorder.finish(market, window, initial_equity);

@@ -5,18 +5,18 @@
 //! curves. Where there are fewer combinations than would fill the threads, windows run in parallel too and the pooling
 //! follows; the arithmetic, and so every bit, is the same.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::backtest::daily::Drawdown;
-use crate::backtest::indexed::group::{Group, shared_part};
+use crate::backtest::indexed::group::Group;
 use crate::backtest::indexed::marks::{Compounded, Gauge};
 use crate::backtest::indexed::shared::Shared;
 use crate::backtest::indexed::walk::Course;
 use crate::backtest::market::{Market, Prepared};
 use crate::backtest::metrics::{Measured, Metrics, mean_over_windows};
+use crate::backtest::paths::{Routes, grouped};
 use crate::backtest::rules::Rules;
 use crate::backtest::run::{Engine, Outcome, Schedule, run};
 use crate::backtest::tally::Tally;
@@ -149,12 +149,12 @@ pub fn sweep(
         .num_threads(settings.threads)
         .build()
         .map_err(|e| Error::parameter("threads", settings.threads, format!("startable ({e})")))?;
-    let split_windows = combinations.len() < 4 * settings.threads && windows.len() > 1;
-    let finer = market.finer.is_some();
-    if settings.engine == Engine::Indexed && !split_windows && !finer && disjoint(windows) {
+    let routes = Routes::new(market, combinations.len(), windows, settings);
+    let split_windows = routes.split_windows;
+    if routes.side_by_side {
         pool.install(|| market.index(&schedules));
         let job = Job { market, windows, settings, keep_daily, progress };
-        let tasks = plan(market, &schedules, settings.threads);
+        let tasks = plan(&routes, &schedules, settings.threads);
         let done: Vec<(Vec<usize>, Vec<Option<Combination>>)> =
             pool.install(|| tasks.into_par_iter().map(|task| job.run(&schedules, task)).collect());
         let mut slots: Vec<Option<Combination>> = combinations.iter().map(|_| None).collect();
@@ -190,33 +190,15 @@ enum Task {
     Together(Vec<usize>),
 }
 
-/// Groups combinations by what they share.
-fn plan(market: &Market<'_>, schedules: &[Schedule<'_>], threads: usize) -> Vec<Task> {
-    let mut groups: Vec<(Rules, Vec<usize>)> = vec![];
-    let mut alone = vec![];
-    // Groups by their thresholds, so that ten thousand different ones are not compared with each other.
-    let mut by_threshold: BTreeMap<[u64; 2], Vec<usize>> = BTreeMap::new();
-    for (number, schedule) in schedules.iter().enumerate() {
-        let rules = schedule.segments()[0].1.rules;
-        let Some(part) = shared_part(rules, &market.instrument) else {
-            alone.push(number);
-            continue;
-        };
-        let bits = |threshold: Option<f64>| threshold.unwrap_or(f64::NAN).to_bits();
-        let near = by_threshold.entry([bits(rules.entry_long), bits(rules.entry_short)]);
-        let near = near.or_default();
-        if let Some(group) = near.iter().find(|group| groups[**group].0 == part) {
-            groups[*group].1.push(number);
-        } else {
-            near.push(groups.len());
-            groups.push((part, vec![number]));
-        }
-    }
+/// Deals combinations to tasks, by what they share.
+fn plan(routes: &Routes, schedules: &[Schedule<'_>], threads: usize) -> Vec<Task> {
+    let rules = schedules.iter().map(|schedule| schedule.segments()[0].1.rules);
+    let (groups, alone) = grouped(routes, rules);
     // A few tasks a thread, so that none waits long for the last; small groups share a task, and what it fetches.
     let share = schedules.len().div_ceil(4 * threads).clamp(1, GROUP);
     let mut tasks = vec![];
     let mut small: Vec<Vec<usize>> = vec![];
-    for (_, members) in groups {
+    for members in groups {
         if members.len() > share / 2 {
             let most = schedules.len().div_ceil(2 * threads).max(32);
             tasks.extend(members.chunks(most).map(|part| Task::Shared(vec![part.to_vec()])));

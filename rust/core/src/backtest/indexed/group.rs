@@ -6,16 +6,25 @@ use crate::bars::Settlements;
 use crate::instrument::Instrument;
 use crate::market::Span;
 
-/// Rules without what combinations of a group may differ in; None where they cannot share.
+/// What keeps rules from sharing their entries; None where nothing does.
 ///
 /// Sizes must not depend on the account or on the stop, and nothing but a free account may decide an entry.
+pub fn why_alone(rules: &Rules, instrument: &Instrument) -> Option<&'static str> {
+    let reasons = [
+        (rules.entry != Entry::Market, "limit entries"),
+        (rules.fill != Fill::NextOpen, "fills at the close"),
+        (rules.reverse, "reversing"),
+        (rules.sizing == Sizing::Risk, "sizes by the stop"),
+        (rules.sizing == Sizing::Notional, "sizes by a notional"),
+        (instrument.lot != 0.0, "lots"),
+        (instrument.min_notional != 0.0, "a least notional"),
+    ];
+    reasons.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
+}
+
+/// Rules without what combinations of a group may differ in; None where they cannot share.
 pub fn shared_part(rules: &Rules, instrument: &Instrument) -> Option<Rules> {
-    let alike = rules.entry == Entry::Market
-        && rules.fill == Fill::NextOpen
-        && !rules.reverse
-        && !matches!(rules.sizing, Sizing::Risk | Sizing::Notional)
-        && instrument.lot == 0.0
-        && instrument.min_notional == 0.0;
+    let alike = why_alone(rules, instrument).is_none();
     // Where a level needs a value of the signal bar, having one decides whether an entry is complete.
     let needs = |kind, level: Option<f64>| {
         let needs = matches!(kind, DistanceKind::Atr | DistanceKind::Signal);

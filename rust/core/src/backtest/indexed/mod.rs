@@ -26,7 +26,7 @@
 //! |---|---|
 //! | market entries at the next open; no reversing; sizes free of equity and stop; no lots | [`shared`], alone or many |
 //! | all others, and schedules | [`walk`] |
-//! | finer candles inside the bars | replay |
+//! | finer candles inside the bars; bars whose low and high do not hold their open and close | replay |
 //!
 //! # What was tried
 //!

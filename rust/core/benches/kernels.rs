@@ -1,0 +1,146 @@
+//! Kernels by themselves: building the index, searching it, features in batch and bar by bar.
+//!
+//! Each is checked against a plain scan, or against itself at another size, before it is timed.
+
+mod common;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use barproof_core::features::batch::compute;
+use barproof_core::features::grammar::parse;
+use barproof_core::features::graph::Graph;
+use barproof_core::features::stream::{Engine, Row};
+use common::{bars, columns, probabilities, signals};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const SIZES: [usize; 3] = [1_000, 100_000, 10_000_000];
+
+/// From columns to what searches need, with nothing kept from before.
+fn index(c: &mut Criterion) {
+    let mut group = c.benchmark_group("index");
+    group.sample_size(10);
+    for n in SIZES {
+        let (columns, values) = (columns(n), probabilities(n));
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(BenchmarkId::new("bars", n), |b| {
+            let fresh = || bars(&columns);
+            b.iter_batched_ref(
+                fresh,
+                |bars| bars.index().range.range(bars.low(), bars.high(), 0, n),
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function(BenchmarkId::new("signal", n), |b| {
+            let fresh = || signals(values.clone());
+            b.iter_batched_ref(
+                fresh,
+                |signals| {
+                    signals.peaks(0);
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// All bars at or above a threshold, one after the other, once in so many bars.
+fn threshold(c: &mut Criterion) {
+    let mut group = c.benchmark_group("threshold");
+    group.sample_size(20);
+    for n in SIZES {
+        let signals = signals(probabilities(n));
+        let values = signals.array(0).expect("given").to_vec();
+        group.throughput(Throughput::Elements(n as u64));
+        for every in [5_u32, 2_000, 20_000] {
+            let level = 1.0 - 1.0 / f64::from(every);
+            let all = || {
+                let (mut found, mut at) = (0_usize, 0);
+                while at < n {
+                    at = signals.peaks(0).first(&values, at, n, level) + 1;
+                    found += usize::from(at <= n);
+                }
+                found
+            };
+            assert_eq!(all(), values.iter().filter(|v| **v >= level).count());
+            let name = BenchmarkId::new(format!("every {every}"), n);
+            group.bench_function(name, |b| b.iter(|| black_box(all())));
+        }
+    }
+    group.finish();
+}
+
+/// From bars spread over the market to the first whose range reaches a stop or a target so far away.
+fn range(c: &mut Criterion) {
+    let mut group = c.benchmark_group("range");
+    group.sample_size(20);
+    let n = 1_000_000;
+    let bars = bars(&columns(n));
+    let (low, high, close) = (bars.low(), bars.high(), bars.close());
+    let starts: Vec<usize> = (0..1_000).map(|k| k * (n / 1_000)).collect();
+    group.throughput(Throughput::Elements(starts.len() as u64));
+    for away in [0.002, 0.02, 0.2] {
+        let first = |from: usize| {
+            let (stop, target) = (close[from] * (1.0 - away), close[from] * (1.0 + away));
+            bars.index().range.first(low, high, from + 1, n, |l, h| l <= stop || h > target)
+        };
+        for from in starts.iter().step_by(50) {
+            let (stop, target) = (close[*from] * (1.0 - away), close[*from] * (1.0 + away));
+            let plain = (from + 1..n).find(|i| low[*i] <= stop || high[*i] > target);
+            assert_eq!(first(*from), plain.unwrap_or(n));
+        }
+        group.bench_function(BenchmarkId::new("first", away), |b| {
+            b.iter(|| starts.iter().map(|from| first(*from)).sum::<usize>());
+        });
+    }
+    group.finish();
+}
+
+const FEATURES: [&str; 6] = [
+    "log_return(close, 1)",
+    "sma(close, 50)",
+    "rsi(close, 14)",
+    "atr(14)",
+    "stddev(close, 100)",
+    "ema(rsi(close, 14), 5) @ 15m",
+];
+
+/// A feature over whole candles on one thread, and the latency of one live bar.
+fn features(c: &mut Criterion) {
+    let mut group = c.benchmark_group("features");
+    group.sample_size(20);
+    let n = 100_000;
+    let bars = bars(&columns(n));
+    let go = AtomicBool::new(false);
+    for text in FEATURES {
+        let found = parse(text, &[]).expect("a feature");
+        let graph = Arc::new(Graph::new(found, &[]).expect("a graph"));
+        let run = || compute(&graph, &[("A", &bars)], &[], 1, &go).expect("computed");
+        let whole = run().expect("not stopped");
+        assert!(whole[0][n - 1].is_finite(), "{text}");
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(BenchmarkId::new("batch", text), |b| b.iter(run));
+        let mut engine = Engine::new(graph.clone(), "A", 60_000).expect("an engine");
+        let mut at = 0_usize;
+        let mut time = bars.open_time()[0];
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::new("bar", text), |b| {
+            b.iter(|| {
+                let bar = bars.bar(at % n);
+                let values = [bar.open, bar.high, bar.low, bar.close, 1.0];
+                engine.feed(0, &Row { open_time: time, values, extra: &[], own: &[] });
+                engine.run();
+                let last = engine.values(0).last().copied();
+                engine.clear();
+                (at, time) = (at + 1, time + 60_000);
+                last
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, index, threshold, range, features);
+criterion_main!(benches);
