@@ -157,11 +157,17 @@ impl Prepared<'_> {
     /// Signals and indicators known at the close of bar `i` of the candles.
     pub fn row(&self, signals: &Signals, i: usize) -> SignalRow {
         let at = |index: usize| signals.array(index).map_or(f64::NAN, |values| values[i]);
+        SignalRow { exit_long: at(2), exit_short: at(3), ..self.entry_row(signals, i) }
+    }
+
+    /// The same without the signals for leaving, which decide no entry.
+    pub fn entry_row(&self, signals: &Signals, i: usize) -> SignalRow {
+        let at = |index: usize| signals.array(index).map_or(f64::NAN, |values| values[i]);
         SignalRow {
             long: at(0),
             short: at(1),
-            exit_long: at(2),
-            exit_short: at(3),
+            exit_long: f64::NAN,
+            exit_short: f64::NAN,
             stop: at(4),
             target: at(5),
             size: at(6),

@@ -152,7 +152,7 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
 
     fn decide(&self, bar: usize) -> Option<Order<'r>> {
         let (market, prepared) = (self.group.market, self.group.prepared);
-        let row = prepared.row(market.signals, bar);
+        let row = prepared.entry_row(market.signals, bar);
         choose(prepared.rules, &row, bar - self.window.start, market.bars.close()[bar])
     }
 
