@@ -104,6 +104,7 @@ pub fn mean(values: &[f64]) -> f64 {
 }
 
 /// Standard deviation with `ddof` 1, by two passes; NaN of fewer than two values.
+#[cfg(test)]
 pub fn standard_deviation(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return f64::NAN;

@@ -151,12 +151,7 @@ impl Measured {
         let annual = periods_per_year.sqrt();
         let enough = self.daily.len() >= 2;
         let mean = numeric::mean(&self.daily);
-        let deviation = numeric::standard_deviation(&self.daily);
-        let downside = {
-            let squares: numeric::Sum =
-                self.daily.iter().map(|r| if *r < 0.0 { r * r } else { 0.0 }).collect();
-            (squares.value() / self.daily.len() as f64).sqrt()
-        };
+        let (deviation, downside) = self.spread(mean);
         let sharpe_daily = over(mean, deviation);
         let sortino = if enough { over(mean, downside) * annual } else { f64::NAN };
         let mean_win = over(tally.win_return, tally.wins as f64);
@@ -205,6 +200,22 @@ impl Measured {
             final_equity: self.final_equity,
             buy_hold_return: self.growth - 1.0,
         }
+    }
+}
+
+impl Measured {
+    /// Standard deviation (ddof 1) of the daily returns about their mean, and the root of the mean square of losses.
+    ///
+    /// In one pass: each of the sums waits for its last term, and two of them wait no longer than one.
+    fn spread(&self, mean: f64) -> (f64, f64) {
+        let (mut squares, mut losses) = (numeric::Sum::default(), numeric::Sum::default());
+        for r in &self.daily {
+            squares.add((r - mean) * (r - mean));
+            losses.add(if *r < 0.0 { r * r } else { 0.0 });
+        }
+        let n = self.daily.len() as f64;
+        let deviation = if n < 2.0 { f64::NAN } else { (squares.value() / (n - 1.0)).sqrt() };
+        (deviation, (losses.value() / n).sqrt())
     }
 }
 
