@@ -71,6 +71,8 @@ pub struct Bars {
     extra: BTreeMap<String, Vec<f64>>,
     funding: Option<Funding>,
     labels: Vec<(String, String)>,
+    /// Whether every bar opens one interval after the one before.
+    even: bool,
     digest: OnceLock<String>,
     series: Mutex<BTreeMap<SeriesKey, Arc<[f64]>>>,
     index: OnceLock<Index>,
@@ -169,7 +171,9 @@ impl Bars {
                 });
             }
         }
+        let even = open_time.windows(2).all(|t| t[1] - t[0] == interval_ms);
         Ok(Self {
+            even,
             open_time,
             open,
             high,
@@ -189,6 +193,11 @@ impl Bars {
     /// Number of bars.
     pub fn len(&self) -> usize {
         self.open_time.len()
+    }
+
+    /// Whether every bar opens one interval after the one before.
+    pub(crate) fn is_even(&self) -> bool {
+        self.even
     }
 
     /// Whether there are none.
