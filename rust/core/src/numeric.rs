@@ -28,6 +28,11 @@ pub fn sin(x: f64) -> f64 {
     libm::sin(x)
 }
 
+/// Angle in radians whose tangent is `x`.
+pub fn atan(x: f64) -> f64 {
+    libm::atan(x)
+}
+
 /// The larger of two numbers, +0 above -0; `b` where one is NaN.
 #[inline]
 pub fn max(a: f64, b: f64) -> f64 {
