@@ -66,8 +66,15 @@ def outputs(text: str, names: str, peer: Peer, unit: str) -> list[Row]:
 
 def after(index: Any, period: int) -> Floats:
     """Bars since: TA-Lib counts from the first bar of the array, and gives 0 where it has nothing."""
-    out = np.arange(len(index), dtype=np.float64) - index
+    out: Floats = np.arange(len(index), dtype=np.float64) - index
     out[: period - 1] = np.nan
+    return out
+
+
+def begun(values: Any, bars: int) -> Floats:
+    """Whole numbers, which TA-Lib gives as 0 where it has none."""
+    out = np.array(values, dtype=np.float64)
+    out[:bars] = np.nan
     return out
 
 
@@ -81,7 +88,7 @@ AVERAGES: list[Row] = [
     ("t3(5, 0.7)", lambda m: talib.T3(m.close), "price"),
     ("t3(9, 0.4)", lambda m: talib.T3(m.close, 9, 0.4), "price"),
     *(
-        (f"ma({p}, {k})", lambda m, p=p, k=k: talib.MA(m.close, p, k), "drift")  # type: ignore[misc]
+        (f"ma({p}, {k})", lambda m, p=p, k=k: talib.MA(m.close, p, k), "drift")
         for k in MA_TYPES
         for p in (1, 3, 12)
     ),
@@ -95,12 +102,12 @@ MOMENTUM: list[Row] = [
     *of_close("rocr", "share", 1, 10),
     *of_close("rocr100", "points", 1, 10),
     *(
-        (f"apo({f}, {s}, {k})", lambda m, f=f, s=s, k=k: talib.APO(m.close, f, s, k), "drift")  # type: ignore[misc]
+        (f"apo({f}, {s}, {k})", lambda m, f=f, s=s, k=k: talib.APO(m.close, f, s, k), "drift")
         for f, s in ((12, 26), (3, 7))
         for k in MA_TYPES
     ),
     *(
-        (f"ppo({f}, {s}, {k})", lambda m, f=f, s=s, k=k: talib.PPO(m.close, f, s, k), "percent")  # type: ignore[misc]
+        (f"ppo({f}, {s}, {k})", lambda m, f=f, s=s, k=k: talib.PPO(m.close, f, s, k), "percent")
         for f, s, k in ((12, 26, 0), (12, 26, 1), (3, 7, 5))
     ),
     *(
@@ -136,10 +143,7 @@ MOMENTUM: list[Row] = [
     *of_range("aroonosc", "points", 2, 14),
     *of_close("cmo", "points", 2, 14),
     ("bop()", lambda m: talib.BOP(*ohlc(m)), "share"),
-    *(
-        (f"imi({p})", lambda m, p=p: talib.IMI(m.open, m.close, p), "points")  # type: ignore[misc]
-        for p in (2, 14)
-    ),
+    *((f"imi({p})", lambda m, p=p: talib.IMI(m.open, m.close, p), "points") for p in (2, 14)),
     *(
         row
         for p in ((5, 3, 0), (14, 1, 0), (5, 4, 1), (5, 4, 6))
@@ -183,7 +187,7 @@ TREND: list[Row] = [
     *(
         (
             f"sarext({start}, 0.01, 0.05, 0.03, 0.3, 0.5, 0.1, 0.4)",
-            lambda m, start=start: talib.SAREXT(  # type: ignore[misc]
+            lambda m, start=start: talib.SAREXT(
                 m.high, m.low, start, 0.01, 0.05, 0.03, 0.3, 0.5, 0.1, 0.4
             ),
             "price",
@@ -201,7 +205,7 @@ OF_BARS: list[Row] = [
     ("wclprice()", lambda m: talib.WCLPRICE(*hlc(m)), "price"),
     ("ad()", lambda m: talib.AD(*hlc(m), m.volume), "total"),
     *(
-        (f"adosc({f}, {s})", lambda m, f=f, s=s: talib.ADOSC(*hlc(m), m.volume, f, s), "total")  # type: ignore[misc]
+        (f"adosc({f}, {s})", lambda m, f=f, s=s: talib.ADOSC(*hlc(m), m.volume, f, s), "total")
         for f, s in ((3, 10), (2, 21))
     ),
 ]
@@ -228,13 +232,35 @@ STATISTICS: list[Row] = [
         )
     ),
     *(
-        (f"correl(high, low, {p})", lambda m, p=p: talib.CORREL(m.high, m.low, p), "digits")  # type: ignore[misc]
+        (f"correl(high, low, {p})", lambda m, p=p: talib.CORREL(m.high, m.low, p), "digits")
         for p in (3, 30)
     ),
     *(
-        (f"beta(high, low, {p})", lambda m, p=p: talib.BETA(m.high, m.low, p), "digits")  # type: ignore[misc]
+        (f"beta(high, low, {p})", lambda m, p=p: talib.BETA(m.high, m.low, p), "digits")
         for p in (3, 5, 30)
     ),
 ]
 
-ROWS: list[Row] = [*AVERAGES, *MOMENTUM, *TREND, *OF_BARS, *STATISTICS]
+CYCLES: list[Row] = [
+    ("ht_dcperiod()", lambda m: talib.HT_DCPERIOD(m.close), "index"),
+    ("ht_dcphase()", lambda m: talib.HT_DCPHASE(m.close), "angle"),
+    *outputs("ht_phasor()", "inphase quadrature", lambda m: talib.HT_PHASOR(m.close), "price"),
+    *outputs("ht_sine()", "sine leadsine", lambda m: talib.HT_SINE(m.close), "angle"),
+    ("ht_trendmode()", lambda m: begun(talib.HT_TRENDMODE(m.close), 63), "index"),
+    ("ht_trendline()", lambda m: talib.HT_TRENDLINE(m.close), "price"),
+    *outputs("mama(0.5, 0.05)", "mama fama", lambda m: talib.MAMA(m.close), "price"),
+    *outputs("mama(0.9, 0.2)", "mama fama", lambda m: talib.MAMA(m.close, 0.9, 0.2), "price"),
+]
+
+ARITHMETIC: list[Row] = [
+    ("add(high, low)", lambda m: talib.ADD(m.high, m.low), "price"),
+    ("sub(high, low)", lambda m: talib.SUB(m.high, m.low), "price"),
+    ("mult(high, low)", lambda m: talib.MULT(m.high, m.low), "square"),
+    ("ln(close)", lambda m: talib.LN(m.close), "share"),
+    ("log10(close)", lambda m: talib.LOG10(m.close), "share"),
+    ("sqrt(close)", lambda m: talib.SQRT(m.close), "share"),
+    ("exp(bop())", lambda m: talib.EXP(talib.BOP(*ohlc(m))), "share"),
+    ("tanh(bop())", lambda m: talib.TANH(talib.BOP(*ohlc(m))), "share"),
+]
+
+ROWS: list[Row] = [*AVERAGES, *MOMENTUM, *TREND, *OF_BARS, *STATISTICS, *CYCLES, *ARITHMETIC]

@@ -19,12 +19,12 @@ struct Totals {
     seen: f64,
     /// High, low and close of the bar before; NaN before the first.
     previous: [f64; 3],
-    totals: [f64; 3],
+    moved: [f64; 3],
 }
 
 impl Totals {
     fn new(period: f64) -> Self {
-        Self { period, seen: 0.0, previous: [f64::NAN; 3], totals: [0.0; 3] }
+        Self { period, seen: 0.0, previous: [f64::NAN; 3], moved: [0.0; 3] }
     }
 
     /// Takes a bar without NaN; how many changes there have been, at most `period`.
@@ -42,7 +42,7 @@ impl Totals {
             true_range(high, low, close_before),
         ];
         let seeding = self.seen + 1.0 < self.period;
-        for (total, x) in self.totals.iter_mut().zip(moves) {
+        for (total, x) in self.moved.iter_mut().zip(moves) {
             *total = if seeding { *total + x } else { *total - *total / self.period + x };
         }
         self.seen = if self.seen < self.period { self.seen + 1.0 } else { self.period };
@@ -52,7 +52,7 @@ impl Totals {
     fn visit(&mut self, state: &mut dyn Visit) {
         state.float(&mut self.seen);
         state.floats(&mut self.previous);
-        state.floats(&mut self.totals);
+        state.floats(&mut self.moved);
     }
 }
 
@@ -66,7 +66,7 @@ impl<const SIDE: usize> Kernel<2, 1> for Movement<SIDE> {
         // The range is of no interest here.
         let seen = self.0.update([high, low, low]);
         let begun = seen >= 1.0 && seen >= self.0.period - 1.0;
-        [if begun { self.0.totals[SIDE] } else { f64::NAN }]
+        [if begun { self.0.moved[SIDE] } else { f64::NAN }]
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {
@@ -84,7 +84,7 @@ impl<const SIDE: usize> Kernel<3, 1> for Indicator<SIDE> {
         if self.0.update(bar) < self.0.period {
             return [f64::NAN];
         }
-        let share = quotient(self.0.totals[SIDE], self.0.totals[2]);
+        let share = quotient(self.0.moved[SIDE], self.0.moved[2]);
         [if share.is_nan() { 0.0 } else { 100.0 * share }]
     }
 
@@ -106,7 +106,7 @@ impl Kernel<3, 1> for Dx {
         if self.totals.update(bar) < self.totals.period {
             return [f64::NAN];
         }
-        let [up, down, range] = self.totals.totals;
+        let [up, down, range] = self.totals.moved;
         if range > 0.0 && up + down > 0.0 {
             self.index = 100.0 * ((up - down).abs() / (up + down));
         }

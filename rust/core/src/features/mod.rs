@@ -4,11 +4,13 @@
 //! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles. The other
 //! files hold the functions by family, on the windows of `window`.
 
+pub mod arithmetic;
 pub mod average;
 pub mod batch;
 pub mod calendar;
 #[cfg(test)]
 mod contract;
+pub mod cycles;
 pub mod directional;
 pub mod flow;
 pub mod grammar;
@@ -19,6 +21,7 @@ pub mod operators;
 pub mod oscillators;
 pub mod overlap;
 pub mod parabolic;
+pub mod patterns;
 pub mod price;
 pub mod registry;
 pub mod returns;

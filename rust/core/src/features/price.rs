@@ -156,7 +156,7 @@ pub const FUNCTIONS: &[Function] = &[
         memory: one,
         warmup: at_once,
         check: consistent,
-        build: |_| node(PerBar(|[high, low]: [f64; 2]| defined((high + low) / 2.0))),
+        build: |_| node(PerBar(|[high, low]: [f64; 2]| defined(f64::midpoint(high, low)))),
         summary: "Middle of high and low",
         formula: "(high + low) / 2, in the unit of the price.",
         source: "As MEDPRICE of TA-Lib.",

@@ -5,8 +5,8 @@
 
 use super::node::{Memory, Node};
 use super::{
-    average, calendar, directional, flow, momentum, operators, oscillators, overlap, parabolic, price,
-    returns, rolling, statistics, trend, volatility, volume,
+    arithmetic, average, calendar, cycles, directional, flow, momentum, operators, oscillators,
+    overlap, parabolic, patterns, price, returns, rolling, statistics, trend, volatility, volume,
 };
 use crate::{Error, Result};
 
@@ -136,8 +136,11 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         price::FUNCTIONS,
         rolling::FUNCTIONS,
         statistics::FUNCTIONS,
+        cycles::FUNCTIONS,
+        patterns::FUNCTIONS,
         calendar::FUNCTIONS,
         operators::FUNCTIONS,
+        arithmetic::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
