@@ -346,7 +346,9 @@ def test_every_parameter_has_an_effect(name: str) -> None:
     expected = values(bp.FeatureSet(spelled(row, tuple(base))), candles)
     for i in range(len(base)):
         # Some may not be larger, and a bound that is never met must be lower.
-        tried = [(*base[:i], v, *base[i + 1 :]) for v in (base[i] + 1.0, base[i] / 2.0)]
+        tried = [
+            (*base[:i], v, *base[i + 1 :]) for v in (base[i] + 1.0, base[i] / 2.0, base[i] / 8.0)
+        ]
         found = [
             (bits(values(bp.FeatureSet(texts), candles)) != bits(expected)).any()
             for texts in (spelled(row, numbers) for numbers in tried)
