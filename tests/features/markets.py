@@ -1,8 +1,11 @@
-"""Random markets: walks, jumps, flat stretches, volume spikes, holes in time, missing taker volumes."""
+"""Random markets: walks, jumps, flat stretches, volume spikes, holes in time, missing taker volumes; and real bars."""
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -193,3 +196,80 @@ KINDS = {
     "gaps": gaps,
     "ticks": ticks,
 }
+
+
+# Shapes that chance hardly makes: open, close, upper and lower shadow of each bar, from where the last bar closed.
+_SHAPES: tuple[tuple[tuple[int, int, int, int], ...], ...] = (
+    ((0, 16, 0, 0), (19, 17, 1, 0), (16, 14, 0, 1), (15, 13, 0, 1), (14, 30, 1, 0)),
+    ((0, 16, 1, 1), (14, 12, 0, 1), (12, 10, 1, 0), (10, 8, 0, 1), (9, 18, 1, 0)),
+    ((20, 0, 0, 1), (-3, -6, 0, 0), (-6, -8, 1, 1), (-8, -11, 0, 1), (-10, -1, 1, 0)),
+    ((0, 16, 1, 0), (20, 19, 0, 1), (22, 18, 0, 0)),
+    ((0, 16, 1, 0), (22, 19, 0, 1), (21, 10, 0, 0)),
+    ((0, -15, 0, 0), (-15, -25, 0, 0), (-28, -33, 5, 0), (-20, -36, 0, 0)),
+    ((0, -14, 1, 16), (-10, -18, 2, 9), (-16, -17, 0, 0)),
+    ((0, 15, 0, 0), (22, 22, 1, 1), (14, 6, 3, 0)),
+    ((0, -15, 0, 0), (6, 22, 0, 0)),
+)
+
+
+def figures(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
+    """Candles of small whole numbers that make every candlestick pattern now and then, with many ties."""
+    rng = np.random.default_rng([seed, 8])
+    leap = rng.choice([-9, -4, -2, -1, -1, 0, 0, 0, 0, 0, 1, 1, 2, 4, 9], n)
+    body = rng.choice([0, 0, 1, 1, 2, 3, 6, 6, 9, 14], n)
+    trend = np.repeat(rng.choice([-1, 1], n // 4 + 1), 4)[:n]
+    body *= np.where(rng.uniform(size=n) < 0.6, trend, rng.choice([-1, 1], n))
+    shadows = rng.choice([0, 0, 0, 0, 1, 1, 2, 5, 12], (2, n))
+    inside = rng.uniform(size=n) < 0.4
+    place = rng.uniform(size=n)
+    middle = 5_000.0
+    open_, close = np.empty(n), np.empty(n)
+    waiting: list[tuple[float, float, tuple[int, int]]] = []
+    for t in range(n):
+        before = (open_[t - 1], close[t - 1]) if t else (middle, middle)
+        if not waiting and place[t] < 0.02:
+            shape = _SHAPES[int(rng.integers(len(_SHAPES)))]
+            start, turn = before[1], int(rng.choice([-1, 1]))
+            for a, b, u, d in shape:
+                ends = (u, d) if turn == 1 else (d, u)
+                waiting.append((start + turn * a, start + turn * b, ends))
+        if waiting:
+            open_[t], close[t], shadows[:, t] = waiting.pop(0)
+            continue
+        if inside[t]:
+            low, high = sorted(before)
+            open_[t] = low + np.floor(place[t] * (high - low + 1.0))
+        else:
+            # Back towards the middle, so that prices stay positive.
+            pull = 0 if abs(before[1] - middle) < 500.0 else int(np.sign(middle - before[1]))
+            open_[t] = before[1] + leap[t] + pull
+        close[t] = open_[t] + body[t]
+    high = np.maximum(open_, close) + shadows[0]
+    low = np.minimum(open_, close) - shadows[1]
+    base = walk(seed, n, interval=interval)
+    return replace(base, open=open_, high=high, low=low, close=close)
+
+
+# Real bars: file, interval, and what a price is multiplied with to be a whole number.
+_REAL = {
+    "btc": ("binanceum_btcusdt_5m.parquet", "5m", 10),
+    "eurusd": ("fx_eurusd_1h_2017_2018.parquet", "1h", 100_000),
+    "goog": ("us_goog_1d_2004_2013.parquet", "1d", 100),
+}
+REAL = tuple(_REAL)
+FOLDER = os.environ.get("BARPROOF_DATA", "")
+
+
+@functools.cache
+def real(name: str, *, whole: bool = False) -> Market:
+    """Bars from ``BARPROOF_DATA``, 20,000 of them at most; with `whole`, in ticks, which floats hold exactly."""
+    file, interval, ticks = _REAL[name]
+    frame = pl.read_parquet(Path(FOLDER) / file).head(20_000)
+    columns = {key: frame[key].to_numpy().astype(float) for key in ("open", "high", "low", "close")}
+    if whole:
+        columns = {key: np.round(values * ticks) for key, values in columns.items()}
+        columns["high"] = np.maximum.reduce(list(columns.values()))
+        columns["low"] = np.minimum.reduce(list(columns.values()))
+    volume = frame["volume"].to_numpy().astype(float)
+    time = frame["open_time"].dt.epoch("ms").to_numpy().astype(np.int64)
+    return Market(time, **columns, volume=volume, taker_buy_volume=0.5 * volume, interval=interval)

@@ -6,14 +6,17 @@ of this version, and never that of an earlier one.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 import barproof as bp
+from tests.features import markets
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 DIGESTS = GOLDEN / "feature_digests.json"
@@ -36,17 +39,34 @@ NESTED = (
 )
 
 
-def features() -> bp.FeatureSet:
-    """Every function with its defaults and, where it has none, a window of 20; then nested ones."""
+# What is given to functions of which a price makes nothing.
+GIVEN = {"exp": "bop()", "tanh": "bop()"}
+
+
+def texts(*, patterns: bool) -> list[str]:
+    """Candlestick patterns, or every other function, each with its defaults or a window of 20."""
     texts = []
     for row in bp._core.feature_table():
-        inner = ["close", "volume"][: sum(kind == "given" for kind, _ in row["inputs"])]
+        if (row["family"] == "patterns") != patterns:
+            continue
+        given = [GIVEN.get(row["name"], "close"), "volume"]
+        inner = given[: sum(kind == "given" for kind, _ in row["inputs"])]
         numbers = [
             f"{NUMBERS.get(name, 20.0) if default is None else default:g}"
             for name, _, default in row["parameters"]
         ]
         texts.append(f"{row['name']}({', '.join(inner + numbers)})")
-    return bp.FeatureSet([*texts, *NESTED])
+    return texts
+
+
+def features() -> bp.FeatureSet:
+    """Every function but the patterns, then nested ones."""
+    return bp.FeatureSet([*texts(patterns=False), *NESTED])
+
+
+def patterns() -> bp.FeatureSet:
+    """The candlestick patterns."""
+    return bp.FeatureSet(texts(patterns=True))
 
 
 def candles() -> bp.Candles:
@@ -54,15 +74,26 @@ def candles() -> bp.Candles:
     return bp.simulate_candles(SEED, bars=BARS, interval="5m")
 
 
+def figures() -> bp.Candles:
+    """Candles that make every pattern."""
+    return markets.figures(SEED, 60_000).candles()
+
+
+@functools.cache
+def tables() -> list[pl.DataFrame]:
+    """Every function on the market, every pattern on candles that make it."""
+    return [features().compute(candles()), patterns().compute(figures())]
+
+
 def digests() -> dict[str, str]:
     """SHA-256 of each column, 16 digits of it; one pattern for NaN and for zero, little-endian."""
-    table = features().compute(candles())
     found = {}
-    for name in table.columns[1:]:
-        values = table[name].to_numpy().astype("<f8")
-        values[np.isnan(values)] = np.nan
-        values[values == 0.0] = 0.0
-        found[name] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
+    for table in tables():
+        for name in table.columns[1:]:
+            values = table[name].to_numpy().astype("<f8")
+            values[np.isnan(values)] = np.nan
+            values[values == 0.0] = 0.0
+            found[name] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
     return found
 
 

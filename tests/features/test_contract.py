@@ -259,13 +259,13 @@ def test_start(name: str) -> None:
 @every_function
 def test_fade(name: str) -> None:
     """Fading memory: within 1e-9 of any other start after the declared bars."""
-    market = markets.walk(9, 3_000, sigma=0.01)
     for text in variants(name):
         features = bp.FeatureSet([text])
         kind, memory = features.memory[text]
         if kind != "fading":
             continue
         assert memory is not None
+        market = markets.walk(9, max(3_000, memory + 1_500), sigma=0.01)
         whole = values(features, market.candles())[:, 0]
         # Differences that cross 0 are small against what they usually are.
         size = np.fmax(np.abs(whole), np.nanmedian(np.abs(whole)))
@@ -336,15 +336,25 @@ def test_pickle(name: str) -> None:
 @every_function
 def test_every_parameter_has_an_effect(name: str) -> None:
     (row,) = (row for row in bp._core.feature_table() if row["name"] == name)
-    candles = markets.walk(12, 300, sigma=0.01).candles()
+    market = markets.walk(12, 300, sigma=0.01)
+    if row["family"] == "patterns":
+        market = markets.figures(12, 60_000)
+    candles = market.candles()
     defaults = {"low": 99.0, "high": 101.0}
     base = [5.0 * (i + 1) if d is None else d for i, (_, _, d) in enumerate(row["parameters"])]
     base = [defaults.get(p, v) for (p, _, _), v in zip(row["parameters"], base, strict=True)]
     expected = values(bp.FeatureSet(spelled(row, tuple(base))), candles)
     for i in range(len(base)):
-        changed = (*base[:i], base[i] + 1.0, *base[i + 1 :])
-        actual = values(bp.FeatureSet(spelled(row, changed)), candles)
-        assert (bits(actual) != bits(expected)).any(), (name, row["parameters"][i])
+        # Some may not be larger, and a bound that is never met must be lower.
+        tried = [
+            (*base[:i], v, *base[i + 1 :]) for v in (base[i] + 1.0, base[i] / 2.0, base[i] / 8.0)
+        ]
+        found = [
+            (bits(values(bp.FeatureSet(texts), candles)) != bits(expected)).any()
+            for texts in (spelled(row, numbers) for numbers in tried)
+            if accepted(texts)
+        ]
+        assert any(found), (name, row["parameters"][i])
 
 
 @every_function

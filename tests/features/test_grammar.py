@@ -67,8 +67,8 @@ def test_odd_names_of_columns_and_symbols() -> None:
     [
         ("rsii(14)", "unknown function `rsii`; did you mean `rsi`? in feature `rsii(14)`"),
         (
-            "natr(14)",
-            "unknown function `natr` in feature `natr(14)`; it is called `atr_ratio` here",
+            "atr_pct(14)",
+            "unknown function `atr_pct` in feature `atr_pct(14)`; it is called `atr_ratio` here",
         ),
         ("rsi", "`rsi` is a function: write rsi(x=close, period=14) in feature `rsi`"),
         ("rsi(14", "expected `,` or `)`, found the end in feature `rsi(14`"),

@@ -28,6 +28,21 @@ pub fn sin(x: f64) -> f64 {
     libm::sin(x)
 }
 
+/// Angle in radians whose tangent is `x`.
+pub fn atan(x: f64) -> f64 {
+    libm::atan(x)
+}
+
+/// Logarithm to the base of ten.
+pub fn log10(x: f64) -> f64 {
+    libm::log10(x)
+}
+
+/// Hyperbolic tangent.
+pub fn tanh(x: f64) -> f64 {
+    libm::tanh(x)
+}
+
 /// The larger of two numbers, +0 above -0; `b` where one is NaN.
 #[inline]
 pub fn max(a: f64, b: f64) -> f64 {

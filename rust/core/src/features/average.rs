@@ -39,7 +39,7 @@ const FORGOTTEN: f64 = 1e-12;
 
 /// Bars until a recursion that keeps the share `keep` of its state a bar has forgotten its seed.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn fade(keep: f64) -> u64 {
+pub(super) fn fade(keep: f64) -> u64 {
     // A share of 0 has the logarithm minus infinity, and the quotient 0.
     (numeric::ln(FORGOTTEN) / numeric::ln(keep)).ceil() as u64
 }
@@ -325,7 +325,7 @@ fn full(p: &[f64]) -> u64 {
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "sma",
-        known_as: &["ma", "mean", "moving_average", "rolling_mean", "average"],
+        known_as: &["mean", "moving_average", "rolling_mean", "average"],
         family: "average",
         inputs: X,
         parameters: PERIOD,

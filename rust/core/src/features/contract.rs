@@ -96,9 +96,14 @@ fn settings(function: &Function, random: &mut Random) -> Vec<Vec<f64>> {
             .map(|p| match (p.kind, round) {
                 (Kind::Whole(..), 0) => p.default.unwrap_or(10.0),
                 (Kind::Whole(least, _), 1) => f64::from(least),
-                (Kind::Whole(least, _), _) => f64::from(least) + random.below(40) as f64,
+                (Kind::Whole(least, most), _) => {
+                    f64::from(least) + random.below((most - least + 1).min(40) as usize) as f64
+                }
+                (Kind::Real, 0) if p.default.is_some() => p.default.unwrap(),
                 (Kind::Real, _) => real.next().unwrap(),
                 (Kind::Positive, _) => 0.5 + 3.0 * random.unit(),
+                (Kind::Within(low, _), 0) => p.default.unwrap_or(low),
+                (Kind::Within(low, high), _) => low + (high - low).min(1.0) * random.unit(),
             })
             .collect();
         if (function.check)(&values).is_none() && !all.contains(&values) {
@@ -177,13 +182,16 @@ fn names_are_unique_and_every_row_is_documented() {
 #[test]
 fn every_parameter_has_an_effect_on_some_output() {
     let market = market(16, 300);
-    for f in functions() {
+    // Patterns are too rare here: tests/features has candles that make them.
+    for f in functions().filter(|f| f.family != "patterns") {
         let x = inputs(f, &market);
         let values = settings(f, &mut Random(1)).remove(0);
         let before = compute(f, &values, &market.at, &x);
         for i in 0..values.len() {
             let mut changed = values.clone();
-            changed[i] += 1.0;
+            // Some that may not be larger may be smaller.
+            let bounded = matches!(f.parameters[i].kind, Kind::Within(..)) && values[i] > 0.0;
+            changed[i] = if bounded { 0.5 * values[i] } else { values[i] + 1.0 };
             let after = compute(f, &changed, &market.at, &x);
             let differs = before.iter().zip(&after).any(|(a, b)| bits(a) != bits(b));
             assert!(differs, "{} {}", f.name, f.parameters[i].name);
@@ -261,16 +269,17 @@ fn finite_memory_gives_the_same_bits_from_every_start() {
 
 #[test]
 fn fading_memory_agrees_from_every_start_after_its_bars() {
-    let bars = 6_000;
     for seed in 10..13 {
-        let market = market(seed, bars);
+        let usual = market(seed, 6_000);
         let mut random = Random(seed);
         each_setting(|f, values, what| {
             let Memory::Fading(n) = (f.memory)(values) else { return };
             let n = usize::try_from(n).unwrap();
-            let x = inputs(f, &market);
+            let long = (n > 5_000).then(|| market(seed, n + 1_000));
+            let market = long.as_ref().unwrap_or(&usual);
+            let bars = market.at.len();
+            let x = inputs(f, market);
             let whole = compute(f, values, &market.at, &x);
-            assert!(n + 500 < bars, "{what} needs {n}");
             for _ in 0..20 {
                 let start = random.below(bars - n);
                 let later = compute(f, values, &market.at[start..], &from(&x, start));
@@ -414,7 +423,6 @@ fn windows_forget_an_infinity() {
 fn definition(name: &str, p: &[f64], x: &[Vec<f64>], t: usize) -> Vec<f64> {
     let w = p.first().map_or(1, |w| count(*w));
     let x0 = &x[0][..=t];
-    let nan = f64::NAN;
     let last = |x: &[f64], w: usize| x[x.len() - w..].to_vec();
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let variance = |x: &[f64], ddof: f64| {
@@ -512,9 +520,11 @@ fn definition(name: &str, p: &[f64], x: &[Vec<f64>], t: usize) -> Vec<f64> {
         "bbands" => {
             let values = last(x0, w);
             let (middle, half) = (mean(&values), p[1] * variance(&values, 0.0).sqrt());
-            let (upper, lower) = (middle + half, middle - half);
-            let position = (now - lower) / (upper - lower);
-            vec![upper, middle, lower, position, (upper - lower) / middle]
+            // Less the newest value, as the bands of two near values have few digits left beside the price.
+            let near: Vec<f64> = values.iter().map(|v| v - now).collect();
+            let reach = p[1] * variance(&near, 0.0).sqrt();
+            let position = (reach - mean(&near)) / (2.0 * reach);
+            vec![middle + half, middle, middle - half, position, 2.0 * reach / middle]
         }
         "stddev" => vec![variance(&last(x0, w), 0.0).sqrt()],
         "realised_volatility" => {
@@ -576,7 +586,7 @@ fn definition(name: &str, p: &[f64], x: &[Vec<f64>], t: usize) -> Vec<f64> {
         "diff" => vec![now - x0[t - w]],
         "clip" => vec![now.max(p[0]).min(p[1])],
         "ratio" => vec![now / x[1][t]],
-        _ => vec![nan],
+        _ => vec![],
     }
 }
 
@@ -590,6 +600,11 @@ fn every_formula_agrees_with_its_definition_at_every_bar() {
         let warmup = usize::try_from((f.warmup)(values)).unwrap();
         for t in warmup..bars {
             let want = definition(f.name, values, &x, t);
+            if want.is_empty() {
+                // tests/features/test_talib.py holds it to another implementation.
+                assert!(f.source.contains("of TA-Lib"), "{what} has no definition");
+                continue;
+            }
             assert_eq!(want.len(), got.len(), "{what} has no definition");
             for (want, got) in want.iter().zip(&got) {
                 // Some outputs cross zero; their unit is a fraction, a z-score or a price near 100.

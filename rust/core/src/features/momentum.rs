@@ -242,7 +242,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "macd",
-        known_as: &["macdext", "moving_average_convergence_divergence"],
+        known_as: &["moving_average_convergence_divergence"],
         family: "momentum",
         inputs: &[Input::Series("close")],
         parameters: &[

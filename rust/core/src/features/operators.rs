@@ -115,7 +115,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "diff",
-        known_as: &["difference", "delta", "mom", "momentum"],
+        known_as: &["difference", "delta", "momentum"],
         family: "operators",
         inputs: &[Input::Given],
         parameters: &[Parameter::window("bars", 1, Some(1.0))],

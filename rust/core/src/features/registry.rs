@@ -4,7 +4,10 @@
 //! the table.
 
 use super::node::{Memory, Node};
-use super::{average, calendar, momentum, operators, returns, rolling, trend, volatility, volume};
+use super::{
+    arithmetic, average, calendar, cycles, directional, flow, momentum, operators, oscillators,
+    overlap, parabolic, patterns, price, returns, rolling, statistics, trend, volatility, volume,
+};
 use crate::{Error, Result};
 
 /// Where an input comes from.
@@ -28,6 +31,8 @@ pub enum Kind {
     Real,
     /// Finite numbers above 0.
     Positive,
+    /// Numbers from the first to the second.
+    Within(f64, f64),
 }
 
 /// A parameter of a function.
@@ -56,6 +61,7 @@ impl Parameter {
             Kind::Whole(low, high) => format!("a whole number from {low} to {high}"),
             Kind::Real => "a finite number".into(),
             Kind::Positive => "a finite number > 0".into(),
+            Kind::Within(low, high) => format!("a number from {low} to {high}"),
         }
     }
 
@@ -66,6 +72,7 @@ impl Parameter {
             }
             Kind::Real => value.is_finite(),
             Kind::Positive => value.is_finite() && value > 0.0,
+            Kind::Within(low, high) => value >= low && value <= high,
         }
     }
 }
@@ -117,13 +124,23 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
     [
         returns::FUNCTIONS,
         average::FUNCTIONS,
+        overlap::FUNCTIONS,
         momentum::FUNCTIONS,
+        oscillators::FUNCTIONS,
         trend::FUNCTIONS,
+        directional::FUNCTIONS,
+        parabolic::FUNCTIONS,
         volatility::FUNCTIONS,
         volume::FUNCTIONS,
+        flow::FUNCTIONS,
+        price::FUNCTIONS,
         rolling::FUNCTIONS,
+        statistics::FUNCTIONS,
+        cycles::FUNCTIONS,
+        patterns::FUNCTIONS,
         calendar::FUNCTIONS,
         operators::FUNCTIONS,
+        arithmetic::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

@@ -103,7 +103,7 @@ impl Kernel<1, 1> for LogReturn {
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "simple_return",
-        known_as: &["return", "returns", "ret", "roc", "rocp", "pct_change"],
+        known_as: &["return", "returns", "ret", "pct_change"],
         family: "returns",
         inputs: &[Input::Series("close")],
         parameters: &[Parameter::window("period", 1, Some(1.0))],
@@ -114,7 +114,7 @@ pub const FUNCTIONS: &[Function] = &[
         build: |p| node(SimpleReturn(Delay::new(count(p[0])))),
         summary: "Simple return over a number of bars",
         formula: "(x[t] - x[t - period]) / x[t - period], a fraction; NaN where x[t - period] is 0.",
-        source: "Definition; as ROCP of TA-Lib, which gives 0 where x[t - period] is 0 (its ROC is in percent).",
+        source: "Definition; as ROCP of TA-Lib, which gives 0 where x[t - period] is 0.",
     },
     Function {
         name: "log_return",

@@ -84,6 +84,13 @@ impl Kernel<3, 1> for Atr {
 #[derive(Clone, Debug)]
 pub struct AtrRatio(Atr);
 
+impl AtrRatio {
+    /// Smoothing over `period` bars, at least 1.
+    pub fn new(period: f64) -> Self {
+        Self(Atr::new(period))
+    }
+}
+
 impl Kernel<3, 1> for AtrRatio {
     #[inline]
     fn step(&mut self, at: i64, bar: [f64; 3]) -> [f64; 1] {
@@ -252,7 +259,7 @@ const X: &[Input] = &[Input::Series("close")];
 const HIGH_LOW_CLOSE: &[Input] =
     &[Input::Column("high"), Input::Column("low"), Input::Column("close")];
 
-fn atr_memory(p: &[f64]) -> Memory {
+pub(super) fn atr_memory(p: &[f64]) -> Memory {
     Memory::Fading(bars(p[0]) + 1 + wilder_fade(p[0]))
 }
 
@@ -276,7 +283,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "atr_ratio",
-        known_as: &["natr", "atr_percent", "atr_pct"],
+        known_as: &["atr_percent", "atr_pct"],
         family: "volatility",
         inputs: HIGH_LOW_CLOSE,
         parameters: &[Parameter::window("period", 1, Some(14.0))],
@@ -284,7 +291,7 @@ pub const FUNCTIONS: &[Function] = &[
         memory: atr_memory,
         warmup: |p| bars(p[0]),
         check: consistent,
-        build: |p| node(AtrRatio(Atr::new(p[0]))),
+        build: |p| node(AtrRatio::new(p[0])),
         summary: "Average true range as a share of the close",
         formula: "atr(period) / close; >= 0, a fraction.",
         source: "NATR of TA-Lib is 100 times this.",
