@@ -188,6 +188,6 @@ EXAMPLES: list[Example] = [
     ('where: nesting', lambda: where("not " * 33 + "close > 1"), bp.FeatureError, 'condition `not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not close > 1` nests deeper than 32: split it'),
     ('where: outputs', lambda: where("macd() > 0"), bp.FeatureError, 'feature `macd()` has 3 outputs: choose one, such as macd(12, 26, 9).macd'),
     ('where: symbols', lambda: where("close@BTC > 0"), bp.FeatureError, 'conditions name other symbols (BTC), but know one candles: compute them with FeatureSet and compare the columns'),
-    ('where: unknown feature', lambda: where("clos > 0"), bp.FeatureError, 'unknown name `clos`; did you mean `close`, `clip`, `low`? in feature `clos`'),
+    ('where: unknown feature', lambda: where("clos > 0"), bp.FeatureError, 'unknown name `clos`; did you mean `close`, `clip`, `cmo`? in feature `clos`'),
 ]
 # fmt: on
