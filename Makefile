@@ -113,12 +113,12 @@ fuzz/corpus/$(TARGET): | fuzz/corpus/$(TARGET).tar.gz
 fuzz: | fuzz/corpus/$(TARGET)
 	$(need_rust)
 	$(need_fuzz)
-	$(CARGO_FUZZ) run --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=8192 $(FUZZ_LIMITS)
+	$(CARGO_FUZZ) run --fuzz-dir fuzz --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=8192 $(FUZZ_LIMITS)
 
 fuzz-corpus: | fuzz/corpus/$(TARGET)
 	$(need_rust)
 	$(need_fuzz)
-	$(CARGO_FUZZ) cmin --sanitizer $(SANITIZER) $(TARGET)
+	$(CARGO_FUZZ) cmin --fuzz-dir fuzz --sanitizer $(SANITIZER) $(TARGET)
 	tar -czf fuzz/corpus/$(TARGET).tar.gz --sort=name --owner=0 --group=0 --mtime=@0 -C fuzz/corpus/$(TARGET) .
 
 lint: $(BUILD_STAMP) $(DEV_STAMP)
