@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow fuzz fuzz-corpus lint format bench wheel generate clean
+.PHONY: help demo test test-rust test-python test-slow fuzz fuzz-corpus lint format bench bench-kernels wheel generate clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -28,6 +28,7 @@ help:
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
 	@echo "make bench      benchmarks against peers; records go to benches/record/, tables to docs/performance.md"
+	@echo "make bench-kernels  kernels and engines by themselves, in Rust; reports in target/criterion/"
 	@echo "make wheel      abi3 wheel in dist/"
 	@echo "make generate   rewrite what derives from the tables of rules and metrics"
 	@echo "make clean      remove what the other targets made"
@@ -69,9 +70,14 @@ $(DEV_STAMP): pyproject.toml $(BUILD_STAMP)
 	$(BIN)/python -m pip install --quiet --group test
 	@touch $@
 
-# A bench runs with the peers that it finds.
+# A bench runs with the peers that it finds: where the group as a whole cannot be had, each is tried by itself.
+PEERS = $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\n")'
+
 $(PEERS_STAMP): pyproject.toml $(BUILD_STAMP)
-	$(BIN)/python -m pip install --quiet --group bench && touch $@ || echo "some peers could not be installed; those that are missing are left out" >&2
+	@if $(BIN)/python -m pip install --quiet --group bench; then touch $@; else \
+	  $(PEERS) | while read -r peer; do \
+	    $(BIN)/python -m pip install --quiet "$$peer" || echo "$$peer could not be installed and is left out" >&2; \
+	  done; fi
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -107,12 +113,12 @@ fuzz/corpus/$(TARGET): | fuzz/corpus/$(TARGET).tar.gz
 fuzz: | fuzz/corpus/$(TARGET)
 	$(need_rust)
 	$(need_fuzz)
-	$(CARGO_FUZZ) run --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=8192 $(FUZZ_LIMITS)
+	$(CARGO_FUZZ) run --fuzz-dir fuzz --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=8192 $(FUZZ_LIMITS)
 
 fuzz-corpus: | fuzz/corpus/$(TARGET)
 	$(need_rust)
 	$(need_fuzz)
-	$(CARGO_FUZZ) cmin --sanitizer $(SANITIZER) $(TARGET)
+	$(CARGO_FUZZ) cmin --fuzz-dir fuzz --sanitizer $(SANITIZER) $(TARGET)
 	tar -czf fuzz/corpus/$(TARGET).tar.gz --sort=name --owner=0 --group=0 --mtime=@0 -C fuzz/corpus/$(TARGET) .
 
 lint: $(BUILD_STAMP) $(DEV_STAMP)
@@ -134,6 +140,10 @@ format: $(DEV_STAMP)
 
 generate: $(BUILD_STAMP)
 	$(BIN)/python tools/generate.py
+
+bench-kernels:
+	$(need_rust)
+	cargo bench -p barproof-core
 
 bench: $(BUILD_STAMP) $(PEERS_STAMP)
 	$(BIN)/python -m benches.workload_a --record

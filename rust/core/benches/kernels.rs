@@ -4,14 +4,16 @@
 
 mod common;
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use barproof_core::bars::Bars;
 use barproof_core::features::batch::compute;
 use barproof_core::features::grammar::parse;
 use barproof_core::features::graph::Graph;
 use barproof_core::features::stream::{Engine, Row};
+use barproof_core::signals::Signals;
+use barproof_core::simd::Simd;
 use common::{bars, columns, probabilities, signals};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -25,22 +27,16 @@ fn index(c: &mut Criterion) {
         let (columns, values) = (columns(n), probabilities(n));
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(BenchmarkId::new("bars", n), |b| {
-            let fresh = || bars(&columns);
-            b.iter_batched_ref(
-                fresh,
-                |bars| bars.index().range.range(bars.low(), bars.high(), 0, n),
-                BatchSize::PerIteration,
-            );
+            let build = |bars: &mut Bars| {
+                bars.index();
+            };
+            b.iter_batched_ref(|| bars(&columns), build, BatchSize::PerIteration);
         });
         group.bench_function(BenchmarkId::new("signal", n), |b| {
-            let fresh = || signals(values.clone());
-            b.iter_batched_ref(
-                fresh,
-                |signals| {
-                    signals.peaks(0);
-                },
-                BatchSize::PerIteration,
-            );
+            let build = |signals: &mut Signals| {
+                signals.series(0);
+            };
+            b.iter_batched_ref(|| signals(values.clone()), build, BatchSize::PerIteration);
         });
     }
     group.finish();
@@ -56,17 +52,20 @@ fn threshold(c: &mut Criterion) {
         group.throughput(Throughput::Elements(n as u64));
         for every in [5_u32, 2_000, 20_000] {
             let level = 1.0 - 1.0 / f64::from(every);
-            let all = || {
+            let series = signals.series(0).expect("given");
+            let all = |simd: Simd| {
                 let (mut found, mut at) = (0_usize, 0);
                 while at < n {
-                    at = signals.peaks(0).first(&values, at, n, level) + 1;
+                    at = series.first_at_least(simd, (at, n), level) + 1;
                     found += usize::from(at <= n);
                 }
                 found
             };
-            assert_eq!(all(), values.iter().filter(|v| **v >= level).count());
-            let name = BenchmarkId::new(format!("every {every}"), n);
-            group.bench_function(name, |b| b.iter(|| black_box(all())));
+            for simd in Simd::available() {
+                assert_eq!(all(simd), values.iter().filter(|v| **v >= level).count());
+                let name = format!("every {every}, {}", simd.name());
+                group.bench_function(BenchmarkId::new(name, n), |b| b.iter(|| all(simd)));
+            }
         }
     }
     group.finish();
@@ -81,19 +80,21 @@ fn range(c: &mut Criterion) {
     let (low, high, close) = (bars.low(), bars.high(), bars.close());
     let starts: Vec<usize> = (0..1_000).map(|k| k * (n / 1_000)).collect();
     group.throughput(Throughput::Elements(starts.len() as u64));
+    let span = bars.range();
     for away in [0.002, 0.02, 0.2] {
-        let first = |from: usize| {
-            let (stop, target) = (close[from] * (1.0 - away), close[from] * (1.0 + away));
-            bars.index().range.first(low, high, from + 1, n, |l, h| l <= stop || h > target)
-        };
-        for from in starts.iter().step_by(50) {
-            let (stop, target) = (close[*from] * (1.0 - away), close[*from] * (1.0 + away));
-            let plain = (from + 1..n).find(|i| low[*i] <= stop || high[*i] > target);
-            assert_eq!(first(*from), plain.unwrap_or(n));
+        let levels = |from: usize| (close[from] * (1.0 - away), close[from] * (1.0 + away));
+        for simd in Simd::available() {
+            let first = |from: usize| span.first_outside(simd, (from + 1, n), levels(from));
+            for from in starts.iter().copied().step_by(50) {
+                let (stop, target) = levels(from);
+                let plain = (from + 1..n).find(|i| low[*i] <= stop || high[*i] >= target);
+                assert_eq!(first(from), plain.unwrap_or(n));
+            }
+            let name = BenchmarkId::new(format!("{away} away"), simd.name());
+            group.bench_function(name, |b| {
+                b.iter(|| starts.iter().map(|from| first(*from)).sum::<usize>());
+            });
         }
-        group.bench_function(BenchmarkId::new("first", away), |b| {
-            b.iter(|| starts.iter().map(|from| first(*from)).sum::<usize>());
-        });
     }
     group.finish();
 }
@@ -117,11 +118,13 @@ fn features(c: &mut Criterion) {
     for text in FEATURES {
         let found = parse(text, &[]).expect("a feature");
         let graph = Arc::new(Graph::new(found, &[]).expect("a graph"));
-        let run = || compute(&graph, &[("A", &bars)], &[], 1, &go).expect("computed");
-        let whole = run().expect("not stopped");
-        assert!(whole[0][n - 1].is_finite(), "{text}");
+        let mut column = vec![0.0; n];
+        let run = |out: &mut [f64]| {
+            compute(&graph, &[("A", &bars)], &[], &mut [out], 1, &go).expect("computed")
+        };
+        assert!(run(&mut column) && column[n - 1].is_finite(), "{text}");
         group.throughput(Throughput::Elements(n as u64));
-        group.bench_function(BenchmarkId::new("batch", text), |b| b.iter(run));
+        group.bench_function(BenchmarkId::new("batch", text), |b| b.iter(|| run(&mut column)));
         let mut engine = Engine::new(graph.clone(), "A", 60_000).expect("an engine");
         let mut at = 0_usize;
         let mut time = bars.open_time()[0];
