@@ -265,6 +265,7 @@ def resampled_maxima(
     statistics: NDArray[np.float64],
     before: NDArray[np.float64] | None,
     positions: NDArray[np.int64] | None,
+    anew: bool,
     mean_block: float,
     rows: int,
     seed: int,

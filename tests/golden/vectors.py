@@ -501,7 +501,12 @@ def _(text: str) -> Numbers:
     if not (own or flag or studentised):
         raise UnreadError(text)
     index = stats.stationary_indices(120, mean_block=5, rows=500, seed=52)
-    found = stats.spa(trials_of_m05(), indices=index, mean_block=5, studentise=bool(studentised))
+    found = stats.spa(
+        trials_of_m05(),
+        indices=index,
+        mean_block=5,
+        studentise="sample" if studentised else "none",
+    )
     # The vectors are raw shares; ours are (1 + exceed) / (1 + resamples).
     return [int(e) / 500 for e in found.exceed]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+import barproof as bp
 from barproof import LayoutError, ParameterError, ShapeError, stats
 from barproof._daily import DailyReturns
 from tests.sweep_error_examples import sweep
@@ -16,6 +19,25 @@ Example = tuple[str, Callable[[], object], type[BaseException], str]
 
 BAD: Any = "bad"
 ROWS = np.zeros((9, 2))
+MARKET = bp.simulate_candles(1, bars=40)
+
+
+def done() -> bp.Result:
+    signals = bp.Signals(long=np.full(40, 0.7))
+    return bp.backtest(
+        MARKET, signals, bp.Rules(entry_long=0.5), costs=bp.Costs(taker=0.0), ledger=False
+    )
+
+
+def last(candles: bp.Candles) -> float:
+    return float(candles.close[-1])
+
+
+def resumed(text: str) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file.jsonl"
+        path.write_text(text, encoding="utf-8")
+        return bp.procedure_test(last, MARKET, count=19, out=path)
 
 
 def of_nothing() -> Any:
@@ -104,6 +126,12 @@ EXAMPLES: list[Example] = [
         lambda: stats.stepm(ROWS, seed=-1),
         ParameterError,
         "`seed` of a test must be a whole number in [0, 2**64), was -1",
+    ),
+    (
+        "studentise",
+        lambda: stats.spa(stats.normals(1, 90).reshape(45, 2), studentise=BAD),
+        ParameterError,
+        "`studentise` must be resample, sample or none, was 'bad'",
     ),
     (
         "mean block",

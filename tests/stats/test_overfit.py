@@ -45,14 +45,22 @@ def test_superior_is_that_of_the_definition(n: int, trials: int, block: float, s
     drawn = stats.spa(panel, mean_block=block, resamples=150, seed=seed)
     found = stats.spa(panel, indices=index, mean_block=block)
     assert drawn.exceed.tolist() == found.exceed.tolist()
-    statistic, counts = twins.spa(panel, index, block)
-    assert found.statistic == near(statistic, rel=GOLDEN)
-    assert found.exceed.tolist() == counts
-    steps = stats.stepm(panel, indices=index, mean_block=block)
-    assert steps.p == near(twins.stepm(panel, index, block), rel=GOLDEN)
-    for level in (0.05, 0.3):
-        named = stats.stepm(panel, indices=index, mean_block=block, level=level).superior
-        assert named.tolist() == twins.stepwise(panel, index, block, level)
+    for how in ("resample", "sample"):
+        statistic, counts = twins.spa(panel, index, block, how)
+        found = stats.spa(panel, indices=index, mean_block=block, studentise=how)
+        assert found.statistic == near(statistic, rel=GOLDEN)
+        assert found.exceed.tolist() == counts
+        steps = stats.stepm(panel, indices=index, mean_block=block, studentise=how)
+        assert steps.p == near(twins.stepm(panel, index, block, how), rel=GOLDEN)
+        for level in (0.05, 0.3):
+            named = stats.stepm(
+                panel,
+                indices=index,
+                mean_block=block,
+                level=level,
+                studentise=how,
+            ).superior
+            assert named.tolist() == twins.stepwise(panel, index, block, level, how)
 
 
 def test_reality_check_is_that_of_the_definition() -> None:
@@ -77,7 +85,7 @@ def test_unstudentised_spa_agrees_with_arch_on_the_same_resamples() -> None:
     index = np.array([peer.bootstrap.update_indices() for _ in range(300)])
     peer.bootstrap.state = state
     peer.compute()
-    found = stats.spa(panel, indices=index, mean_block=5, studentise=False)
+    found = stats.spa(panel, indices=index, mean_block=5, studentise="none")
     assert [int(e) / 300 for e in found.exceed] == near(list(peer.pvalues), abs=1e-12)
 
 
@@ -108,7 +116,7 @@ def test_a_noisy_trial_does_not_drown_a_good_one() -> None:
     panel[:, 0] += 0.4
     panel[:, 5] *= 10
     assert stats.spa(panel, mean_block=5, seed=52).p < 0.05
-    assert stats.spa(panel, mean_block=5, seed=52, studentise=False).p > 0.2
+    assert stats.spa(panel, mean_block=5, seed=52, studentise="none").p > 0.2
     assert stats.stepm(panel, mean_block=5, seed=52).superior.tolist() == [0]
 
 

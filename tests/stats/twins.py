@@ -48,7 +48,29 @@ def deviations(returns: Floats, mean_block: float) -> Floats:
     return out
 
 
-def spa(returns: Floats, index: Floats, mean_block: float) -> tuple[float, list[int]]:
+def resample_deviations(returns: Floats, row: Floats) -> Floats:
+    """Of one resample: squared sums of its blocks' centred returns, over n; a block may go around the end."""
+    n = len(returns)
+    sample = returns[row]
+    centred = sample - sample.mean(axis=0)
+    parts: list[Floats] = []
+    for i, at in enumerate(row):
+        if i and at == (row[i - 1] + 1) % n:
+            parts[-1] = parts[-1] + centred[i]
+        else:
+            parts.append(centred[i])
+    out: Floats = np.sqrt(sum(p**2 for p in parts) / n)
+    return out
+
+
+def studentised(returns: Floats, row: Floats, moved: Floats, w: Floats, how: str) -> Floats:
+    """Statistics of one resample; 0 where it has no deviation but rounding."""
+    own = w if how == "sample" else resample_deviations(returns, row)
+    some = own > 1e-6 * w
+    return np.where(some, moved / np.where(some, own, 1.0), 0.0)
+
+
+def spa(returns: Floats, index: Floats, mean_block: float, how: str) -> tuple[float, list[int]]:
     """Hansen's test on given resamples: statistic, and how many reach it (lower, consistent, upper)."""
     n = len(returns)
     w = deviations(returns, mean_block)
@@ -59,19 +81,25 @@ def spa(returns: Floats, index: Floats, mean_block: float) -> tuple[float, list[
     for centre in (np.maximum(means, 0), np.where(means >= bound, means, 0), means):
         count = 0
         for row in index:
-            z = math.sqrt(n) * (returns[row].mean(axis=0) - centre) / w
+            moved = math.sqrt(n) * (returns[row].mean(axis=0) - centre)
+            z = studentised(returns, row, moved, w, how)
             count += max(0.0, float(z.max())) >= statistic
         counts.append(count)
     return statistic, counts
 
 
-def stepm(returns: Floats, index: Floats, mean_block: float) -> Floats:
+def stepm(returns: Floats, index: Floats, mean_block: float, how: str) -> Floats:
     """Step-down adjusted p-values, trial by trial from the best on."""
     n, trials = returns.shape
     w = deviations(returns, mean_block)
     means = returns.mean(axis=0)
     z = math.sqrt(n) * means / w
-    stars = np.array([math.sqrt(n) * (returns[row].mean(axis=0) - means) / w for row in index])
+    stars = np.array(
+        [
+            studentised(returns, row, math.sqrt(n) * (returns[row].mean(axis=0) - means), w, how)
+            for row in index
+        ]
+    )
     order = np.argsort(-z, kind="stable")
     out, last = np.empty(trials), 0.0
     for at, trial in enumerate(order):
@@ -81,13 +109,20 @@ def stepm(returns: Floats, index: Floats, mean_block: float) -> Floats:
     return out
 
 
-def stepwise(returns: Floats, index: Floats, mean_block: float, level: float) -> list[int]:
+def stepwise(
+    returns: Floats, index: Floats, mean_block: float, level: float, how: str
+) -> list[int]:
     """Romano and Wolf's procedure as they state it: reject, leave out, look again."""
     n, trials = returns.shape
     w = deviations(returns, mean_block)
     means = returns.mean(axis=0)
     z = math.sqrt(n) * means / w
-    stars = np.array([math.sqrt(n) * (returns[row].mean(axis=0) - means) / w for row in index])
+    stars = np.array(
+        [
+            studentised(returns, row, math.sqrt(n) * (returns[row].mean(axis=0) - means), w, how)
+            for row in index
+        ]
+    )
     left, rejected = list(range(trials)), []
     while left:
         most = stars[:, left].max(axis=1)

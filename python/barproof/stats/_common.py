@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 S = TypeVar("S", bound=Stat)
 
 
-def undefined(kind: type[S], reason: str, **known: Any) -> S:
+def undefined(kind: type[S], reason: str, /, **known: Any) -> S:
     """Make a result without numbers; `known` are fields that are known all the same."""
     values = {
         f.name: known.get(f.name, _EMPTY.get(str(f.type), np.empty(0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ from barproof.stats.bootstrap import block_length, given_indices
 __all__ = ["Pbo", "RealityCheck", "Spa", "StepM", "pbo", "reality_check", "spa", "stepm"]
 
 Report: TypeAlias = "bool | Callable[[int, int], None] | None"
+Studentise: TypeAlias = Literal["resample", "sample", "none"]
 
 _MOST_BLOCKS = 20
 
@@ -261,9 +262,10 @@ class Setup:
 class Superior:
     """Statistics of trials, then maxima over their resamples, part by part in the order of the statistics."""
 
-    def __init__(self, setup: Setup, *, studentise: bool) -> None:
+    def __init__(self, setup: Setup, *, studentise: Studentise) -> None:
         self.setup = setup
-        self._studentise = studentise
+        self._studentise = studentise != "none"
+        self._anew = studentise == "resample"
         self._maxima: Floats | None = None
 
     def measure(self, rows: Floats) -> tuple[Floats, Floats]:
@@ -306,6 +308,7 @@ class Superior:
                 statistics=statistics,
                 before=None if self._maxima is None else self._maxima.ravel(),
                 positions=None if setup.positions is None else setup.positions.ravel(),
+                anew=self._anew,
                 mean_block=setup.mean_block,
                 rows=setup.resamples,
                 seed=setup.seed,
@@ -391,7 +394,9 @@ def common_block(rows: Floats) -> float:
     return float(np.median(lengths)) if lengths else 1.0
 
 
-def _run(rows: Floats, setup: Setup, studentise: bool, progress: Report) -> Found | str:
+def _run(rows: Floats, setup: Setup, studentise: Studentise, progress: Report) -> Found | str:
+    if studentise not in ("resample", "sample", "none"):
+        raise ParameterError(f"`studentise` must be resample, sample or none, was {studentise!r}")
     job = Superior(setup, studentise=studentise)
     means, deviations = job.measure(rows)
     if not (deviations > 0).any():
@@ -420,7 +425,7 @@ def spa(
     mean_block: float | None = None,
     seed: int = 0,
     indices: ArrayLike | None = None,
-    studentise: bool = True,
+    studentise: Studentise = "resample",
     threads: int | None = None,
     progress: Report = None,
 ) -> Spa:
@@ -440,8 +445,9 @@ def spa(
         In [0, 2**64).
     indices : array_like of shape (resamples, n_periods), optional
         Resamples by position, instead of drawn ones; `mean_block` then belongs to the deviations alone.
-    studentise : bool, default True
-        Divide each mean by its long-run deviation. Without, one noisy trial can drown a good one.
+    studentise : {"resample", "sample", "none"}, default "resample"
+        Divide each resampled mean by the long-run deviation of its own resample; by the sample's, as P. Hansen has it;
+        or by none, where one noisy trial can drown a good one.
     threads : int, optional
         Worker threads; the result has the same bits for any number.
     progress : bool or callable, optional
@@ -462,7 +468,9 @@ def spa(
     -----
     P. Hansen 2005: the largest ``sqrt(n) mean / w``, at least 0, against resamples recentred by means that are not far
     below 0: where ``mean >= -w / sqrt(n) sqrt(2 ln ln n)``. w is the root of the long-run variance that the stationary
-    bootstrap implies (D. Politis and J. Romano 1994).
+    bootstrap implies (D. Politis and J. Romano 1994). With the sample's w in the resamples too, noise with a skewness
+    of -2 passes at 5% in 16% of cases (20 trials, 365 days): resamples are studentised by their own blocks' sums
+    (F. Goetze and H. R. Kuensch 1996), as J. Romano and M. Wolf 2005 advise.
 
     Examples
     --------
@@ -550,7 +558,7 @@ def reality_check(
         "n": setup.periods,
         "trials": len(rows),
     }
-    found = reason or _run(rows, setup, False, progress)
+    found = reason or _run(rows, setup, "none", progress)
     if isinstance(found, str):
         return undefined(RealityCheck, found, **known)
     p = (1 + found.exceed_plain) / (1 + setup.resamples)
@@ -566,7 +574,7 @@ def stepm(
     mean_block: float | None = None,
     seed: int = 0,
     indices: ArrayLike | None = None,
-    studentise: bool = True,
+    studentise: Studentise = "resample",
     threads: int | None = None,
     progress: Report = None,
 ) -> StepM:

@@ -281,7 +281,7 @@ def _measure(job: _Job, setup: Setup, blocks: int, report: Any) -> _Measured:
         Correlations(n),
         "" if enough else f"{n} days, {2 * blocks} are needed",
     )
-    tests = Superior(setup, studentise=True)
+    tests = Superior(setup, studentise="resample")
     done = 0
     for at, rows in job.parts(np.arange(count)):
         if n >= 2:
@@ -336,7 +336,7 @@ def _superior(
             undefined(StepM, reason, **known, level=level),
             nothing,
         )
-    tests = Superior(setup, studentise=True)
+    tests = Superior(setup, studentise="resample")
     statistics = tests.statistics(found.means, found.deviations)
     reached = np.zeros(count, np.uint64)
     done = count

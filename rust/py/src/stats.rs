@@ -137,7 +137,7 @@ pub fn long_run_deviations<'py>(
 
 /// Maxima of resampled statistics over trials; see `_core.pyi`.
 #[pyfunction]
-#[pyo3(signature = (returns, *, periods, deviations, offsets, statistics, before, positions, mean_block, rows, seed, threads, progress))]
+#[pyo3(signature = (returns, *, periods, deviations, offsets, statistics, before, positions, anew, mean_block, rows, seed, threads, progress))]
 #[allow(clippy::too_many_arguments)] // keyword-only at the boundary
 #[allow(clippy::type_complexity)] // a table and a column
 pub fn resampled_maxima<'py>(
@@ -149,6 +149,7 @@ pub fn resampled_maxima<'py>(
     statistics: &Bound<'py, PyAny>,
     before: Option<&Bound<'py, PyAny>>,
     positions: Option<&Bound<'py, PyAny>>,
+    anew: bool,
     mean_block: f64,
     rows: usize,
     seed: u64,
@@ -180,6 +181,7 @@ pub fn resampled_maxima<'py>(
             deviations: &deviations,
             offsets: [&offsets.0, &offsets.1],
             statistics: &statistics,
+            anew,
         };
         let found = superior::maxima(&panel, &question, &resamples, &before, threads, &state)?;
         let (maxima, counts) = found.unwrap_or_else(|| (Maxima::none(0), vec![]));

@@ -46,6 +46,8 @@ pub struct Block {
     pub start: u32,
     /// Position after the last.
     pub end: u32,
+    /// Whether it goes on, around the end, where the block before it stopped.
+    pub joined: bool,
 }
 
 /// Resamples of `n` observations.
@@ -135,13 +137,14 @@ impl Resamples {
             }
             Self::Given { n, positions } => {
                 let row = &positions[row * n..][..*n];
-                let mut block = Block { start: row[0], end: row[0] + 1 };
+                let mut block = Block { start: row[0], end: row[0] + 1, joined: false };
                 for &at in &row[1..] {
                     if at == block.end {
                         block.end += 1;
                     } else {
                         out.push(block);
-                        block = Block { start: at, end: at + 1 };
+                        let joined = at as usize == block.end as usize % n;
+                        block = Block { start: at, end: at + 1, joined };
                     }
                 }
                 out.push(block);
@@ -154,20 +157,22 @@ impl Resamples {
 fn drawn_blocks(n: usize, p: f64, mut random: Uniforms, out: &mut Vec<Block>) {
     let (size, last) = (n as f64, n as u32);
     let mut start = (random.next() * size) as u32;
-    let mut end = start + 1;
+    let mut block = Block { start, end: start + 1, joined: false };
     for _ in 1..n {
         if random.next() < p {
-            out.push(Block { start, end });
+            out.push(block);
             start = (random.next() * size) as u32;
-            end = start + 1;
-        } else if end == last {
-            out.push(Block { start, end });
-            (start, end) = (0, 1);
+            // A fresh place that happens to follow the last goes on with its block.
+            let joined = start == block.end % last;
+            block = Block { start, end: start + 1, joined };
+        } else if block.end == last {
+            out.push(block);
+            block = Block { start: 0, end: 1, joined: true };
         } else {
-            end += 1;
+            block.end += 1;
         }
     }
-    out.push(Block { start, end });
+    out.push(block);
 }
 
 /// Positions of all resamples, one after the other.

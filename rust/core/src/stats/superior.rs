@@ -20,6 +20,8 @@ use crate::{Error, Result};
 
 /// Trials that go through together.
 const LANES: usize = 16;
+/// Squared deviations of a resample, in units of the sample's, that are only rounding.
+const LEAST: f64 = 1e-12;
 /// Resamples that a task makes.
 const ROWS: usize = 64;
 
@@ -70,6 +72,9 @@ pub struct Question<'a> {
     pub offsets: [&'a [f64]; 2],
     /// By trial: the statistic that step-down counts against; trials come in its order, least first.
     pub statistics: &'a [f64],
+    /// Whether each resample is divided by a deviation of its own: the root of the summed squares of its blocks'
+    /// centred sums (F. Goetze and H. R. Kuensch 1996). Else the sample's serves all.
+    pub anew: bool,
 }
 
 /// Maxima over trials, by resample; of one part of the trials they are carried to the next.
@@ -155,13 +160,21 @@ struct Row {
 impl Row {
     /// Takes the trials of a tile; counts those whose statistic is reached.
     #[inline]
-    fn take(&mut self, sums: &[f64; LANES], lanes: &Lanes, counts: &mut [u64; LANES]) {
+    fn take(
+        &mut self,
+        sums: &[f64; LANES],
+        scales: &[f64; LANES],
+        lanes: &Lanes,
+        counts: &mut [u64; LANES],
+    ) {
+        // A NaN (minus infinity times a scale of 0, of a trial that is left out) is never more.
         let more = |a: f64, b: f64| if b > a { b } else { a };
         for lane in 0..LANES {
-            let value = sums[lane] + lanes.upper[lane];
+            let value = sums[lane] * scales[lane] + lanes.upper[lane];
             self.upper = more(self.upper, value);
-            self.others[0] = more(self.others[0], sums[lane] + lanes.others[0][lane]);
-            self.others[1] = more(self.others[1], sums[lane] + lanes.others[1][lane]);
+            let moved = |i: usize| (sums[lane] + lanes.others[i][lane]) * scales[lane];
+            self.others[0] = more(self.others[0], moved(0));
+            self.others[1] = more(self.others[1], moved(1));
             self.plain = more(self.plain, sums[lane] * lanes.deviations[lane] + lanes.upper[lane]);
             counts[lane] += u64::from(self.upper >= lanes.statistics[lane]);
         }
@@ -187,6 +200,45 @@ fn resampled(tile: &[f64], blocks: &[Block]) -> [f64; LANES] {
         }
     }
     sums
+}
+
+/// The same with what turns each sum into one over the resample's own deviation; 0 where that is only rounding, as in
+/// a resample of one block around the whole.
+#[inline]
+fn resampled_anew(tile: &[f64], blocks: &[Block], n: usize) -> ([f64; LANES], [f64; LANES]) {
+    let (mut sums, mut squares, mut weighted) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let (mut part, mut length, mut lengths) = ([0.0; LANES], 0.0, 0.0);
+    for (at, block) in blocks.iter().enumerate() {
+        let low = &tile[block.start as usize * LANES..][..LANES];
+        let high = &tile[block.end as usize * LANES..][..LANES];
+        let size = f64::from(block.end - block.start);
+        if block.joined {
+            length += size;
+            for lane in 0..LANES {
+                part[lane] += high[lane] - low[lane];
+            }
+        } else {
+            length = size;
+            for lane in 0..LANES {
+                part[lane] = high[lane] - low[lane];
+            }
+        }
+        if blocks.get(at + 1).is_none_or(|next| !next.joined) {
+            lengths += length * length;
+            for lane in 0..LANES {
+                sums[lane] += part[lane];
+                squares[lane] += part[lane] * part[lane];
+                weighted[lane] += length * part[lane];
+            }
+        }
+    }
+    let mut scales = [0.0; LANES];
+    for lane in 0..LANES {
+        let centre = sums[lane] / n as f64;
+        let square = squares[lane] - 2.0 * centre * weighted[lane] + centre * centre * lengths;
+        scales[lane] = if square > LEAST { 1.0 / square.sqrt() } else { 0.0 };
+    }
+    (sums, scales)
 }
 
 /// Maxima over these and earlier trials, and by trial how many resamples reach its statistic. None if it was stopped.
@@ -235,8 +287,13 @@ pub fn maxima(
         for (tile, lanes) in tiles.iter().zip(&lanes) {
             let mut counts = [0u64; LANES];
             for (row, span) in part.rows.iter_mut().zip(ends.windows(2)) {
-                let sums = resampled(tile, &blocks[span[0]..span[1]]);
-                row.take(&sums, lanes, &mut counts);
+                let own = &blocks[span[0]..span[1]];
+                let (sums, scales) = if question.anew {
+                    resampled_anew(tile, own, panel.periods)
+                } else {
+                    (resampled(tile, own), [1.0; LANES])
+                };
+                row.take(&sums, &scales, lanes, &mut counts);
             }
             part.counts.extend_from_slice(&counts);
         }
@@ -306,6 +363,11 @@ mod tests {
 
     #[test]
     fn maxima_are_those_of_the_definition_in_parts_and_on_any_threads() {
+        check(false);
+        check(true);
+    }
+
+    fn check(anew: bool) {
         let (trials, n, rows) = (37, 50, 130);
         let values = noise(trials * n, 8);
         let panel = Panel::new(&values, n).unwrap();
@@ -318,7 +380,7 @@ mod tests {
         let resamples = Resamples::drawn(n, 4.0, rows, 2).unwrap();
         let at = positions(&resamples, 1, &Progress::default()).unwrap();
         let question =
-            Question { deviations: &deviations, offsets: [&a, &b], statistics: &statistics };
+            Question { deviations: &deviations, offsets: [&a, &b], statistics: &statistics, anew };
         let ask = |threads| {
             let none = Maxima::none(rows);
             maxima(&panel, &question, &resamples, &none, threads, &Progress::default())
@@ -331,11 +393,24 @@ mod tests {
                 (f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY);
             for k in (0..trials).filter(|&k| k != 5) {
                 let x = panel.trial(k);
-                let star: f64 =
-                    at[row * n..][..n].iter().map(|&t| x[t as usize]).sum::<f64>() / n as f64;
+                let row = &at[row * n..][..n];
+                let star: f64 = row.iter().map(|&t| x[t as usize]).sum::<f64>() / n as f64;
                 let raw = (n as f64).sqrt() * (star - mean(x));
-                upper = upper.max(raw / deviations[k]);
-                low = low.max(raw / deviations[k] + a[k]);
+                let mut own = deviations[k];
+                if anew {
+                    let mut parts: Vec<f64> = vec![];
+                    for (i, &t) in row.iter().enumerate() {
+                        let moved = x[t as usize] - star;
+                        if i > 0 && t == (row[i - 1] + 1) % n as i64 {
+                            *parts.last_mut().unwrap() += moved;
+                        } else {
+                            parts.push(moved);
+                        }
+                    }
+                    own = (parts.iter().map(|p| p * p).sum::<f64>() / n as f64).sqrt();
+                }
+                upper = upper.max(raw / own);
+                low = low.max((raw + a[k] * deviations[k]) / own);
                 plain = plain.max(raw);
                 want[k] += u64::from(upper >= statistics[k]);
             }
@@ -352,6 +427,7 @@ mod tests {
             deviations: &deviations[range.clone()],
             offsets: [&a[range.clone()], &b[range.clone()]],
             statistics: &statistics[range],
+            anew,
         };
         let progress = Progress::default();
         let (carried, first) =
