@@ -232,12 +232,12 @@ def simulate(
     annual_volatility: float,
     correlation: float,
 ) -> list[dict[str, NDArray[Any]]]: ...
-
 def simd_path() -> str:
     """Instructions that the engine uses now, by the name that `BARPROOF_SIMD` takes."""
 
 def simd_paths() -> list[str]:
     """Instructions that this machine has, the plainest first."""
+
 def stationary_positions(
     n: int, *, mean_block: float, rows: int, seed: int, threads: int
 ) -> NDArray[np.int64]: ...

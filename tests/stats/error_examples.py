@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 import barproof as bp
-from barproof import LayoutError, ParameterError, ShapeError, stats
+from barproof import FileError, LayoutError, ParameterError, ShapeError, stats
 from barproof._daily import DailyReturns
 from tests.sweep_error_examples import sweep
 
@@ -223,6 +223,115 @@ EXAMPLES: list[Example] = [
         lambda: stats.overfitting(sweep(), trials=1),
         ParameterError,
         "`trials` must be at least the 2 combinations of the sweep, was 1",
+    ),
+    (
+        "surrogate of nothing",
+        lambda: bp.surrogate_candles(BAD),
+        LayoutError,
+        "a surrogate needs Candles, was given str",
+    ),
+    (
+        "kind of a surrogate",
+        lambda: bp.surrogate_candles(MARKET, kind=BAD),
+        ParameterError,
+        "`kind` of a surrogate must be one of sign, blocks, phase, simulated, was 'bad'",
+    ),
+    (
+        "few bars",
+        lambda: bp.surrogate_candles(MARKET[:5]),
+        ParameterError,
+        "a surrogate needs at least 8 bars, was given 5",
+    ),
+    (
+        "edge of a surrogate",
+        lambda: bp.surrogate_candles(MARKET, edge=0.1),
+        ParameterError,
+        "an edge is planted in simulated markets only, `kind` was 'sign'",
+    ),
+    (
+        "no study",
+        lambda: bp.procedure_test(BAD, MARKET),
+        LayoutError,
+        "`study` must take candles and give a result, was str",
+    ),
+    (
+        "study of nothing",
+        lambda: bp.procedure_test(last, BAD),
+        LayoutError,
+        "a procedure test needs Candles, was given str",
+    ),
+    (
+        "markets",
+        lambda: bp.procedure_test(last, MARKET, markets=BAD),
+        ParameterError,
+        "`markets` must be one of sign, blocks, phase, simulated, or a function, was 'bad'",
+    ),
+    (
+        "few surrogates",
+        lambda: bp.procedure_test(last, MARKET, count=9),
+        ParameterError,
+        "`count` must be at least 19, was 9: with fewer no p-value reaches 0.05",
+    ),
+    (
+        "edges",
+        lambda: bp.procedure_test(last, MARKET, edges=[1.5]),
+        ParameterError,
+        "`studies` must be at least 1 and `edges` in (0, 1), were 20 and [1.5]",
+    ),
+    (
+        "score of a study",
+        lambda: bp.procedure_test(lambda _: "text", MARKET),
+        LayoutError,
+        "the study must give a number or a result with the metric 'sharpe', gave str: give score= a function of it",
+    ),
+    (
+        "no file of a procedure test",
+        lambda: resumed("nonsense\n{}"),
+        FileError,
+        "'file.jsonl' is no file of a procedure test: give out= another name",
+    ),
+    (
+        "another procedure test",
+        lambda: resumed('{"identity": {"candles": "others"}}'),
+        FileError,
+        f"'file.jsonl' holds another procedure test: its `candles` is 'others', not '{MARKET.digest}'; "
+        "give out= another name",
+    ),
+    (
+        "no result",
+        lambda: bp.random_entries(BAD),
+        LayoutError,
+        "random entries need the Result of one set of rules, were given str",
+    ),
+    (
+        "few draws",
+        lambda: bp.random_entries(done(), draws=5),
+        ParameterError,
+        "`draws` must be at least 19, was 5",
+    ),
+    (
+        "metric of random entries",
+        lambda: bp.random_entries(done(), metric="luck"),
+        ParameterError,
+        "the result has no metric `luck`: see docs/metrics.md",
+    ),
+    (
+        "block of random entries",
+        lambda: bp.random_entries(done(), block=0),
+        ParameterError,
+        "`block` must be at least 1 bar, was 0",
+    ),
+    (
+        "control of nothing",
+        lambda: bp.one_bar_later(BAD),
+        LayoutError,
+        "a control needs a Result, was given str",
+    ),
+    (
+        "factors",
+        lambda: bp.cost_curve(done(), factors=[-1.0]),
+        ParameterError,
+        "`factors` of costs must be finite and >= 0, were [-1.0]",
     ),
     (
         "form",

@@ -474,7 +474,8 @@ def spa(
 
     Examples
     --------
-    >>> noise = [[0.01, 0.02], [-0.01, -0.03], [0.02, 0.00], [-0.02, 0.01]] * 10
+    >>> from barproof.stats import normals
+    >>> noise = normals(7, 400).reshape(200, 2)
     >>> spa(noise, resamples=199).p > 0.05
     True
     """
@@ -545,7 +546,8 @@ def reality_check(
 
     Examples
     --------
-    >>> noise = [[0.01, 0.02], [-0.01, -0.03], [0.02, 0.00], [-0.02, 0.01]] * 10
+    >>> from barproof.stats import normals
+    >>> noise = normals(7, 400).reshape(200, 2)
     >>> reality_check(noise, resamples=199).p > 0.05
     True
     """
@@ -605,8 +607,8 @@ def stepm(
 
     Examples
     --------
-    >>> noise = [[0.01, 0.03], [-0.01, -0.01], [0.02, 0.03], [-0.02, 0.01]] * 10
-    >>> stepm(noise, resamples=199).superior.tolist()
+    >>> from barproof.stats import normals
+    >>> stepm(normals(7, 400).reshape(200, 2) + [0.0, 0.5], resamples=199).superior.tolist()
     [1]
     """
     check_level("level", level)
