@@ -114,7 +114,7 @@ def test_p_values_are_uniform_on_noise() -> None:
 
 @pytest.mark.slow
 def test_p_values_are_uniform_on_noise_in_many_studies() -> None:
-    p = p_values(300, 1_500)
+    p = p_values(300, 600)
     print(
         "shares at 0.05, 0.10, 0.25, 0.50:",
         [float(np.mean(p <= a + 1e-9)) for a in (0.05, 0.1, 0.25, 0.5)],
