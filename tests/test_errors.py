@@ -20,6 +20,7 @@ FLOW = ("Exit", "SystemExit", "KeyboardInterrupt", "StoppedError", "ReaderGoneEr
 PACKAGE = Path(barproof.__file__).parent
 TABLES = (
     "tests.audits.error_examples",
+    "tests.stats.error_examples",
     "tests.models.error_examples",
     "tests.error_examples",
     "tests.walk_forward_error_examples",

@@ -17,6 +17,9 @@ PRINTED = 5e-3
 # Statistics against vectors of other implementations, or slow twins of the same formulas.
 GOLDEN = 1e-9
 
+# The same where an optimiser or a quadrature stands behind one of the two.
+OPTIMISED = 1e-6
+
 # Standard deviations of windows whose spread is some 1e-4 of the price, and of prices that were rounded to floats.
 DEVIATION = 1e-10
 

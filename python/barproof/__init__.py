@@ -15,6 +15,7 @@ from barproof._draws import Between, between
 from barproof._evaluate import Evaluation, evaluate
 from barproof._grid import Grid
 from barproof._signal_sets import SignalSets
+from barproof._surrogates import surrogate_candles
 from barproof._sweep import Best, DailyReturns, Plan, Route, Sweep, plan, sweep
 from barproof._walk_forward import WalkForwardResult, walk_forward_optimise
 from barproof.bundle import Bundle
@@ -61,6 +62,8 @@ from barproof.training import Part, Run, train
 
 if TYPE_CHECKING:
     from barproof import audits, stats
+    from barproof._controls import RandomEntries, cost_curve, one_bar_later, random_entries
+    from barproof._procedure import ProcedureTest, procedure_test
     from barproof.audits import Finding, Report, audit
 
 __version__: str = _core.__version__
@@ -68,9 +71,15 @@ __version__: str = _core.__version__
 # Loaded where they are first used: audits and statistics are no part of a backtest.
 _LAZY = {
     "Finding": "audits",
+    "ProcedureTest": "_procedure",
+    "RandomEntries": "_controls",
     "Report": "audits",
     "audit": "audits",
     "audits": "",
+    "cost_curve": "_controls",
+    "one_bar_later": "_controls",
+    "procedure_test": "_procedure",
+    "random_entries": "_controls",
     "stats": "",
 }
 
@@ -127,6 +136,8 @@ __all__ = [
     "Part",
     "Plan",
     "PlanError",
+    "ProcedureTest",
+    "RandomEntries",
     "Report",
     "Result",
     "Route",
@@ -149,6 +160,7 @@ __all__ = [
     "audits",
     "backtest",
     "between",
+    "cost_curve",
     "cumulative",
     "evaluate",
     "fading",
@@ -156,12 +168,16 @@ __all__ = [
     "finite",
     "labels",
     "models",
+    "one_bar_later",
     "plan",
     "plateau",
+    "procedure_test",
+    "random_entries",
     "read_candles",
     "resample",
     "simulate_candles",
     "stats",
+    "surrogate_candles",
     "sweep",
     "train",
     "walk_forward_optimise",

@@ -14,16 +14,21 @@ __all__ = [
     "Signals",
     "__version__",
     "backtest",
+    "block_sums",
     "check_field",
     "check_rules",
     "check_table",
+    "cscv_splits",
     "digest",
     "feature_table",
+    "long_run_deviations",
     "metrics_table",
+    "resampled_maxima",
     "rules_table",
     "simd_path",
     "simd_paths",
     "simulate",
+    "stationary_positions",
     "sweep_paths",
     "sweep_table",
     "unserved",
@@ -227,9 +232,43 @@ def simulate(
     annual_volatility: float,
     correlation: float,
 ) -> list[dict[str, NDArray[Any]]]: ...
-
 def simd_path() -> str:
     """Instructions that the engine uses now, by the name that `BARPROOF_SIMD` takes."""
 
 def simd_paths() -> list[str]:
     """Instructions that this machine has, the plainest first."""
+
+def stationary_positions(
+    n: int, *, mean_block: float, rows: int, seed: int, threads: int
+) -> NDArray[np.int64]: ...
+def block_sums(
+    returns: NDArray[np.float64], *, periods: int, blocks: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def cscv_splits(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    *,
+    periods: int,
+    blocks: int,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, NDArray[Any]]: ...
+def long_run_deviations(
+    returns: NDArray[np.float64], *, periods: int, mean_block: float
+) -> NDArray[np.float64]: ...
+def resampled_maxima(
+    returns: NDArray[np.float64],
+    *,
+    periods: int,
+    deviations: NDArray[np.float64],
+    offsets: tuple[NDArray[np.float64], NDArray[np.float64]],
+    statistics: NDArray[np.float64],
+    before: NDArray[np.float64] | None,
+    positions: NDArray[np.int64] | None,
+    anew: bool,
+    mean_block: float,
+    rows: int,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.uint64]]: ...

@@ -17,6 +17,7 @@ pub mod numeric;
 pub mod signals;
 pub mod simd;
 pub mod simulate;
+pub mod stats;
 pub mod window;
 
 pub use error::{Error, Result};

@@ -11,6 +11,7 @@ mod features;
 mod rules;
 mod signals;
 mod simulate;
+mod stats;
 mod watch;
 
 use pyo3::prelude::*;
@@ -38,5 +39,10 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<features::FeatureStream>()?;
     m.add_function(wrap_pyfunction!(features::feature_table, m)?)?;
     m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
+    m.add_function(wrap_pyfunction!(stats::stationary_positions, m)?)?;
+    m.add_function(wrap_pyfunction!(stats::block_sums, m)?)?;
+    m.add_function(wrap_pyfunction!(stats::cscv_splits, m)?)?;
+    m.add_function(wrap_pyfunction!(stats::long_run_deviations, m)?)?;
+    m.add_function(wrap_pyfunction!(stats::resampled_maxima, m)?)?;
     Ok(())
 }

@@ -1,18 +1,21 @@
-"""The stationary bootstrap and the generator behind it; :mod:`barproof.stats` shows both."""
+"""The stationary bootstrap and the generator behind it."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from barproof.errors import LayoutError, ParameterError
+from barproof import _core
+from barproof._machine import thread_count
+from barproof.errors import LayoutError, ParameterError, ShapeError
 
 __all__ = [
     "Interval",
     "block_length",
+    "given_indices",
     "mean_interval",
     "normals",
     "stationary_indices",
@@ -168,11 +171,53 @@ def stationary_indices(n: int, *, mean_block: float, rows: int, seed: int) -> ND
         raise ParameterError(
             f"a bootstrap needs `n` >= 1, `rows` >= 1 and `mean_block` >= 1, were {n!r}, {rows!r} and {mean_block!r}"
         )
-    out = np.empty((rows, n), np.int64)
-    stream = _Stream(seed, 4 * n)
-    for row in out:
-        _fill(row, stream, 1.0 / mean_block)
-    return out
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**64:
+        raise ParameterError(
+            f"`seed` of a bootstrap must be a whole number in [0, 2**64), was {seed!r}"
+        )
+    flat = _core.stationary_positions(
+        n, mean_block=mean_block, rows=rows, seed=seed, threads=thread_count(None)
+    )
+    return flat.reshape(rows, n)
+
+
+def given_indices(indices: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Check resamples that were made elsewhere.
+
+    Parameters
+    ----------
+    indices : array_like of shape (resamples, n), int
+        Positions in [0, n).
+    n : int
+        Observations.
+
+    Returns
+    -------
+    ndarray of shape (resamples, n), int64
+        The same.
+
+    Raises
+    ------
+    ShapeError
+        If a row is not of n positions.
+    ParameterError
+        If a position is out of bounds.
+
+    Examples
+    --------
+    >>> given_indices([[0, 1, 1]], 3).shape
+    (1, 3)
+    """
+    index = np.asarray(indices)
+    if index.ndim != 2 or index.shape[1] != n or not len(index) or index.dtype.kind not in "iu":
+        raise ShapeError(
+            f"`indices` must be whole numbers of shape (resamples, {n}), had shape {index.shape} of {index.dtype}"
+        )
+    if int(index.min()) < 0 or int(index.max()) >= n:
+        raise ParameterError(
+            f"`indices` must lie in [0, {n}), were from {index.min()} to {index.max()}"
+        )
+    return np.ascontiguousarray(index, dtype=np.int64)
 
 
 def _fill(row: NDArray[np.int64], stream: _Stream, p: float) -> None:
@@ -201,18 +246,27 @@ def _fill(row: NDArray[np.int64], stream: _Stream, p: float) -> None:
     stream.take(used)
 
 
-def block_length(values: ArrayLike) -> float:
+def block_length(
+    values: ArrayLike, *, bootstrap: Literal["stationary", "circular"] = "stationary"
+) -> float:
     """Mean block length that suits the memory of a series.
 
     Parameters
     ----------
     values : array_like of shape (n,)
         Observations in time order, finite.
+    bootstrap : {"stationary", "circular"}, default "stationary"
+        For blocks of geometric length, or of one fixed length.
 
     Returns
     -------
     float
         At least 1; 1 for a constant or fewer than 8 observations.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such bootstrap.
 
     Notes
     -----
@@ -225,6 +279,8 @@ def block_length(values: ArrayLike) -> float:
     >>> block_length([1.0, -1.0, 1.0])
     1.0
     """
+    if bootstrap not in ("stationary", "circular"):
+        raise ParameterError(f"`bootstrap` must be stationary or circular, was {bootstrap!r}")
     x = np.asarray(values, dtype=np.float64)
     n = len(x)
     if n < 8 or not np.ptp(x) > 0:
@@ -251,7 +307,8 @@ def block_length(values: ArrayLike) -> float:
     spectrum = float(covariance[0] + 2.0 * np.sum(taper * covariance[k]))
     if spectrum == 0:
         return 1.0
-    length = (slope * slope / (spectrum * spectrum)) ** (1 / 3) * n ** (1 / 3)
+    efficiency = 1.0 if bootstrap == "stationary" else 1.5
+    length = (efficiency * slope * slope / (spectrum * spectrum)) ** (1 / 3) * n ** (1 / 3)
     return float(min(max(1.0, length), math.ceil(min(3 * math.sqrt(n), n / 3))))
 
 

@@ -1,0 +1,229 @@
+"""Workload D: CSCV, SPA and StepM over a thousand trials, through the ordinary Python calls, against numpy and arch.
+
+``python -m benches.workload_d`` compares answers first, then takes times in turn; ``--record`` writes them to
+benches/record/. ``--quick`` takes a tenth of the trials and resamples. What a peer does once per resample is timed on
+fewer resamples where the whole would take minutes; the note says so, and the figure is scaled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from itertools import combinations
+
+import numpy as np
+from benches import timing
+from benches.timing import Contender
+from numpy.typing import NDArray
+
+import barproof as bp
+from barproof import stats
+
+Floats = NDArray[np.float64]
+CASES = ("cscv", "superior")
+
+
+def panel(days: int, trials: int) -> Floats:
+    """Correlated noise of a percent a day, a tenth of the trials with a little edge."""
+    rng = np.random.default_rng(20261121)
+    common = rng.normal(0.0, 0.006, (days, 1))
+    out = common + rng.normal(0.0, 0.008, (days, trials))
+    out[:, :: max(1, trials // 10)] += 0.0008
+    return out
+
+
+def numpy_plain(returns: Floats, blocks: int, most: int | None = None) -> Floats:
+    """CSCV as one would write it down: rows of each half, mean over deviation; sorted log odds."""
+    parts = np.array_split(np.arange(len(returns)), blocks)
+    logits = []
+    for number, half in enumerate(combinations(range(blocks), blocks // 2)):
+        if number == most:
+            break
+        inside = np.concatenate([parts[b] for b in half])
+        outside = np.concatenate([parts[b] for b in range(blocks) if b not in half])
+        here, there = returns[inside], returns[outside]
+        chosen = here.mean(axis=0) / here.std(axis=0, ddof=1)
+        judged = there.mean(axis=0) / there.std(axis=0, ddof=1)
+        value = judged[np.argmax(chosen)]
+        rank = (np.sum(judged < value) + (np.sum(judged == value) + 1) / 2) / (len(judged) + 1)
+        logits.append(math.log(rank / (1 - rank)))
+    return np.array(logits)
+
+
+def numpy_sums(returns: Floats, blocks: int) -> Floats:
+    """CSCV by sums over blocks, all halves at once by matrix products: an expert's numpy."""
+    parts = np.array_split(np.arange(len(returns)), blocks)
+    first = np.array([returns[p].sum(axis=0) for p in parts])
+    second = np.array([(returns[p] ** 2).sum(axis=0) for p in parts])
+    sizes = np.array([len(p) for p in parts], dtype=float)
+    halves = np.zeros((math.comb(blocks, blocks // 2), blocks))
+    for row, half in enumerate(combinations(range(blocks), blocks // 2)):
+        halves[row, list(half)] = 1.0
+    n = halves @ sizes
+    s1, s2 = halves @ first, halves @ second
+    ratio = s1 / n[:, None] / np.sqrt((s2 - s1 * s1 / n[:, None]) / (n[:, None] - 1))
+    # In lexicographic order the rest of a half stands at the other end.
+    chosen, judged = ratio, ratio[::-1]
+    value = judged[np.arange(len(n)), chosen.argmax(axis=1)]
+    below = (judged < value[:, None]).sum(axis=1)
+    equal = (judged == value[:, None]).sum(axis=1)
+    rank = (below + (equal + 1) / 2) / (returns.shape[1] + 1)
+    out: Floats = np.log(rank / (1 - rank))
+    return out
+
+
+class Bench:
+    def __init__(self, days: int, trials: int, resamples: int, runs: int, threads: int) -> None:
+        self.returns = panel(days, trials)
+        self.resamples, self.runs, self.threads = resamples, runs, threads
+        self.rows: list[dict[str, object]] = []
+
+    def measure(self, case: str, contenders: list[tuple[Contender, float]]) -> None:
+        """Take turns; the first contender is the one that ratios refer to, and each has its factor."""
+        for contender, _ in contenders:
+            contender.run()  # once unseen
+        taken = timing.interleave([c for c, _ in contenders], self.runs)
+        base = taken[0].median
+        for one, (contender, factor) in zip(taken, contenders, strict=True):
+            seconds = one.median * factor
+            self.rows.append(
+                {
+                    "case": case,
+                    "contender": contender.name,
+                    "bars": len(self.returns),
+                    "combinations": self.returns.shape[1],
+                    "threads": contender.threads,
+                    "runs": len(one.seconds),
+                    "median_s": f"{seconds:.6f}",
+                    "min_s": f"{min(one.seconds) * factor:.6f}",
+                    "max_s": f"{max(one.seconds) * factor:.6f}",
+                    "times_barproof": f"{seconds / base:.4g}",
+                    "note": contender.note,
+                }
+            )
+            print(
+                f"{case:10} {contender.name:32} {1e3 * seconds:12.1f} ms {seconds / base:9.1f}x {contender.note}",
+                flush=True,
+            )
+
+    def cscv(self) -> None:
+        """S = 16: 12,870 splits."""
+        returns, blocks = self.returns, 16
+        ours = np.sort(stats.pbo(returns, blocks=blocks, threads=self.threads).logits)
+        expert = numpy_sums(returns, blocks)
+        if not np.allclose(ours, np.sort(expert), rtol=1e-9, atol=1e-12):
+            raise SystemExit(
+                "numpy and barproof differ in the log odds of a split: nothing is timed"
+            )
+        some = 200
+        if not np.allclose(
+            expert[:some], numpy_plain(returns, blocks, some), rtol=1e-9, atol=1e-12
+        ):
+            raise SystemExit("the two numpy forms differ: nothing is timed")
+        self.measure(
+            "cscv",
+            [
+                (
+                    Contender(
+                        "barproof",
+                        lambda: stats.pbo(returns, blocks=blocks, threads=self.threads),
+                        threads=self.threads,
+                        note="returns to result",
+                    ),
+                    1.0,
+                ),
+                (
+                    Contender("numpy, matrix products", lambda: numpy_sums(returns, blocks)),
+                    1.0,
+                ),
+                (
+                    Contender(
+                        "numpy, plain",
+                        lambda: numpy_plain(returns, blocks, some),
+                        note=f"timed on {some} of 12,870 splits",
+                    ),
+                    math.comb(16, 8) / some,
+                ),
+            ],
+        )
+
+    def superior(self) -> None:
+        """SPA and StepM with all their p-values."""
+        from arch.bootstrap import SPA, StepM
+
+        returns, zero = self.returns, np.zeros(len(self.returns))
+        count = max(99, self.resamples // 50)
+        block = 10
+        peer = SPA(zero, -returns, block_size=block, reps=count, seed=1)
+        state = peer.bootstrap.state
+        index = np.array([peer.bootstrap.update_indices() for _ in range(count)])
+        peer.bootstrap.state = state
+        peer.compute()
+        found = stats.spa(returns, indices=index, mean_block=block, studentise="none")
+        if [int(e) / count for e in found.exceed] != [float(p) for p in peer.pvalues]:
+            raise SystemExit("arch and barproof differ on the same resamples: nothing is timed")
+
+        def arch() -> None:
+            # StepM runs an SPA of its own; its p-values are those of SPA.
+            StepM(zero, -returns, block_size=block, reps=count, seed=1).compute()
+
+        for mean in (block, 1):
+            self.measure(
+                f"superior {mean}",
+                [
+                    (
+                        Contender(
+                            "barproof, SPA and StepM",
+                            lambda mean=mean: (
+                                stats.spa(
+                                    returns,
+                                    mean_block=mean,
+                                    resamples=self.resamples,
+                                    threads=self.threads,
+                                ),
+                                stats.stepm(
+                                    returns,
+                                    mean_block=mean,
+                                    resamples=self.resamples,
+                                    threads=self.threads,
+                                ),
+                            ),
+                            threads=self.threads,
+                            note="two calls, studentised",
+                        ),
+                        1.0,
+                    ),
+                    (
+                        Contender(
+                            "arch 8.0.0, StepM",
+                            arch,
+                            runs=3,
+                            note=f"one call with its SPA, timed on {count:,} of {self.resamples:,} resamples",
+                        ),
+                        self.resamples / count,
+                    ),
+                ],
+            )
+
+
+def main() -> None:
+    """Measure, print, and record if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--record", action="store_true", help="write benches/record/")
+    parser.add_argument("--quick", action="store_true", help="a tenth of trials and resamples")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    where = timing.setting(bp.__version__, ("numpy", "arch"))
+    print(", ".join(f"{name} {value}" for name, value in where.items()))
+    part = 10 if asked.quick else 1
+    bench = Bench(1_460, 1_000 // part, 10_000 // part, asked.runs, asked.threads)
+    for name in asked.cases:
+        getattr(bench, name)()
+    if asked.record:
+        print(f"recorded in {timing.write(bench.rows, where, 'workload_d')}")
+
+
+if __name__ == "__main__":
+    main()

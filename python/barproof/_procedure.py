@@ -1,0 +1,372 @@
+"""`procedure_test`: the whole study run again on markets without an edge, and on markets with one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from barproof import _core
+from barproof._progress import reporter
+from barproof._surrogates import KINDS, Kind, surrogate_candles
+from barproof.candles import Candles
+from barproof.errors import FileError, LayoutError, ParameterError
+from barproof.stats._common import Stat, check_level, undefined
+from barproof.stats.shares import clopper_pearson
+
+__all__ = ["ProcedureTest", "procedure_test"]
+
+Study: TypeAlias = Callable[[Candles], Any]
+Score: TypeAlias = "str | Callable[[Any], float]"
+
+_LEAST = 19
+"""Surrogates below which no p-value can reach 0.05."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ProcedureTest(Stat):
+    """What a whole procedure finds where there is nothing to be found.
+
+    Attributes
+    ----------
+    p : float
+        (1 + surrogates that score at least so high) / (1 + surrogates): uniform where the market holds no edge.
+    score : float
+        Of the study on the real market.
+    null : ndarray of shape (surrogates,)
+        Scores on markets without an edge; -inf where the study scored nothing, +inf where it failed.
+    failed : int
+        Surrogates on which the study raised; they count against it.
+    power : polars.DataFrame
+        By planted edge: `edge`, `studies`, `passed` (p at most `level` against the same null), `power`, `low`, `high`
+        (exact 95%).
+    kind : str
+        How surrogates were made.
+    level : float
+        Of the power.
+    complete : bool
+        Whether all that was asked for was run within the budget.
+    seconds : float
+        Time that the studies took, earlier runs included.
+    errors : list of str
+        First messages of studies that failed.
+    """
+
+    p: float
+    score: float
+    null: NDArray[np.float64]
+    failed: int
+    power: pl.DataFrame = field(repr=False)
+    kind: str
+    level: float
+    complete: bool
+    seconds: float
+    errors: list[str]
+
+
+_POWER = {
+    "edge": pl.Float64,
+    "studies": pl.UInt32,
+    "passed": pl.UInt32,
+    "power": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}
+
+
+def procedure_test(
+    study: Study,
+    candles: Candles,
+    *,
+    markets: Kind | Callable[[int], Candles] = "sign",
+    count: int = 99,
+    score: Score = "sharpe",
+    edges: Sequence[float] = (),
+    studies: int = 20,
+    level: float = 0.05,
+    budget: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    progress: bool | Callable[[int, int], None] | None = None,
+) -> ProcedureTest:
+    """Test a whole study (features, training, choice, stitching) by running it where nothing can be found.
+
+    Parameters
+    ----------
+    study : callable
+        Takes candles and gives a result: the whole procedure, so that whatever it overfits it overfits here too.
+    candles : Candles
+        The real market.
+    markets : {"sign", "blocks", "phase", "simulated"} or callable, default "sign"
+        How markets without an edge are made, see :func:`barproof.surrogate_candles`; or a function of a whole number
+        that gives candles.
+    count : int, default 99
+        Such markets, at least 19.
+    score : str or callable, default "sharpe"
+        Metric of the result, higher is better; or a function of what the study gives.
+    edges : sequence of float, default ()
+        Edges to plant in simulated markets of the same volatility, for the power: those that the study claims.
+    studies : int, default 20
+        Markets an edge.
+    level : float, default 0.05
+        At which a planted edge counts as found.
+    budget : float, optional
+        Seconds after which no further study is begun; what is finished counts, and `complete` is False.
+    out : str or path, optional
+        File that takes each score as it comes. A later call with the same arguments goes on from there.
+    seed : int, default 0
+        In [0, 2**64).
+    progress : bool or callable, optional
+        Takes studies done and studies asked for.
+
+    Returns
+    -------
+    ProcedureTest
+        Undefined where the study scores nothing on the real market, or the budget allowed fewer than 19 surrogates.
+
+    Raises
+    ------
+    LayoutError, ParameterError
+        If an argument is of the wrong kind or out of bounds.
+    FileError
+        If `out` holds another test, or is no such file.
+
+    Notes
+    -----
+    A study that raises on the real market raises here. One that raises on a surrogate counts as if it had scored
+    higher: the p-value never profits from failures.
+
+    Examples
+    --------
+    >>> import barproof as bp
+    >>> def study(candles):
+    ...     signals = bp.Signals.where(candles, long="rsi(14) < 30")
+    ...     return bp.backtest(candles, signals, bp.Rules(entry_long=0.5, max_hold=12), costs=bp.Costs(taker=0.0))
+    >>> found = bp.procedure_test(study, bp.simulate_candles(1, bars=1_000), count=19)
+    >>> 0 < found.p <= 1
+    True
+    """
+    if not callable(study):
+        raise LayoutError(
+            f"`study` must take candles and give a result, was {type(study).__name__}"
+        )
+    if not isinstance(candles, Candles):
+        raise LayoutError(f"a procedure test needs Candles, was given {type(candles).__name__}")
+    if not callable(markets) and markets not in KINDS:
+        raise ParameterError(
+            f"`markets` must be one of {', '.join(KINDS)}, or a function, was {markets!r}"
+        )
+    if count < _LEAST:
+        raise ParameterError(
+            f"`count` must be at least {_LEAST}, was {count}: with fewer no p-value reaches 0.05"
+        )
+    if studies < 1 or any(not 0 < edge < 1 for edge in edges):
+        raise ParameterError(
+            f"`studies` must be at least 1 and `edges` in (0, 1), were {studies} and {list(edges)}"
+        )
+    check_level("level", level)
+    job = _Job(study, candles, markets, score, seed)
+    tasks: list[_Task] = [(None, i) for i in range(count)]
+    planted: list[_Task] = [(float(edge), i) for edge in edges for i in range(studies)]
+    began = time.monotonic()
+    with _Book.open(out, job.identity()) as book:
+        real = book.take((None, -1), job)
+        total = len(tasks) + len(planted)
+        complete = True
+        with reporter(progress, total, "procedure") as report:
+            for done, task in enumerate([*tasks, *planted], start=1):
+                late = budget is not None and time.monotonic() - began > budget
+                if late and not book.knows(task):
+                    complete = False
+                    continue
+                book.take(task, job)
+                if report is not None:
+                    report(done, total)
+        null = np.array([book.scores[t] for t in tasks if t in book.scores])
+        known: dict[str, Any] = {
+            "score": real,
+            "null": null,
+            "failed": int(np.sum(np.isposinf(null))),
+            "kind": markets if isinstance(markets, str) else "given",
+            "level": level,
+            "complete": complete,
+            "seconds": book.seconds,
+            "errors": book.errors[:5],
+        }
+        power = _power(book, planted, null, level)
+    if not math.isfinite(real):
+        reason = "the study scores nothing on the real market"
+        return undefined(ProcedureTest, reason, **known, power=power)
+    if len(null) < _LEAST:
+        reason = f"the budget allowed {len(null)} surrogates, {_LEAST} are needed"
+        return undefined(ProcedureTest, reason, **known, power=power)
+    return ProcedureTest(p=_p(real, null), power=power, **known)
+
+
+def _p(score: float, null: NDArray[np.float64]) -> float:
+    return (1 + int(np.sum(null >= score))) / (1 + len(null))
+
+
+_Task: TypeAlias = "tuple[float | None, int]"
+
+
+def _power(
+    book: _Book, planted: list[_Task], null: NDArray[np.float64], level: float
+) -> pl.DataFrame:
+    rows = []
+    for edge in dict.fromkeys(edge for edge, _ in planted):
+        scores = [book.scores[t] for t in planted if t[0] == edge and t in book.scores]
+        # A study that failed has found nothing.
+        passed = sum(not math.isinf(s) and _p(s, null) <= level for s in scores)
+        interval = clopper_pearson(passed, len(scores))
+        rows.append((edge, len(scores), passed, interval.estimate, interval.low, interval.high))
+    return pl.DataFrame(rows, schema=_POWER, orient="row")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A study, its markets and its score."""
+
+    study: Study
+    candles: Candles
+    markets: Kind | Callable[[int], Candles]
+    score: Score
+    seed: int
+
+    def identity(self) -> dict[str, str]:
+        """Say what makes two tests the same; a study is known by its name alone."""
+        name = getattr(self.study, "__qualname__", type(self.study).__name__)
+        return {
+            "candles": self.candles.digest,
+            "study": name,
+            "markets": self.markets if isinstance(self.markets, str) else "given",
+            "score": self.score if isinstance(self.score, str) else "given",
+            "seed": str(self.seed),
+            "barproof": _core.__version__,
+        }
+
+    def market(self, task: _Task) -> Candles:
+        edge, number = task
+        if edge is None and number < 0:
+            return self.candles
+        if callable(self.markets) and edge is None:
+            return self.markets(number)
+        from barproof.stats import uniforms
+
+        stream = 0 if edge is None else 1 + int(edge * 2**40)
+        own = int(uniforms((self.seed + stream) % 2**64, 1, skip=number)[0] * 2.0**53)
+        if edge is None:
+            return surrogate_candles(self.candles, kind=self.markets, seed=own)  # type: ignore[arg-type]
+        return surrogate_candles(self.candles, kind="simulated", seed=own, edge=edge)
+
+    def run(self, task: _Task) -> float:
+        found = self.study(self.market(task))
+        if callable(self.score):
+            value = float(self.score(found))
+        elif isinstance(found, (int, float)):
+            value = float(found)
+        else:
+            metrics = getattr(found, "metrics", None)
+            if metrics is None or self.score not in metrics:
+                raise LayoutError(
+                    f"the study must give a number or a result with the metric {self.score!r}, gave "
+                    f"{type(found).__name__}: give score= a function of it"
+                )
+            value = float(metrics[self.score])
+        return -math.inf if math.isnan(value) else value
+
+
+class _Book:
+    """Scores by task, in memory and in a file of JSON lines."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: Any = None
+        self.scores: dict[_Task, float] = {}
+        self.errors: list[str] = []
+        self.seconds = 0.0
+
+    @classmethod
+    def open(cls, out: str | os.PathLike[str] | None, identity: dict[str, str]) -> _Book:
+        """Read what an earlier run left, or begin a file."""
+        book = cls(None if out is None else Path(out))
+        if book._path is None:
+            return book
+        lines: list[str] = []
+        if book._path.exists():
+            lines = book._path.read_text(encoding="utf-8").splitlines()
+        try:
+            rows = [json.loads(line) for line in lines[:-1]]
+            # A kill may cut the last line short; its study is run again.
+            whole = [*rows, *([json.loads(lines[-1])] if lines and lines[-1].endswith("}") else [])]
+            before = whole[0]["identity"] if whole else None
+            for row in whole[1:]:
+                book._keep((row["edge"], row["number"]), row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileError(
+                f"{str(book._path.name)!r} is no file of a procedure test: give out= another name"
+            ) from error
+        if before is not None and before != identity:
+            changed = next(k for k in identity if before.get(k) != identity[k])
+            raise FileError(
+                f"{book._path.name!r} holds another procedure test: its `{changed}` is {before.get(changed)!r}, "
+                f"not {identity[changed]!r}; give out= another name"
+            )
+        # Written anew without a line that was cut short.
+        kept = [json.dumps({"identity": identity}), *(json.dumps(row) for row in whole[1:])]
+        fresh = book._path.with_name(book._path.name + ".tmp")
+        fresh.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        fresh.replace(book._path)
+        book._file = book._path.open("a", encoding="utf-8")
+        return book
+
+    def _keep(self, task: _Task, row: dict[str, Any]) -> None:
+        self.scores[task] = float(row["score"])
+        self.seconds += float(row["seconds"])
+        if row["error"]:
+            self.errors.append(row["error"])
+
+    def knows(self, task: _Task) -> bool:
+        """Whether it was run."""
+        return task in self.scores
+
+    def take(self, task: _Task, job: _Job) -> float:
+        """Score of a task, run now if it was not."""
+        if task in self.scores:
+            return self.scores[task]
+        began, error = time.perf_counter(), ""
+        try:
+            value = job.run(task)
+        except Exception as raised:
+            # On the real market an error is the caller's to see, and so is a result without a score.
+            if task == (None, -1):
+                raise
+            value, error = math.inf, f"{type(raised).__name__}: {raised}"
+        row = {
+            "edge": task[0],
+            "number": task[1],
+            "score": value if math.isfinite(value) else str(value),
+            "seconds": time.perf_counter() - began,
+            "error": error,
+        }
+        self._keep(task, row)
+        if self._file is not None:
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+        return value
+
+    def __enter__(self) -> _Book:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()

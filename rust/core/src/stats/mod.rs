@@ -1,0 +1,85 @@
+//! Statistics where the interpreter is too slow: resampling, CSCV, tests of the best of many.
+//!
+//! Results have the same bits for any number of threads: every task writes its own slots, and what is added up over
+//! tasks are counts.
+
+pub mod bootstrap;
+pub mod cscv;
+pub mod superior;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::{Error, Result};
+
+/// How far a job is, and whether it was asked to stop.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Parts that are finished.
+    pub done: AtomicUsize,
+    /// Set to end the job after the parts that are running.
+    pub cancel: AtomicBool,
+}
+
+impl Progress {
+    fn stopped(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, parts: usize) {
+        self.done.fetch_add(parts, Ordering::Relaxed);
+    }
+}
+
+/// Returns of several trials over the same periods, one trial after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Panel<'a> {
+    values: &'a [f64],
+    periods: usize,
+}
+
+impl<'a> Panel<'a> {
+    /// Checks that the values fill whole trials and are finite.
+    pub fn new(values: &'a [f64], periods: usize) -> Result<Self> {
+        if periods == 0 || values.is_empty() || !values.len().is_multiple_of(periods) {
+            return Err(Error::parameter("periods", periods, "a divisor of the number of returns"));
+        }
+        if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+            let name = format!("return {} of trial {}", at % periods, at / periods);
+            return Err(Error::parameter(name, values[at], "finite"));
+        }
+        Ok(Self { values, periods })
+    }
+
+    /// Number of trials.
+    pub fn trials(&self) -> usize {
+        self.values.len() / self.periods
+    }
+
+    /// Returns of one trial.
+    pub fn trial(&self, number: usize) -> &'a [f64] {
+        &self.values[number * self.periods..][..self.periods]
+    }
+}
+
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::parameter("threads", threads, format!("startable ({e})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_are_whole_and_finite() {
+        assert!(Panel::new(&[1.0, 2.0, 3.0], 2).is_err());
+        assert!(Panel::new(&[], 2).is_err());
+        let error = Panel::new(&[1.0, 2.0, 3.0, f64::NAN], 2).unwrap_err();
+        assert_eq!(error.to_string(), "`return 1 of trial 1` must be finite, was NaN");
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let panel = Panel::new(&values, 2).unwrap();
+        assert_eq!((panel.trials(), panel.trial(1)), (2, &values[2..]));
+    }
+}
