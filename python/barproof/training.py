@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "Run", "train"]
 
+_PROBE_ROWS = 32
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -275,7 +277,18 @@ def _train_fold(job: _Job, number: int) -> _Result:
     needed = {feature for part in fitted.values() for feature in part.features}
     features = tuple(name for name in job.names if name in needed)
     manifest = _manifest(job, number, fitted, features)
-    return Bundle(fitted, features, manifest), outputs
+    return Bundle(fitted, features, manifest, probe=_probe(job, fold, features)), outputs
+
+
+def _probe(job: _Job, fold: Fold, features: tuple[str, ...]) -> Floats:
+    """Rows that a bundle is checked by when it is loaded: spread over train and test, whole ones first."""
+    columns = np.array([job.names.index(name) for name in features], dtype=np.int64)
+    rows = []
+    for purpose in (fold.train, fold.test):
+        whole = purpose[usable_rows(job.values[np.ix_(purpose, columns)], allows_nan=False)]
+        offered = whole if len(whole) else purpose
+        rows.append(offered[np.linspace(0, len(offered) - 1, _PROBE_ROWS // 2).astype(np.int64)])
+    return np.ascontiguousarray(job.values[np.ix_(np.concatenate(rows), columns)])
 
 
 def _train_part(job: _Job, number: int, name: str, ready: Ready) -> FittedPart:

@@ -10,6 +10,17 @@ from barproof.models.boosting import GradientBoosting
 from barproof.models.linear import Logistic
 from barproof.models.protocol import Model, holdout
 from barproof.models.select import Selector, TopK
+from barproof.models.state import Reading, State
 from barproof.models.wrapped import Sklearn
 
-__all__ = ["GradientBoosting", "Logistic", "Model", "Selector", "Sklearn", "TopK", "holdout"]
+__all__ = [
+    "GradientBoosting",
+    "Logistic",
+    "Model",
+    "Reading",
+    "Selector",
+    "Sklearn",
+    "State",
+    "TopK",
+    "holdout",
+]
