@@ -60,7 +60,7 @@ from barproof.splits import DateSplit, Fold, WalkForward
 from barproof.training import Part, Run, train
 
 if TYPE_CHECKING:
-    from barproof import audits, stats
+    from barproof import audits, checkpoints, stats
     from barproof.audits import Finding, Report, audit
 
 __version__: str = _core.__version__
@@ -71,6 +71,7 @@ _LAZY = {
     "Report": "audits",
     "audit": "audits",
     "audits": "",
+    "checkpoints": "",
     "stats": "",
 }
 
@@ -149,6 +150,7 @@ __all__ = [
     "audits",
     "backtest",
     "between",
+    "checkpoints",
     "cumulative",
     "evaluate",
     "fading",

@@ -213,12 +213,12 @@ def evaluate(
         raise ParameterError("`X` and `features` are both given: one of them tells the features")
     seed = check_seed(seed)
     window = as_window(candles, (start, end))
-    table = _table(bundle, candles, X, features)
+    table = bundle_table(bundle, candles, X, features)
     values = table.onto(candles)
     rows = np.arange(*window)
     frames, calibrations, notes = [], [], []
     for name, part in bundle.parts.items():
-        made = _labels(bundle, candles, labels, name)
+        made = bundle_labels(bundle, candles, labels, name)
         columns = np.array([table.names.index(f) for f in part.features], dtype=np.int64)
         found = part.predict(values[np.ix_(rows, columns)])
         known = ~np.isnan(made.values[rows]) & ~np.isnan(found[:, 0])
@@ -249,7 +249,7 @@ def evaluate(
     )
 
 
-def _table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTable:  # noqa: N803
+def bundle_table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTable:  # noqa: N803
     if X is None:
         try:
             if features is None:
@@ -263,7 +263,7 @@ def _table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTa
     return own_table(X, bundle.features)
 
 
-def _labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> Labels:
+def bundle_labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> Labels:
     fitted = bundle.part(name)
     if isinstance(given, Mapping):
         given = given.get(name)

@@ -6,10 +6,11 @@ import copy
 import importlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from barproof.inference import (
 )
 from barproof.models.protocol import Floats, Kind, Model
 from barproof.models.state import Reading, State
+
+if TYPE_CHECKING:
+    from barproof.checkpoints import Inspection
 
 __all__ = ["Bundle", "FittedPart", "Replay"]
 
@@ -393,6 +397,24 @@ class Bundle:
             ) from error
         bundle.verify()
         return bundle
+
+    def inspect(self) -> Inspection:
+        """Look at what would be saved: layers, shapes, parameters, and what is missing.
+
+        Returns
+        -------
+        Inspection
+            As :func:`barproof.checkpoints.inspect` gives it for the folder.
+
+        Raises
+        ------
+        BundleError
+            If a model cannot be saved.
+        """
+        from barproof.checkpoints import inspect
+
+        with tempfile.TemporaryDirectory() as folder:
+            return replace(inspect(self.save(f"{folder}/bundle")), path="")
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name}: {part.model.name}" for name, part in self.parts.items())

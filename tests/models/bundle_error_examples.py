@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import re
 import tempfile
@@ -157,7 +158,181 @@ def probe_gap() -> object:
         return bare.verify()
 
 
+def look(name: str, data: bytes) -> Callable[[], object]:
+    """Inspect a file of this content."""
+
+    def call() -> object:
+        with folder() as here:
+            (here / name).write_bytes(data)
+            return bp.checkpoints.inspect(name)
+
+    return call
+
+
+def pickled(data: bytes) -> Callable[[], object]:
+    return look("m.pkl", data)
+
+
+SERIES = np.random.default_rng(0).standard_normal((50, 4))
+
+
+def search(series: Any = SERIES, rows: Any = range(10, 40), outputs: int = 2, **o: Any) -> object:
+    def forward(windows: Any, _: bool) -> Any:
+        return np.zeros((len(windows), 3, outputs))
+
+    given: dict[str, Any] = {"stored": 1.0, "window": 5, "steps": 3, "groups": {"A": [0, 1]}}
+    return bp.checkpoints.recreate(forward, series, np.array(rows), **given | o)
+
+
+def search_bundle(**options: Any) -> object:
+    return bp.checkpoints.recreate_bundle(
+        bundle(), forged.BARS, **{"stored": 1.0, "metric": "log_loss", "X": X} | options
+    )
+
+
+def untold() -> object:
+    from barproof.cli.bundle import _told
+
+    return _told(bundle(), None, "luck")
+
+
+def array_beyond() -> object:
+    import io
+
+    import joblib
+
+    out = io.BytesIO()
+    joblib.dump(np.zeros(8), out)
+    return pickled(out.getvalue()[:-10])()
+
+
 EXAMPLES: list[Example] = [
+    (
+        "no checkpoint",
+        lambda: bp.checkpoints.inspect("nowhere.pt"),
+        bp.FileError,
+        "there is no checkpoint 'nowhere.pt': check the path",
+    ),
+    (
+        "unknown kind",
+        pickled(b"hello"),
+        bp.BundleError,
+        "checkpoint 'm.pkl' is of no kind that is known here: it begins with b'hello'; known are bundles, safetensors, torch, joblib, pickle and skops",
+    ),
+    (
+        "compressed and cut",
+        pickled(b"\x1f\x8bxxxxxxxx"),
+        bp.BundleError,
+        "checkpoint 'm.pkl' cannot be unfolded: Error -3 while decompressing data: unknown compression method; it is damaged",
+    ),
+    (
+        "compressed bomb",
+        pickled(gzip.compress(b"\0" * (33 << 20))),
+        bp.BundleError,
+        "checkpoint 'm.pkl' unfolds to more than 33,554,432 bytes: save it without compression to have it looked at",
+    ),
+    (
+        "half a zip",
+        pickled(b"PK\x03\x04"),
+        bp.BundleError,
+        "checkpoint 'm.pkl' is a zip that cannot be read: File is not a zip file; it is damaged",
+    ),
+    (
+        "zip without checkpoint",
+        pickled(forged.zipped({"a.txt": b""})),
+        bp.BundleError,
+        "checkpoint 'm.pkl' is a zip without a checkpoint that can be read: it holds a.txt; torch writes data.pkl and skops schema.json",
+    ),
+    (
+        "skops without class",
+        pickled(forged.zipped({"schema.json": b"{}"})),
+        bp.BundleError,
+        "checkpoint 'm.pkl' is a skops file that names no class: it is damaged",
+    ),
+    (
+        "large JSON",
+        look("config.json", b" " * (3 << 20)),
+        bp.BundleError,
+        "checkpoint 'config.json' has 3,145,728 bytes: no configuration needs that many",
+    ),
+    (
+        "no JSON",
+        look("config.json", b"{"),
+        bp.BundleError,
+        "checkpoint 'config.json' is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+    ),
+    (
+        "broken pickle",
+        pickled(b"\x80\x040."),
+        bp.BundleError,
+        "checkpoint 'm.pkl' is no pickle that can be followed: IndexError: pop from empty list; it is damaged, or made to confuse",
+    ),
+    (
+        "endless pickle",
+        pickled(b"\x80\x04" + b"N0" * 200_001 + b"."),
+        bp.BundleError,
+        "checkpoint 'm.pkl' takes more than 400,000 steps or 8,388,608 bytes of text to read: no checkpoint needs that many",
+    ),
+    (
+        "array beyond the file",
+        array_beyond,
+        bp.BundleError,
+        "checkpoint 'm.pkl' announces an array of 64 bytes with 55 left in the file: it is damaged",
+    ),
+    (
+        "series",
+        lambda: search(np.zeros(5)),
+        bp.ShapeError,
+        "`series` has shape (5,): give one row a bar, one column a channel",
+    ),
+    (
+        "loss",
+        lambda: search(loss="luck"),
+        bp.ParameterError,
+        "`loss` must be mse, mae, huber, was 'luck'",
+    ),
+    (
+        "stored",
+        lambda: search(stored=0.0),
+        bp.ParameterError,
+        "`stored` must be above 0 and finite, was 0.0",
+    ),
+    (
+        "rows",
+        lambda: search(rows=[3, 20]),
+        bp.ParameterError,
+        "`rows` must leave 5 bars before and 5 after them in the 50 of the series: were 3 to 20",
+    ),
+    (
+        "steps",
+        lambda: search(steps=2),
+        bp.ShapeError,
+        "the model gives outputs of shape (3, 2) a window, not (2, n_outputs): tell `steps`, or wrap it",
+    ),
+    (
+        "outputs",
+        lambda: search(outputs=3),
+        bp.ShapeError,
+        "the model has 3 outputs, but there are 4 channels, and groups of A 2: name the group that it predicts in `groups`",
+    ),
+    (
+        "stored metric",
+        lambda: search_bundle(stored=0.0),
+        bp.ParameterError,
+        "`stored` must be finite and not 0, was 0.0",
+    ),
+    (
+        "metric",
+        lambda: search_bundle(metric="luck"),
+        bp.BundleError,
+        "no reading of the bundle has a metric `luck`: ternary labels have accuracy, log_loss, brier, auc, ..., and rows with both label and prediction are needed",
+    ),
+    (
+        "metric of the manifest",
+        untold,
+        bp.BundleError,
+        "the manifest tells no `luck` of test rows, but accuracy, auc_down, auc_up, log_loss, brier: name one of them with `--metric`, or give `--value`",
+    ),
     (
         "no file of arrays",
         lambda: read_header(b"1234", 4, "'x'"),
