@@ -56,7 +56,7 @@ from barproof.features import (
 from barproof.ledger import Ledger
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
-from barproof.splits import DateSplit, Fold, WalkForward
+from barproof.splits import CombinatorialPurged, DateSplit, Fold, PurgedKFold, WalkForward
 from barproof.training import Part, Run, train
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ __all__ = [
     "BundleError",
     "CandleError",
     "Candles",
+    "CombinatorialPurged",
     "ConfigError",
     "Costs",
     "DailyReturns",
@@ -128,6 +129,7 @@ __all__ = [
     "Part",
     "Plan",
     "PlanError",
+    "PurgedKFold",
     "Report",
     "Result",
     "Route",
