@@ -23,7 +23,7 @@ from barproof._scores import (
 from barproof._windows import as_window
 from barproof.bundle import Bundle, FittedPart, own_table
 from barproof.errors import BarproofError, BundleError, LayoutError, ParameterError
-from barproof.inference import FeatureTable
+from barproof.inference import FeatureTable, take_columns
 from barproof.labels import Labels
 from barproof.models.protocol import Floats, Ints
 
@@ -220,7 +220,7 @@ def evaluate(
     for name, part in bundle.parts.items():
         made = bundle_labels(bundle, candles, labels, name)
         columns = np.array([table.names.index(f) for f in part.features], dtype=np.int64)
-        found = part.predict(values[np.ix_(rows, columns)])
+        found = part.predict(take_columns(values, columns), rows=rows)
         known = ~np.isnan(made.values[rows]) & ~np.isnan(found[:, 0])
         if not known.any():
             raise BundleError(

@@ -26,8 +26,9 @@ from barproof.inference import (
     features_digest,
     predict_rows,
     read_features,
+    window_of,
 )
-from barproof.models.protocol import Floats, Kind, Model
+from barproof.models.protocol import Floats, Ints, Kind, Model
 from barproof.models.state import Reading, State
 
 if TYPE_CHECKING:
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "FittedPart", "Replay"]
 
 PROBE = "probe.safetensors"
-KNOWN = ("GradientBoosting", "Logistic", "Sklearn")
+KNOWN = (
+    "BarTransformer",
+    "CrossMarketTransformer",
+    "FeedForward",
+    "GradientBoosting",
+    "Logistic",
+    "LstmClassifier",
+    "Sklearn",
+    "Torch",
+)
 """Classes of `barproof.models` that can be read back by name."""
 
 AGREE = {"f64": 1e-9, "f32": 1e-5}
@@ -75,22 +85,31 @@ class FittedPart:
         """Classes in the order of the columns; empty for regression."""
         return CLASSES[self.kind]
 
-    def predict(self, values: Floats, *, calibrated: bool = True) -> Floats:
+    @property
+    def window(self) -> int:
+        """Bars that the model looks at for a prediction; 1 but for sequence models."""
+        return window_of(self.model)
+
+    def predict(
+        self, values: Floats, *, calibrated: bool = True, rows: Ints | None = None
+    ) -> Floats:
         """Predict rows.
 
         Parameters
         ----------
         values : ndarray of shape (n, n_features), float64
-            Features of this part, in its order, NaN where undefined.
+            Features of this part, in its order, NaN where undefined; of consecutive bars for a model with a window.
         calibrated : bool, default True
             False gives what the model itself says.
+        rows : ndarray of int, optional
+            Rows to predict; windows reach back to others. Default: all.
 
         Returns
         -------
         ndarray of shape (n, n_classes)
             One column for regression; NaN rows where the model has too little to go by.
         """
-        raw = predict_rows(self.model, values, self.kind, self.met)
+        raw = predict_rows(self.model, values, self.kind, self.met, rows)
         return apply_calibration(self.calibration, raw) if calibrated else raw
 
 
@@ -198,7 +217,8 @@ class Bundle:
         Parameters
         ----------
         X : polars.DataFrame, pandas.DataFrame, pyarrow.Table or mapping
-            Float columns, found by name; others are not looked at. NaN and null are undefined.
+            Float columns, found by name; others are not looked at. NaN and null are undefined. For sequence models rows
+            are consecutive bars, and the first ones, which lack a whole window, get NaN.
         part : str, optional
             Needed if there are several.
         calibrated : bool, default True

@@ -185,9 +185,8 @@ def search(series: Any = SERIES, rows: Any = range(10, 40), outputs: int = 2, **
 
 
 def search_bundle(**options: Any) -> object:
-    return bp.checkpoints.recreate_bundle(
-        bundle(), forged.BARS, **{"stored": 1.0, "metric": "log_loss", "X": X} | options
-    )
+    given: dict[str, Any] = {"stored": 1.0, "metric": "log_loss", "X": X}
+    return bp.checkpoints.recreate_bundle(bundle(), forged.BARS, **given | options)
 
 
 def untold() -> object:
