@@ -40,12 +40,15 @@ PROBE = "probe.safetensors"
 KNOWN = (
     "BarTransformer",
     "CrossMarketTransformer",
+    "Ensemble",
     "FeedForward",
     "GradientBoosting",
+    "LightGBM",
     "Logistic",
     "LstmClassifier",
     "Sklearn",
     "Torch",
+    "XGBoost",
 )
 """Classes of `barproof.models` that can be read back by name."""
 

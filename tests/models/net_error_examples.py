@@ -12,7 +12,7 @@ import numpy as np
 
 import barproof as bp
 from barproof import models
-from barproof.models import _checks
+from barproof.models import _checks, extras
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
 
@@ -39,7 +39,7 @@ EXAMPLES: list[Example] = [
         "no torch",
         without_torch,
         bp.TrainingError,
-        "FeedForward needs torch, which is not installed: pip install 'barproof[torch]'",
+        "model FeedForward needs torch, which is not installed: pip install 'barproof[torch]'",
     ),
     (
         "device",
@@ -114,5 +114,109 @@ EXAMPLES: list[Example] = [
         lambda: check(Torch(factory=3)),
         bp.LayoutError,
         "`factory` of Torch must be a function of features and outputs that makes a module, was 3",
+    ),
+]
+
+
+def ensemble(*given: Any, **options: Any) -> None:
+    models.Ensemble(given, **options)._check("regression")
+
+
+def stack_of_one_class() -> object:
+    y = np.repeat([0.0, 1.0], 10)
+    at = np.arange(20)
+    return models.Ensemble([LOGISTIC, LOGISTIC], how="stack").fit(
+        np.arange(20.0)[:, None], y, kind="binary", rows=at, ends=at, seed=0
+    )
+
+
+class Unsaved(models.Logistic):
+    state = None  # type: ignore[assignment]
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "state":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+def unknown_member() -> object:
+    from barproof.models.state import Reading, State
+
+    params = {"models": [{"type": "Own", "params": {}}], "how": "mean", "validation": 0.3}
+    state = State({}, {"members": [], "stacked_rows": 0})
+    return models.Ensemble.restore(params, state, features=1, reading=Reading("bundle 'b'", 1))
+
+
+def missing_library() -> object:
+    with mock.patch.dict(sys.modules, {"xgboost": None}):
+        return extras.load_extra("XGBoost", "xgboost")
+
+
+def crash() -> None:
+    with mock.patch.object(extras, "_CHILD", "import os; os._exit(7)"):
+        extras.try_apart("XGBoost", b"", 3, "'trees.ubj' of bundle 'b'")
+
+
+LOGISTIC = models.Logistic()
+EXAMPLES += [
+    (
+        "ensemble of one",
+        lambda: ensemble(LOGISTIC),
+        bp.LayoutError,
+        "`models` of Ensemble must be two or more with the same window, were 1 with windows [1]",
+    ),
+    (
+        "ensemble how",
+        lambda: ensemble(LOGISTIC, LOGISTIC, how="luck"),
+        bp.ParameterError,
+        "`how` of Ensemble must be mean, vote, stack, was 'luck'",
+    ),
+    (
+        "vote on returns",
+        lambda: ensemble(LOGISTIC, LOGISTIC, how="vote"),
+        bp.ParameterError,
+        'how="vote" of Ensemble counts classes, and returns have none: take the mean',
+    ),
+    (
+        "ensemble validation",
+        lambda: ensemble(LOGISTIC, LOGISTIC, validation=1.0),
+        bp.ParameterError,
+        "`validation` of Ensemble must be above 0 and below 1, was 1.0",
+    ),
+    (
+        "stack of one class",
+        stack_of_one_class,
+        bp.TrainingError,
+        "a stack learns from the last 6 train rows what models of the 14 before them say: a class is missing in one of them; make train longer, or take the mean",
+    ),
+    (
+        "ensemble that cannot be saved",
+        lambda: models.Ensemble([Unsaved(), LOGISTIC]).state(),
+        bp.BundleError,
+        "model Unsaved of an Ensemble cannot be saved: give its class the methods `state` and `restore`, as models.Logistic has them",
+    ),
+    (
+        "ensemble of strangers",
+        unknown_member,
+        bp.BundleError,
+        "bundle 'b' holds an Ensemble of 'Own', which is no model of this package: save such models in bundles of their own",
+    ),
+    (
+        "no xgboost",
+        missing_library,
+        bp.TrainingError,
+        "model XGBoost needs xgboost, which is not installed: pip install 'barproof[boost]'",
+    ),
+    (
+        "parser crashed",
+        crash,
+        bp.BundleError,
+        "'trees.ubj' of bundle 'b' was tried in a process of its own, which ended with 7: ; it is damaged, or of another version of the library",
+    ),
+    (
+        "boosted balanced returns",
+        lambda: check(models.XGBoost(balanced=True), "regression"),
+        bp.ParameterError,
+        "balanced=True of XGBoost weighs classes, and regression labels have none: leave it out",
     ),
 ]

@@ -9,6 +9,8 @@ fitted.
 from __future__ import annotations
 
 from barproof.models.boosting import GradientBoosting
+from barproof.models.ensembles import Ensemble
+from barproof.models.extras import LightGBM, XGBoost
 from barproof.models.linear import Logistic
 from barproof.models.nets import (
     BarTransformer,
@@ -26,8 +28,10 @@ from barproof.models.wrapped import Sklearn
 __all__ = [
     "BarTransformer",
     "CrossMarketTransformer",
+    "Ensemble",
     "FeedForward",
     "GradientBoosting",
+    "LightGBM",
     "Logistic",
     "LstmClassifier",
     "Model",
@@ -38,5 +42,6 @@ __all__ = [
     "State",
     "TopK",
     "Torch",
+    "XGBoost",
     "holdout",
 ]
