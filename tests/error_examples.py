@@ -266,6 +266,11 @@ CALLS: list[Example] = [
     ("length gap", lambda: bp.WalkForward(60, 5, gap=-1), bp.ParameterError, "`gap` must be at least 0 bars, was -1"),
     ("length gap fraction", lambda: bp.WalkForward(60, 5, gap=0.1), bp.ParameterError, "`gap` must be a whole number of bars or a duration, was 0.1"),  # type: ignore[arg-type]
     ("length fraction", lambda: bp.WalkForward(60.0, 5), bp.ParameterError, "`train` as a fraction of the data must be between 0 and 1, was 60.0: bars are whole numbers"),
+    ("folds count type", lambda: bp.PurgedKFold(2.5), bp.LayoutError, "`k` must be a whole number, was 2.5"),  # type: ignore[arg-type]
+    ("folds count", lambda: bp.PurgedKFold(1), bp.ParameterError, "`k` must be from 2 to 10,000, was 1"),
+    ("groups beyond rows", lambda: bp.CombinatorialPurged(20, 2).folds(BARS), bp.WindowError, "`groups` is 20, but the data have 10 rows: take fewer"),
+    ("folds too many", lambda: bp.CombinatorialPurged(40, 20), bp.ParameterError, "`groups` 40 and `tests` 20 make 137,846,528,820 folds, more than 10,000: take fewer"),
+    ("embargo of all", lambda: bp.PurgedKFold(2, embargo=9).folds(BARS), bp.WindowError, "no train row of fold 0 is left: labels and the embargo of 9 reach all 5; take fewer groups or a shorter embargo"),
     ("length under a bar", lambda: bp.WalkForward("8h", "5m").folds(PERPETUAL), bp.ParameterError, "`test` is '5m', less than one bar of the 10 bars: make it longer"),
     ("length fraction of a bar", lambda: bp.WalkForward(0.5, 0.01).folds(BARS), bp.ParameterError, "`test` is 0.01, less than one bar of the 10 bars: make it longer"),
     ("step kind", lambda: bp.WalkForward(60, 5, step="5d"), bp.ParameterError, "`step` is '5d' and `test` 5: give both in bars, as fractions or as durations"),

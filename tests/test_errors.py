@@ -22,6 +22,8 @@ TABLES = (
     "tests.audits.error_examples",
     "tests.stats.error_examples",
     "tests.models.error_examples",
+    "tests.models.bundle_error_examples",
+    "tests.models.net_error_examples",
     "tests.error_examples",
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",

@@ -57,11 +57,11 @@ from barproof.features import (
 from barproof.ledger import Ledger
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
-from barproof.splits import DateSplit, Fold, WalkForward
+from barproof.splits import CombinatorialPurged, DateSplit, Fold, PurgedKFold, WalkForward
 from barproof.training import Part, Run, train
 
 if TYPE_CHECKING:
-    from barproof import audits, stats
+    from barproof import audits, checkpoints, stats
     from barproof._controls import RandomEntries, cost_curve, one_bar_later, random_entries
     from barproof._procedure import ProcedureTest, procedure_test
     from barproof.audits import Finding, Report, audit
@@ -80,6 +80,7 @@ _LAZY = {
     "one_bar_later": "_controls",
     "procedure_test": "_procedure",
     "random_entries": "_controls",
+    "checkpoints": "",
     "stats": "",
 }
 
@@ -108,6 +109,7 @@ __all__ = [
     "BundleError",
     "CandleError",
     "Candles",
+    "CombinatorialPurged",
     "ConfigError",
     "Costs",
     "DailyReturns",
@@ -137,6 +139,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "ProcedureTest",
+    "PurgedKFold",
     "RandomEntries",
     "Report",
     "Result",
@@ -160,6 +163,7 @@ __all__ = [
     "audits",
     "backtest",
     "between",
+    "checkpoints",
     "cost_curve",
     "cumulative",
     "evaluate",

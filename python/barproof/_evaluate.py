@@ -23,7 +23,7 @@ from barproof._scores import (
 from barproof._windows import as_window
 from barproof.bundle import Bundle, FittedPart, own_table
 from barproof.errors import BarproofError, BundleError, LayoutError, ParameterError
-from barproof.inference import FeatureTable
+from barproof.inference import FeatureTable, take_columns
 from barproof.labels import Labels
 from barproof.models.protocol import Floats, Ints
 
@@ -213,14 +213,14 @@ def evaluate(
         raise ParameterError("`X` and `features` are both given: one of them tells the features")
     seed = check_seed(seed)
     window = as_window(candles, (start, end))
-    table = _table(bundle, candles, X, features)
+    table = bundle_table(bundle, candles, X, features)
     values = table.onto(candles)
     rows = np.arange(*window)
     frames, calibrations, notes = [], [], []
     for name, part in bundle.parts.items():
-        made = _labels(bundle, candles, labels, name)
+        made = bundle_labels(bundle, candles, labels, name)
         columns = np.array([table.names.index(f) for f in part.features], dtype=np.int64)
-        found = part.predict(values[np.ix_(rows, columns)])
+        found = part.predict(take_columns(values, columns), rows=rows)
         known = ~np.isnan(made.values[rows]) & ~np.isnan(found[:, 0])
         if not known.any():
             raise BundleError(
@@ -249,7 +249,7 @@ def evaluate(
     )
 
 
-def _table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTable:  # noqa: N803
+def bundle_table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTable:  # noqa: N803
     if X is None:
         try:
             if features is None:
@@ -263,7 +263,7 @@ def _table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTa
     return own_table(X, bundle.features)
 
 
-def _labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> Labels:
+def bundle_labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> Labels:
     fitted = bundle.part(name)
     if isinstance(given, Mapping):
         given = given.get(name)

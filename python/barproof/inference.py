@@ -209,20 +209,66 @@ def usable_rows(values: Floats, *, allows_nan: bool) -> Flags:
     return out
 
 
-def predict_rows(model: Model, values: Floats, kind: Kind, classes: tuple[int, ...]) -> Floats:
+def take_columns(values: Floats, columns: Ints) -> Floats:
+    """Take columns of a table; the table itself where that is all of them."""
+    if np.array_equal(columns, np.arange(values.shape[1])):
+        return values
+    return values[:, columns]
+
+
+def window_of(model: Any) -> int:
+    """Bars that a model looks at for a prediction."""
+    return int(getattr(model, "window", 1))
+
+
+def usable_windows(values: Floats, window: int, *, allows_nan: bool) -> Flags:
+    """Which rows a model can use with the whole window that ends there; NaN in it only if it allows them."""
+    usable = usable_rows(values, allows_nan=allows_nan)
+    if window == 1:
+        return usable
+    met = np.concatenate([[0], np.cumsum(usable)])
+    out = np.zeros(len(values), dtype=np.bool_)
+    out[window - 1 :] = met[window:] - met[:-window] == window
+    return out
+
+
+def predict_rows(
+    model: Model,
+    values: Floats,
+    kind: Kind,
+    classes: tuple[int, ...],
+    at: Ints | None = None,
+) -> Floats:
     """Uncalibrated output of a fitted model, checked: one column a class of the kind, or one in all for regression.
 
-    NaN where the model cannot use the row; 0 for classes that it has not met.
+    Of the rows `at`, default all. NaN where the model cannot use the row; 0 for classes that it has not met. Models
+    with a window get consecutive rows from the first window on, and the numbers of those that are asked for.
     """
     columns = CLASSES[kind]
-    out = np.full((len(values), max(len(columns), 1)), np.nan)
-    usable = usable_rows(values, allows_nan=model.allows_nan)
+    window = window_of(model)
+    if at is not None and window == 1:
+        values, at = values[at], None
+    count = len(values) if at is None else len(at)
+    out = np.full((count, max(len(columns), 1)), np.nan)
+    if at is not None and len(at):
+        # Windows reach back, nothing reaches beyond: only what is needed is looked at.
+        first = max(int(at.min()) - window + 1, 0)
+        values, at = values[first : int(at.max()) + 1], at - first
+    usable = usable_windows(values, window, allows_nan=model.allows_nan)
+    if at is not None:
+        usable = usable[at]
     if not usable.any():
         return out
-    rows = values if usable.all() else values[usable]
-    given = model.predict(rows) if kind == "regression" else model.predict_proba(rows)
+    if window > 1:
+        asked = np.flatnonzero(usable) if at is None else at[usable]
+        ask: Any = model.predict if kind == "regression" else model.predict_proba
+        told, given = len(asked), ask(values, rows=asked)
+    else:
+        rows = values if usable.all() else values[usable]
+        told = len(rows)
+        given = model.predict(rows) if kind == "regression" else model.predict_proba(rows)
     found = np.asarray(given, dtype=np.float64)
-    wanted = (len(rows),) if kind == "regression" else (len(rows), len(classes))
+    wanted = (told,) if kind == "regression" else (told, len(classes))
     if found.shape != wanted:
         raise TrainingError(
             f"predictions of {model.name} have shape {found.shape}, not {wanted}: one row a row, one column a class "
@@ -239,7 +285,7 @@ def predict_rows(model: Model, values: Floats, kind: Kind, classes: tuple[int, .
         raise TrainingError(
             f"probabilities of {model.name} must be >= 0 and sum to 1 in every row: have predict_proba normalise them"
         )
-    full = np.zeros((len(rows), len(columns)))
+    full = np.zeros((told, len(columns)))
     full[:, [columns.index(c) for c in classes]] = found
     out[usable] = full
     return out

@@ -10,17 +10,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from itertools import count
+from itertools import combinations, count, pairwise
+from math import comb
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from barproof._axis import DAY, Axis, Length, Moment, read_time
+from barproof._cross import CrossSplits, cut, group_paths, whole
 from barproof._folds import Fold, Layout, RowRange, make_fold, rows_digest, span_ends
 from barproof.candles.table import Ints, show_time
 from barproof.errors import LayoutError, ParameterError, WindowError
 
-__all__ = ["DateSplit", "Fold", "WalkForward", "rows_digest"]
+__all__ = [
+    "CombinatorialPurged",
+    "DateSplit",
+    "Fold",
+    "PurgedKFold",
+    "WalkForward",
+    "rows_digest",
+    "uniqueness",
+]
 
 Bound: TypeAlias = str | date | datetime | None
 
@@ -324,6 +335,183 @@ class DateSplit(_Splitter):
                 )
             found[name] = start, stop
         return axis.n, [(found["train"], found.get("tune"), found["test"])]
+
+
+@dataclass(frozen=True, repr=False)
+class PurgedKFold(CrossSplits, _Splitter):
+    """K folds of consecutive rows; train rows are all others that share no bar with a test row.
+
+    Models are judged on rows older than some that trained them, so the result says how well something can be learned,
+    and not what trading it would have earned: for that there is :class:`WalkForward`.
+
+    Parameters
+    ----------
+    k : int, default 5
+        Folds, at least 2; parts differ by a row at most.
+    embargo : int or str, default 0
+        Bars, or a duration such as ``"1d"``, left out behind the last bar of the test labels. Windows of a sequence
+        model and slow features reach back into test rows: give their length.
+    labels : object with `start` and `end`, or pair of array_like of shape (n,), optional
+        Spans that :meth:`split` purges by where scikit-learn calls it; :meth:`folds` takes its own.
+
+    Raises
+    ------
+    ParameterError, LayoutError
+        If a length is out of bounds or of the wrong type.
+
+    Notes
+    -----
+    M. Lopez de Prado, "Advances in Financial Machine Learning", 2018, chapter 7.
+
+    Examples
+    --------
+    >>> start = np.arange(12)
+    >>> for fold in PurgedKFold(3, embargo=1).folds(range(12), (start, start + 1)):
+    ...     print(fold.train, fold.test)
+    [ 6  7  8  9 10 11] [0 1 2 3]
+    [ 0  1  2 10 11] [4 5 6 7]
+    [0 1 2 3 4 5 6] [ 8  9 10 11]
+    """
+
+    k: int = 5
+    embargo: int | str = 0
+    labels: Any = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        whole("k", self.k, 2, 10_000)
+        self._embargo()
+
+    def _tests(self, n: int) -> list[Ints]:
+        edges = cut(n, self.k, "k")
+        return [np.arange(a, b) for a, b in pairwise(edges.tolist())]
+
+
+@dataclass(frozen=True, repr=False)
+class CombinatorialPurged(CrossSplits, _Splitter):
+    """Every choice of some of the groups judges once; together the folds make several paths through all rows.
+
+    Parameters
+    ----------
+    groups : int, default 6
+        Groups of consecutive rows, at least 2.
+    tests : int, default 2
+        Groups that judge in a fold, at least 1 and fewer than `groups`.
+    embargo : int or str, default 0
+        As for :class:`PurgedKFold`, behind every run of test groups.
+    labels : object with `start` and `end`, or pair of array_like of shape (n,), optional
+        As for :class:`PurgedKFold`.
+
+    Raises
+    ------
+    ParameterError, LayoutError
+        If a length is out of bounds or of the wrong type, or there would be more than 10,000 folds.
+
+    Notes
+    -----
+    There are C(groups, tests) folds and C(groups - 1, tests - 1) paths. M. Lopez de Prado, "Advances in Financial
+    Machine Learning", 2018, chapter 12.
+
+    Examples
+    --------
+    >>> splitter = CombinatorialPurged(4, 2)
+    >>> splitter.get_n_splits(range(8))
+    6
+    >>> [[fold for fold, _ in path] for path in splitter.paths(range(8))]
+    [[0, 0, 1, 2], [1, 3, 3, 4], [2, 4, 5, 5]]
+    """
+
+    groups: int = 6
+    tests: int = 2
+    embargo: int | str = 0
+    labels: Any = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        whole("groups", self.groups, 2, 10_000)
+        whole("tests", self.tests, 1, self.groups - 1)
+        if comb(self.groups, self.tests) > 10_000:
+            raise ParameterError(
+                f"`groups` {self.groups} and `tests` {self.tests} make {comb(self.groups, self.tests):,} folds, more "
+                "than 10,000: take fewer"
+            )
+        self._embargo()
+
+    def _tests(self, n: int) -> list[Ints]:
+        edges = cut(n, self.groups, "groups")
+        return [
+            np.concatenate([np.arange(edges[g], edges[g + 1]) for g in chosen])
+            for chosen in combinations(range(self.groups), self.tests)
+        ]
+
+    def paths(self, data: Any) -> list[list[tuple[int, Ints]]]:
+        """Ways through all rows, each row judged once by a model that has not seen it.
+
+        Parameters
+        ----------
+        data : Candles, frame or array of n rows
+            As for :meth:`folds`.
+
+        Returns
+        -------
+        list of list of (int, ndarray)
+            For each path the number of the fold that judges each group, and the group's rows, in time order.
+        """
+        n = self._axis(data).n
+        edges = cut(n, self.groups, "groups")
+        return [
+            [(fold, np.arange(edges[g], edges[g + 1])) for g, fold in enumerate(path)]
+            for path in group_paths(self.groups, self.tests)
+        ]
+
+
+def uniqueness(labels: Any, *, rows: Any = None) -> NDArray[np.float64]:
+    """Weigh labels by how much of them is theirs alone.
+
+    The mean over a label's bars of 1 / (labels alive at the bar): 1 where nothing overlaps, 1/h for labels of h bars at
+    every bar. Their sum is the number of independent labels that they are worth.
+
+    Parameters
+    ----------
+    labels : object with `start` and `end`, or pair of array_like of shape (n,)
+        First and last bar of each row's label, both included; -1 and -1 where there is none.
+    rows : array_like of int, optional
+        Rows that count, such as ``fold.train``. Default: all.
+
+    Returns
+    -------
+    ndarray of shape (n,), or of `rows`
+        Above 0, at most 1; NaN where there is no label. As ``sample_weight`` of scikit-learn.
+
+    Raises
+    ------
+    ShapeError, LayoutError, ParameterError
+        If spans are not one a row, or run backward.
+
+    Notes
+    -----
+    M. Lopez de Prado, "Advances in Financial Machine Learning", 2018, chapter 4.
+
+    Examples
+    --------
+    >>> uniqueness(([0, 1, 4], [2, 3, 4]))
+    array([0.66666667, 0.66666667, 1.        ])
+    """
+    first = np.asarray(labels.start if hasattr(labels, "start") else labels[0])
+    end = span_ends(labels, len(first))
+    at = np.arange(len(end)) if rows is None else np.asarray(rows, dtype=np.int64)
+    start, stop = first[at].astype(np.int64), end[at]
+    there = stop >= 0
+    weights = np.full(len(at), np.nan)
+    if not there.any():
+        return weights
+    a, b = start[there], stop[there] + 1
+    length = int(b.max())
+    alive = np.cumsum(np.bincount(a, minlength=length + 1) - np.bincount(b, minlength=length + 1))[
+        :length
+    ]
+    share = np.divide(1.0, alive, out=np.zeros(length), where=alive > 0)
+    total = np.concatenate([[0.0], np.cumsum(share)])
+    weights[there] = (total[b] - total[a]) / (b - a)
+    return weights
 
 
 def _pair(name: str, part: Any) -> tuple[int | None, int | None]:

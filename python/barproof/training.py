@@ -42,8 +42,11 @@ from barproof.inference import (
     CLASSES,
     Flags,
     features_digest,
+    take_columns,
     usable_rows,
+    usable_windows,
     values_digest,
+    window_of,
 )
 from barproof.labels import Labels
 from barproof.ledger import Recorded, door, enter
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
     from barproof.models import Model, Selector
 
 __all__ = ["Part", "Run", "train"]
+
+_PROBE_ROWS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,9 +270,9 @@ def _train_fold(job: _Job, number: int) -> _Result:
     outputs: dict[str, FoldOutput] = {}
     for name, ready in job.parts.items():
         part = _train_part(job, number, name, ready)
-        columns = np.array([job.names.index(feature) for feature in part.features], dtype=np.int64)
+        table = _columns_of(job, part.features)
         raw = {
-            purpose: part.predict(job.values[np.ix_(rows, columns)], calibrated=False)
+            purpose: part.predict(table, calibrated=False, rows=rows)
             for purpose, rows in (("test", fold.test), ("tune", fold.tune_choose))
         }
         outputs[name] = FoldOutput(raw["test"], raw["tune"])
@@ -275,7 +280,31 @@ def _train_fold(job: _Job, number: int) -> _Result:
     needed = {feature for part in fitted.values() for feature in part.features}
     features = tuple(name for name in job.names if name in needed)
     manifest = _manifest(job, number, fitted, features)
-    return Bundle(fitted, features, manifest), outputs
+    most = max(part.window for part in fitted.values())
+    return Bundle(fitted, features, manifest, probe=_probe(job, fold, features, most)), outputs
+
+
+def _columns_of(job: _Job, features: tuple[str, ...]) -> Floats:
+    """Table of these features, one row a bar; the run's own where it has no others."""
+    return take_columns(job.values, np.array([job.names.index(name) for name in features]))
+
+
+def _probe(job: _Job, fold: Fold, features: tuple[str, ...], window: int) -> Floats:
+    """Rows that a bundle is checked by when it is loaded: spread over train and test, whole ones first.
+
+    For a model with a window: the bars up to some test rows.
+    """
+    if window > 1:
+        last = int(fold.test[min(len(fold.test), _PROBE_ROWS) - 1])
+        table = _columns_of(job, features)
+        return np.ascontiguousarray(table[max(int(fold.test[0]) - window + 1, 0) : last + 1])
+    columns = np.array([job.names.index(name) for name in features], dtype=np.int64)
+    rows = []
+    for purpose in (fold.train, fold.test):
+        whole = purpose[usable_rows(job.values[np.ix_(purpose, columns)], allows_nan=False)]
+        offered = whole if len(whole) else purpose
+        rows.append(offered[np.linspace(0, len(offered) - 1, _PROBE_ROWS // 2).astype(np.int64)])
+    return np.ascontiguousarray(job.values[np.ix_(np.concatenate(rows), columns)])
 
 
 def _train_part(job: _Job, number: int, name: str, ready: Ready) -> FittedPart:
@@ -307,11 +336,22 @@ def _train_part(job: _Job, number: int, name: str, ready: Ready) -> FittedPart:
         # With fewer features other rows are complete.
         usable = usable_rows(job.values[:, columns], allows_nan=part.model.allows_nan)
         rows, met = _learnable(labelled, usable, part.labels, len(columns), where)
+    window = window_of(part.model)
+    if window > 1:
+        table = take_columns(job.values, columns)
+        whole = usable_windows(table, window, allows_nan=part.model.allows_nan)
+        rows, met = _learnable(labelled, whole, part.labels, len(columns), where)
     y = values[rows]
     model = part.model.clone()
     stream = np.random.SeedSequence([job.seed, number, (ONLY, *SIDES).index(name)])
+    # A window reaches back to earlier bars, and never beyond the last train row.
+    seen = (
+        job.values[np.ix_(rows, columns)]
+        if window == 1
+        else take_columns(job.values, columns)[: rows[-1] + 1]
+    )
     model.fit(
-        job.values[np.ix_(rows, columns)],
+        seen,
         y,
         kind=kind,
         rows=rows,
@@ -376,7 +416,7 @@ def _calibrated(
         return {"method": None, "reason": "returns are not calibrated"}
     if not len(rows):
         return {"method": None, "reason": "there are no tune rows to calibrate on"}
-    p = part.predict(job.values[np.ix_(rows, columns)], calibrated=False)
+    p = part.predict(take_columns(job.values, columns), calibrated=False, rows=rows)
     known = ~np.isnan(labels.values[rows]) & ~np.isnan(p[:, 0])
     classes = labels.values[rows][known]
     usable = np.isin(classes, part.met)

@@ -57,7 +57,7 @@ def test_predictions_are_those_of_the_library(
 ) -> None:
     code, document = run_json(*words(files, "--out", "deep/out"))
     assert code == 0
-    assert sorted(os.listdir("deep/out")) == ["predictions.parquet", "run.json"]
+    assert sorted(os.listdir("deep/out")) == ["bundles", "predictions.parquet", "run.json"]
     made = pl.read_parquet("deep/out/predictions.parquet")
     assert made.columns == [
         *("open_time", "fold", "part", "label", "p_-1", "p_0", "p_1", "long", "short"),

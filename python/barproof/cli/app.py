@@ -16,6 +16,7 @@ from barproof._core import __version__
 from barproof.cli import (
     audit,
     backtest,
+    bundle,
     check,
     demo,
     doctor,
@@ -121,17 +122,17 @@ for _body in (
 ):
     app.command(epilog=EPILOG)(_guarded(_body))
 
-_ledger = typer.Typer(rich_markup_mode="rich", context_settings=app.info.context_settings)
-for _name, _part in ledger.COMMANDS.items():
-    _ledger.command(_name, epilog=EPILOG)(_guarded(_part))
 
-
-@_ledger.callback(invoke_without_command=True, epilog=EPILOG, help=ledger.HELP)
-def _ledger_root(context: typer.Context) -> None:
+def _group_root(context: typer.Context) -> None:
     _help_if_alone(context)
 
 
-app.add_typer(_ledger, name="ledger")
+for _group in (ledger, bundle):
+    _typer = typer.Typer(rich_markup_mode="rich", context_settings=app.info.context_settings)
+    for _name, _part in _group.COMMANDS.items():
+        _typer.command(_name, epilog=EPILOG)(_guarded(_part))
+    _typer.callback(invoke_without_command=True, epilog=EPILOG, help=_group.HELP)(_group_root)
+    app.add_typer(_typer, name=_group.__name__.rpartition(".")[2])
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

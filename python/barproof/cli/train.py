@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from barproof.training import Run
 
 __all__ = ["judge_run", "predictions_frame", "show_run", "train"]
 
-TABLE, RECORD = "predictions.parquet", "run.json"
+TABLE, RECORD, BUNDLES = "predictions.parquet", "run.json", "bundles"
 
 
 def train(
@@ -65,7 +66,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help=f"Write {TABLE} and {RECORD} into it.",
+            help=f"Write {TABLE}, {RECORD} and a bundle a fold into it.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -253,10 +254,17 @@ def _write(out: Path, run: Run, study: Study, document: dict[str, Any]) -> dict[
             f"`--out` {str(out)!r} cannot be made a folder: {error.strerror or error}"
         ) from error
     output.write_frame(out / TABLE, predictions_frame(run, study))
+    (out / BUNDLES).mkdir(exist_ok=True)
+    for number, bundle in enumerate(run.bundles):
+        bundle.save(out / BUNDLES / f"fold-{number}")
+    for old in (out / BUNDLES).glob("fold-*"):
+        # A longer run before this one left more of them.
+        if old.name.removeprefix("fold-").isdigit() and int(old.name[5:]) >= len(run.bundles):
+            shutil.rmtree(old)
     with output.whole_file(out / RECORD) as temporary:
         text = json_format.dumps(output.plain(document), indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
-    return {"predictions": out / TABLE, "record": out / RECORD}
+    return {"predictions": out / TABLE, "record": out / RECORD, "bundles": out / BUNDLES}
 
 
 def show_run(out: Console, run: Run, study: Study, pooled: Evaluation) -> None:

@@ -1,15 +1,47 @@
 """Models behind one small protocol, and feature selection inside the fold.
 
-``GradientBoosting`` and ``Logistic`` are ready to use, ``Sklearn`` wraps any scikit-learn estimator, and any class
-with the members of ``Model`` joins them. scikit-learn is loaded when a model is fitted.
+``GradientBoosting`` and ``Logistic`` are ready to use, ``Sklearn`` wraps any scikit-learn estimator, ``FeedForward``,
+``LstmClassifier``, ``BarTransformer`` and ``CrossMarketTransformer`` are nets of torch, ``Torch`` takes a module of
+your own, and any class with the members of ``Model`` joins them. scikit-learn and torch are loaded when a model is
+fitted.
 """
 
 from __future__ import annotations
 
 from barproof.models.boosting import GradientBoosting
+from barproof.models.ensembles import Ensemble
+from barproof.models.extras import LightGBM, XGBoost
 from barproof.models.linear import Logistic
+from barproof.models.nets import (
+    BarTransformer,
+    CrossMarketTransformer,
+    FeedForward,
+    LstmClassifier,
+    Net,
+    Torch,
+)
 from barproof.models.protocol import Model, holdout
 from barproof.models.select import Selector, TopK
+from barproof.models.state import Reading, State
 from barproof.models.wrapped import Sklearn
 
-__all__ = ["GradientBoosting", "Logistic", "Model", "Selector", "Sklearn", "TopK", "holdout"]
+__all__ = [
+    "BarTransformer",
+    "CrossMarketTransformer",
+    "Ensemble",
+    "FeedForward",
+    "GradientBoosting",
+    "LightGBM",
+    "Logistic",
+    "LstmClassifier",
+    "Model",
+    "Net",
+    "Reading",
+    "Selector",
+    "Sklearn",
+    "State",
+    "TopK",
+    "Torch",
+    "XGBoost",
+    "holdout",
+]

@@ -9,6 +9,7 @@ import numpy as np
 
 from barproof.errors import ParameterError
 from barproof.models.protocol import Configured, Floats, Ints, Kind, class_weights, holdout
+from barproof.models.state import Reading, State, dump_object, load_object
 
 _MOST_ITERATIONS = 100_000
 
@@ -238,6 +239,49 @@ class GradientBoosting(Configured):
         """
         out: Floats = self._model.predict(X)
         return out
+
+    def state(self) -> State:
+        """Trees as a skops file.
+
+        Returns
+        -------
+        State
+            What :meth:`restore` reads.
+        """
+        return State({"trees.skops": dump_object(self._model)}, self.facts)
+
+    @classmethod
+    def restore(
+        cls,
+        params: dict[str, Any],
+        state: State,
+        *,
+        features: int,  # noqa: ARG003
+        reading: Reading,
+    ) -> Self:
+        """Make a fitted model again; the same bits.
+
+        Parameters
+        ----------
+        params, state, features, reading
+            As for :meth:`Logistic.restore`.
+
+        Returns
+        -------
+        GradientBoosting
+            Fitted.
+
+        Raises
+        ------
+        BundleError
+            If the trees cannot be read.
+        """
+        model = cls(**params)
+        model._model = load_object(state.files["trees.skops"], "trees.skops", reading)
+        model.iterations_ = int(state.facts["iterations"])
+        model._tried = int(state.facts["tried"])
+        model._stopped_by = str(state.facts["stopped_by"])
+        return model
 
 
 def _loss(p: Floats, y: Floats, kind: Kind, classes: Floats, weights: Floats | None) -> float:

@@ -7,8 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from barproof._tensors import write_tensors
 from barproof.errors import ParameterError
 from barproof.models.protocol import Configured, Floats, Ints, Kind
+from barproof.models.state import Reading, State, take_arrays
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -152,3 +154,59 @@ class Logistic(Configured):
         """
         out: Floats = self._lines(X)[:, 0]
         return out
+
+    def state(self) -> State:
+        """Scaler and coefficients as arrays.
+
+        Returns
+        -------
+        State
+            What :meth:`restore` reads.
+        """
+        arrays = {
+            "mean": self.mean_,
+            "scale": self.scale_,
+            "coef": self.coef_,
+            "intercept": self.intercept_,
+        }
+        return State({"weights.safetensors": write_tensors(arrays)}, {"steps": self._steps})
+
+    @classmethod
+    def restore(
+        cls, params: dict[str, Any], state: State, *, features: int, reading: Reading
+    ) -> Self:
+        """Make a fitted model again; the same bits.
+
+        Parameters
+        ----------
+        params : dict
+            What it was made with.
+        state : State
+            From :meth:`state`.
+        features : int
+            Columns that it takes.
+        reading : Reading
+            What may be read.
+
+        Returns
+        -------
+        Logistic
+            Fitted.
+
+        Raises
+        ------
+        BundleError
+            If arrays are missing or of other shapes.
+        """
+        model = cls(**params)
+        shapes: dict[str, tuple[int | None, ...]] = {
+            "mean": (features,),
+            "scale": (features,),
+            "coef": (None, features),
+            "intercept": (None,),
+        }
+        found = take_arrays(state, shapes, reading)
+        model.mean_, model.scale_ = found["mean"], found["scale"]
+        model.coef_, model.intercept_ = found["coef"], found["intercept"]
+        model._steps = int(state.facts["steps"])
+        return model

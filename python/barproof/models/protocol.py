@@ -29,6 +29,10 @@ class Model(Protocol):
     params : mapping of str to value
         What it was made with; JSON must be able to hold it. Two models with equal names and params are the same
         configuration.
+    window : int, optional
+        Bars that it looks at for one prediction, default 1. A model with more gets `X` of all bars up to the last train
+        row, of which `rows` are labelled and whole, and is asked ``predict_proba(X, rows=...)`` for some rows of
+        consecutive bars.
     allows_nan : bool
         Whether rows with NaN in some features are usable. If False they train nothing and get NaN predictions. Rows
         without a single feature are never used.

@@ -9,6 +9,7 @@ import numpy as np
 
 from barproof.errors import LayoutError, ParameterError, TrainingError
 from barproof.models.protocol import Floats, Ints, Kind
+from barproof.models.state import Reading, State, dump_object, load_object
 
 
 class Sklearn:
@@ -151,6 +152,48 @@ class Sklearn:
             In units of the labels.
         """
         return np.asarray(self.fitted_.predict(X), dtype=np.float64).reshape(len(X))
+
+    def state(self) -> State:
+        """Estimator, as given and as fitted, as a skops file.
+
+        Returns
+        -------
+        State
+            What :meth:`restore` reads.
+        """
+        both = {"estimator": self.estimator, "fitted": self.fitted_}
+        return State({"estimator.skops": dump_object(both)}, {"allows_nan": self._allows_nan})
+
+    @classmethod
+    def restore(
+        cls,
+        params: dict[str, Any],  # noqa: ARG003
+        state: State,
+        *,
+        features: int,  # noqa: ARG003
+        reading: Reading,
+    ) -> Self:
+        """Make a fitted model again; the same bits with the same scikit-learn.
+
+        Parameters
+        ----------
+        params, state, features, reading
+            As for :meth:`Logistic.restore`; parameters are those of the estimator in the file.
+
+        Returns
+        -------
+        Sklearn
+            Fitted.
+
+        Raises
+        ------
+        BundleError
+            If the estimator cannot be read, or holds types that nobody has reviewed.
+        """
+        both = load_object(state.files["estimator.skops"], "estimator.skops", reading)
+        model = cls(both["estimator"], allows_nan=state.facts["allows_nan"])
+        model.fitted_ = both["fitted"]
+        return model
 
     def __repr__(self) -> str:
         return f"Sklearn({self.estimator!r})"

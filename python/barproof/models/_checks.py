@@ -1,0 +1,117 @@
+"""What is refused about nets; none of it needs torch."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from barproof.errors import BundleError, ParameterError, TrainingError
+from barproof.models.protocol import Floats
+
+# AUDITS PAR-03.
+_MEAN, _LOW, _HIGH, _SHARE, _LARGEST, _RATIO = 0.1, 0.5, 2.0, 0.95, 50.0, 1_000.0
+
+
+def load_torch(name: str) -> Any:
+    """Load torch, an extra."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise TrainingError(
+            f"model {name} needs torch, which is not installed: pip install 'barproof[torch]'"
+        ) from error
+
+
+def pick_device(name: str, wanted: str, torch: Any) -> Any:
+    """Device by name; ``"auto"`` takes the first accelerator."""
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if wanted == "auto":
+        return torch.device(there[1] if len(there) > 1 else "cpu")
+    if wanted not in there and f"{wanted}:0" not in there:
+        raise TrainingError(
+            f"`device` {wanted!r} of {name} is not there: this machine has {', '.join(there)}; give one of them or "
+            '"auto"'
+        )
+    return torch.device(wanted)
+
+
+def check_loss(name: str, epoch: int, value: float) -> None:
+    """Stop where a loss is no number."""
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the loss of {name} is {value} in epoch {epoch}: lower `learning_rate`, or set `clip`"
+        )
+
+
+def halved(name: str, size: int) -> int:
+    """Half as many rows at once."""
+    if size < 2:
+        raise TrainingError(
+            f"model {name} does not fit into the memory of its device, not even with one row at once: take a "
+            'smaller net or device="cpu"'
+        )
+    return size // 2
+
+
+def check_heads(name: str, width: int, heads: int) -> None:
+    """Heads share the width."""
+    if width % heads:
+        raise ParameterError(
+            f"`d_model` of {name} is {width}, which its {heads} heads cannot share: make it a multiple"
+        )
+
+
+def scale_facts(scaled: Floats) -> dict[str, float]:
+    """Measure what enters the first layer, feature by feature, as PAR-03 does."""
+    mean, spread = scaled.mean(axis=0), scaled.std(axis=0)
+    alive = spread > 0
+    fine = (np.abs(mean) <= _MEAN) & (spread >= _LOW) & (spread <= _HIGH)
+    return {
+        "share": float(np.mean(fine[alive])) if alive.any() else 0.0,
+        "largest": float(np.max(np.abs(scaled), initial=0.0)),
+        "ratio": float(spread[alive].max() / spread[alive].min()) if alive.any() else 1.0,
+    }
+
+
+def check_scale(name: str, facts: Mapping[str, float]) -> None:
+    """Refuse to save a net whose inputs are not of order one."""
+    if facts["share"] < _SHARE or facts["largest"] > _LARGEST or facts["ratio"] > _RATIO:
+        raise BundleError(
+            f"inputs of the first layer of {name} fail PAR-03: {facts['share']:.0%} of the features have mean about 0 "
+            f"and SD about 1 ({_SHARE:.0%} needed), the largest is {facts['largest']:.4g} SD ({_LARGEST:g} allowed); "
+            "clip or rank features with such tails before training"
+        )
+
+
+def check_arrays(where: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Weights of a file are those of the net, by name, shape and type."""
+    told = {name: (tuple(a.shape), str(a.dtype)) for name, a in found.items()}
+    need = {
+        name: (tuple(a.shape), str(a.dtype).removeprefix("torch.")) for name, a in wanted.items()
+    }
+    wrong = sorted({name for name in told.keys() | need.keys() if told.get(name) != need.get(name)})
+    if wrong:
+        raise BundleError(
+            f"{where} holds {told.get(wrong[0], 'nothing')} as {wrong[0]!r}, the net needs "
+            f"{need.get(wrong[0], 'nothing')}: the file belongs to another net"
+        )
+    bad = [name for name, a in found.items() if a.dtype.kind == "f" and not np.all(np.isfinite(a))]
+    if bad:
+        raise BundleError(
+            f"{where} holds weights that are not finite, first in {bad[0]!r}: it is damaged"
+        )
+
+
+def check_module(name: str, out: Any, rows: int, outputs: int) -> None:
+    """Refuse a module of one's own that does not answer with one row a row."""
+    if tuple(out) != (rows, outputs):
+        raise TrainingError(
+            f"the module of {name} gives shape {tuple(out)} for {rows} rows, not ({rows}, {outputs}): one output a "
+            "class, or one for returns"
+        )
