@@ -11,6 +11,7 @@ __all__ = [
     "Bars",
     "FeatureGraph",
     "FeatureStream",
+    "FeatureTable",
     "Signals",
     "__version__",
     "backtest",
@@ -120,13 +121,28 @@ class FeatureGraph:
         *,
         threads: int,
     ) -> None: ...
-    def matrix64(
-        self, symbols: Sequence[tuple[str, Bars]], own: Sequence[_Floats], *, threads: int
-    ) -> _Floats: ...
-    def matrix32(
-        self, symbols: Sequence[tuple[str, Bars]], own: Sequence[_Floats], *, threads: int
-    ) -> NDArray[np.float32]: ...
+    def table(
+        self,
+        books: Sequence[tuple[Sequence[tuple[str, Bars]], Sequence[_Floats], _Times | None]],
+        *,
+        threads: int,
+    ) -> FeatureTable: ...
+    @property
+    def of(self) -> list[str | None]: ...
+    def on(self, symbol: str) -> list[str]: ...
     def stream(self, symbol: str, interval_ms: int) -> FeatureStream: ...
+
+@final
+class FeatureTable:
+    """Rows of features that are written into arrays, in order."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    def fill(
+        self, out: NDArray[Any], *, columns: bool, progress: Callable[[int], None] | None
+    ) -> int: ...
 
 @final
 class FeatureStream:
@@ -141,6 +157,9 @@ class FeatureStream:
     @property
     def reads(self) -> list[list[bool]]: ...
     def copy(self) -> FeatureStream: ...
+    def hand_on(self, slow: Callable[[Any, Any], _Floats]) -> None: ...
+    def know(self, class_: type) -> None: ...
+    def row(self, bar: Any, out: _Floats | None = None) -> _Floats: ...
     def check(self, feed: int, bar: tuple[Any, ...], extra: Sequence[float]) -> None: ...
     def feed(self, feed: int, bar: tuple[Any, ...], extra: Sequence[float]) -> None: ...
     def update(
@@ -227,7 +246,6 @@ def simulate(
     annual_volatility: float,
     correlation: float,
 ) -> list[dict[str, NDArray[Any]]]: ...
-
 def simd_path() -> str:
     """Instructions that the engine uses now, by the name that `BARPROOF_SIMD` takes."""
 
