@@ -380,7 +380,11 @@ def test_every_function_of_the_table_passes() -> None:
         texts.append(f"{row['name']}({', '.join(inner + numbers)})")
     features = bp.FeatureSet([*texts, "ema(5)@1h", "zscore(rsi(14)@15m, 20)"])
     done = features.verify(markets.walk(2, 1500).candles(), cuts=9)
-    assert done.not_held == ("obv()",)
+    facts = features.facts("5m")
+    # Such as remember everything, or more than there is.
+    endless = {name for name, (_, bars, _) in facts.items() if not bars or bars >= 1_400}
+    assert {"obv()", "ad()", "sar(0.02, 0.2)", "kama(30)"} <= set(done.not_held) <= endless
+    assert len(done.not_held) < 12
 
 
 @pytest.mark.parametrize("kind", ["jumps", "flat", "spikes", "gaps", "ticks", "mixed"])

@@ -177,6 +177,7 @@ impl Kernel<1, 1> for Kama {
 
 /// An average of the kind that a number names, in the order of TA-Lib's `MA_Type`.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // a few of them a graph; a box would be one step further a bar
 pub enum Average {
     /// 0, and any over one value, which is that value.
     Sma(Windowed<Mean>),
