@@ -77,6 +77,8 @@ pub struct Bars {
     funding: Option<Funding>,
     labels: Vec<(String, String)>,
     whole: bool,
+    /// Whether every bar opens one interval after the one before.
+    even: bool,
     digest: OnceLock<String>,
     series: Mutex<BTreeMap<SeriesKey, Arc<[f64]>>>,
     index: OnceLock<Index>,
@@ -183,7 +185,9 @@ impl Bars {
         let whole = (0..n).all(|i| {
             low[i] <= open[i] && low[i] <= close[i] && high[i] >= open[i] && high[i] >= close[i]
         });
+        let even = open_time.windows(2).all(|t| t[1] - t[0] == interval_ms);
         Ok(Self {
+            even,
             open_time,
             open,
             high,
@@ -204,6 +208,11 @@ impl Bars {
     /// Number of bars.
     pub fn len(&self) -> usize {
         self.open_time.len()
+    }
+
+    /// Whether every bar opens one interval after the one before.
+    pub(crate) fn is_even(&self) -> bool {
+        self.even
     }
 
     /// Whether there are none.

@@ -11,7 +11,7 @@ use barproof_core::features::registry::{Input, functions};
 use barproof_core::features::stream::{Engine, Row};
 use barproof_core::{Error, Result};
 use numpy::ndarray::Array2;
-use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
+use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -161,17 +161,31 @@ impl FeatureGraph {
         lines
     }
 
-    /// One array a feature, of the first symbol's length.
-    #[pyo3(signature = (symbols, own, *, threads))]
-    fn compute<'py>(
+    /// Fills `out`: one array a feature, of the first symbol's length.
+    #[pyo3(signature = (symbols, own, out, *, threads))]
+    fn compute(
         &self,
-        py: Python<'py>,
-        symbols: Vec<(String, PyRef<'py, Bars>)>,
-        own: Vec<Bound<'py, PyAny>>,
+        py: Python<'_>,
+        symbols: Vec<(String, PyRef<'_, Bars>)>,
+        own: Vec<Bound<'_, PyAny>>,
+        out: Vec<Bound<'_, PyArray1<f64>>>,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let columns = self.columns(py, &symbols, &own, threads)?;
-        PyList::new(py, columns.into_iter().map(|column| column.into_pyarray(py)))
+    ) -> PyResult<()> {
+        let (features, bars) = (self.core.results.len(), symbols[0].1.core.len());
+        if out.len() != features || out.iter().any(|column| column.shape() != [bars]) {
+            let bound = format!("{features} columns of {bars} rows");
+            return Err(to_python(py, &Error::parameter("out", out.len(), bound)));
+        }
+        // What cannot be written is refused, with numpy's words: a read-only column, or one that is given twice.
+        let mut held = vec![];
+        for column in &out {
+            held.push(column.try_readwrite()?);
+        }
+        let mut columns = vec![];
+        for column in &mut held {
+            columns.push(column.as_slice_mut()?);
+        }
+        self.fill(py, &symbols, &own, &mut columns, threads)
     }
 
     /// One row-major array of the first symbol's length, in f64.
@@ -216,21 +230,36 @@ impl FeatureGraph {
         own: &[Bound<'_, PyAny>],
         threads: usize,
     ) -> PyResult<Vec<Vec<f64>>> {
+        let bars = symbols[0].1.core.len();
+        let mut columns = vec![vec![0.0; bars]; self.core.results.len()];
+        let mut out: Vec<&mut [f64]> = columns.iter_mut().map(|c| &mut c[..]).collect();
+        self.fill(py, symbols, own, &mut out, threads)?;
+        Ok(columns)
+    }
+
+    fn fill(
+        &self,
+        py: Python<'_>,
+        symbols: &[(String, PyRef<'_, Bars>)],
+        own: &[Bound<'_, PyAny>],
+        out: &mut [&mut [f64]],
+        threads: usize,
+    ) -> PyResult<()> {
         let held: Vec<_> = symbols.iter().map(|(n, bars)| (n.clone(), bars.core.clone())).collect();
         let own = own_columns(&self.core, own)?;
         let cancel = AtomicBool::new(false);
         let work = || {
             let symbols: Vec<_> = held.iter().map(|(n, b)| (n.as_str(), b.as_ref())).collect();
             let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-            batch::compute(&self.core, &symbols, &own, threads, &cancel)
+            batch::compute(&self.core, &symbols, &own, out, threads, &cancel)
         };
         let watch = check_signals;
         let (result, stopped) = py.detach(|| watched(work, watch, &cancel));
-        if let Some(error) = stopped {
-            return Err(error);
+        match stopped {
+            Some(error) => Err(error),
+            // Without a stop every column is full.
+            None => result.map(|_| ()).map_err(|e| to_python(py, &e)),
         }
-        // Without a stop every column is there.
-        Ok(result.map_err(|e| to_python(py, &e))?.unwrap_or_default())
     }
 }
 
@@ -394,16 +423,16 @@ impl FeatureStream {
                 ));
             }
         }
-        let mut columns = vec![vec![]; self.engine.graph().results.len()];
+        let mut columns = vec![vec![0.0; held[0].len()]; self.engine.graph().results.len()];
         // A stop midway must not leave half of the bars in the state.
         let mut engine = self.engine.clone();
         let cancel = AtomicBool::new(false);
         let work = || {
             let feeds: Vec<_> = held.iter().map(AsRef::as_ref).collect();
             let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-            engine.compute(&feeds, &own, &mut columns, &|| {
-                !cancel.load(std::sync::atomic::Ordering::Relaxed)
-            })
+            let out = columns.iter_mut().map(|column| &mut column[..]).collect();
+            engine
+                .compute(&feeds, &own, out, &|| !cancel.load(std::sync::atomic::Ordering::Relaxed))
         };
         let watch = check_signals;
         let (result, stopped) = py.detach(|| watched(work, watch, &cancel));

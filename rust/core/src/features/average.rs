@@ -3,18 +3,19 @@
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
 use super::registry::{Function, Input, Parameter, consistent, count};
-use super::window::{Statistic, Weighted, Windowed, bars};
-use crate::numeric::{self, Sum};
+use super::wide::{self, GROUP, Recursion};
+use super::window::{Statistic, Total, Weighted, Windowed, bars};
+use crate::numeric;
 
 /// Plain mean of a window.
 #[derive(Clone, Debug)]
 pub struct Mean;
 
 impl Statistic for Mean {
-    type Fold = Sum;
+    type Fold = Total;
 
     #[inline]
-    fn read(fold: Sum, _x: f64, length: f64) -> f64 {
+    fn read(fold: Total, _x: f64, length: f64) -> f64 {
         fold.value() / length
     }
 }
@@ -53,21 +54,53 @@ pub(super) fn wilder_fade(period: f64) -> u64 {
     fade((period - 1.0) / period)
 }
 
+/// Powers 1 to [`GROUP`] of a share.
+fn powers(keep: f64) -> [f64; GROUP] {
+    let mut power = 1.0;
+    std::array::from_fn(|_| {
+        power *= keep;
+        power
+    })
+}
+
 /// Exponential mean: `mean += alpha * (x - mean)`, `alpha = 2 / (period + 1)`, seeded with the plain mean of the first
 /// `period` values. A NaN gives NaN and changes nothing.
+///
+/// Written that way a bar waits for the bar before it, three operations long. So bars are taken in groups of eight from
+/// the seed on: with `g` the first value of the group and `m` the mean before it, the mean after its bar `j` is
+/// `g + keep^(j + 1) * (m - g)`, plus a recursion over `x - g` that begins anew in each group. Only `m` ties groups
+/// together. Values that are all equal still have exactly themselves as their mean.
 #[derive(Clone, Debug)]
 pub struct Ema {
     period: f64,
     alpha: f64,
+    keep: f64,
+    powers: [f64; GROUP],
+    /// Values taken; past the seed it counts those of the group on top of `period`.
     seen: f64,
+    /// Mean before the group.
     mean: f64,
+    /// First value of the group.
+    first: f64,
+    /// What the group's values add.
+    part: f64,
 }
 
 impl Ema {
     /// Over `period` values, at least 1.
     pub fn new(period: f64) -> Self {
         debug_assert!(period >= 1.0);
-        Self { period, alpha: 2.0 / (period + 1.0), seen: 0.0, mean: 0.0 }
+        let keep = (period - 1.0) / (period + 1.0);
+        Self {
+            period,
+            alpha: 2.0 / (period + 1.0),
+            keep,
+            powers: powers(keep),
+            seen: 0.0,
+            mean: 0.0,
+            first: 0.0,
+            part: 0.0,
+        }
     }
 
     /// Takes one value.
@@ -82,8 +115,68 @@ impl Ema {
             self.mean += (x - self.mean) / self.seen;
             return if self.seen < self.period { f64::NAN } else { self.mean };
         }
-        self.mean += self.alpha * (x - self.mean);
-        self.mean
+        let at = count(self.seen - self.period).min(GROUP - 1);
+        if at == 0 {
+            (self.first, self.part) = (x, 0.0);
+        }
+        self.part = self.keep * self.part + self.alpha * (x - self.first);
+        let mean = self.first + (self.powers[at] * (self.mean - self.first) + self.part);
+        if at + 1 == GROUP {
+            (self.seen, self.mean) = (self.period, mean);
+        } else {
+            self.seen += 1.0;
+        }
+        mean
+    }
+
+    /// Takes many values; the same bits.
+    pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
+        grouped(
+            self,
+            x,
+            y,
+            |state| state.seen == state.period,
+            |state, x, y| {
+                let law = Recursion { keep: state.keep, gain: state.alpha, powers: state.powers };
+                wide::groups::<true>(law, &mut state.mean, x, y);
+            },
+            Self::update,
+        );
+    }
+
+    /// As [`Kernel::visit`].
+    pub fn visit(&mut self, state: &mut dyn Visit) {
+        state.float(&mut self.seen);
+        state.float(&mut self.mean);
+        state.float(&mut self.first);
+        state.float(&mut self.part);
+    }
+}
+
+/// Bars one by one until a group begins, then whole groups, then the rest one by one; and all one by one where a NaN is
+/// among them.
+#[inline(always)]
+fn grouped<S>(
+    state: &mut S,
+    x: &[f64],
+    y: &mut [f64],
+    begins: impl Fn(&S) -> bool,
+    groups: impl FnOnce(&mut S, &[f64], &mut [f64]),
+    mut update: impl FnMut(&mut S, f64) -> f64,
+) {
+    let n = x.len();
+    let mut from = 0;
+    if wide::no_nan(x) {
+        while from < n && !begins(state) {
+            y[from] = update(state, x[from]);
+            from += 1;
+        }
+        let to = from + (n - from) / GROUP * GROUP;
+        groups(state, &x[from..to], &mut y[from..to]);
+        from = to;
+    }
+    for (x, y) in x[from..].iter().zip(&mut y[from..]) {
+        *y = update(state, *x);
     }
 }
 
@@ -94,25 +187,43 @@ impl Kernel<1, 1> for Ema {
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {
-        state.float(&mut self.seen);
-        state.float(&mut self.mean);
+        self.visit(state);
+    }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        self.fill(x, y);
     }
 }
 
 /// Wilder's mean: `mean = (mean * (period - 1) + x) / period`, seeded with the plain mean of the first `period` values.
-/// A NaN gives NaN and changes nothing.
+/// A NaN gives NaN and changes nothing. Taken in groups as [`Ema`] is, without the detour over a first value: zeros stay
+/// zeros.
 #[derive(Clone, Debug)]
 pub struct Wilder {
     period: f64,
+    share: f64,
+    keep: f64,
+    powers: [f64; GROUP],
+    /// As in [`Ema`].
     seen: f64,
     mean: f64,
+    part: f64,
 }
 
 impl Wilder {
     /// Over `period` values, at least 1.
     pub fn new(period: f64) -> Self {
         debug_assert!(period >= 1.0);
-        Self { period, seen: 0.0, mean: 0.0 }
+        let keep = (period - 1.0) / period;
+        Self {
+            period,
+            share: 1.0 / period,
+            keep,
+            powers: powers(keep),
+            seen: 0.0,
+            mean: 0.0,
+            part: 0.0,
+        }
     }
 
     /// Takes one value.
@@ -130,14 +241,40 @@ impl Wilder {
             self.mean /= self.period;
             return self.mean;
         }
-        self.mean = (self.mean * (self.period - 1.0) + x) / self.period;
-        self.mean
+        let at = count(self.seen - self.period).min(GROUP - 1);
+        if at == 0 {
+            self.part = 0.0;
+        }
+        self.part = self.keep * self.part + self.share * x;
+        let mean = self.powers[at] * self.mean + self.part;
+        if at + 1 == GROUP {
+            (self.seen, self.mean) = (self.period, mean);
+        } else {
+            self.seen += 1.0;
+        }
+        mean
+    }
+
+    /// Takes many values; the same bits.
+    pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
+        grouped(
+            self,
+            x,
+            y,
+            |state| state.seen == state.period,
+            |state, x, y| {
+                let law = Recursion { keep: state.keep, gain: state.share, powers: state.powers };
+                wide::groups::<false>(law, &mut state.mean, x, y);
+            },
+            Self::update,
+        );
     }
 
     /// As [`Kernel::visit`].
     pub fn visit(&mut self, state: &mut dyn Visit) {
         state.float(&mut self.seen);
         state.float(&mut self.mean);
+        state.float(&mut self.part);
     }
 }
 
@@ -154,6 +291,14 @@ impl<K: Kernel<1, 1>> Kernel<1, 1> for Above<K> {
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
+    }
+
+    fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        wide::scratch(|scratch| {
+            let [mean] = scratch.columns(x.len());
+            self.0.block(at, [x], [&mut *mean]);
+            wide::each([x, mean], y, |[x, mean]| relative(x, mean));
+        });
     }
 }
 

@@ -1,14 +1,16 @@
 //! A set of features over whole candles, on several threads.
 //!
-//! Features that share no step run apart; each group writes columns of its own, so no bit depends on the threads.
+//! Features that share no step run apart; each group writes columns of its own, so no bit depends on the threads. Where
+//! a group lives on the candles' own bars it goes the short way of `direct`, else through the engine.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-
+use super::direct::Direct;
 use super::grammar::interval_text;
 use super::graph::Graph;
+use super::node::BLOCK;
 use super::stream::Engine;
 use crate::bars::Bars;
 use crate::{Error, Result};
@@ -16,16 +18,17 @@ use crate::{Error, Result};
 /// Candles by symbol; the first is the one that rows are made for.
 pub type Symbols<'a> = [(&'a str, &'a Bars)];
 
-/// Computes every feature; one column each, of the first symbol's length. None if `cancel` was set.
+/// Computes every feature into the columns of `out`, one each, of the first symbol's length. False if `cancel` was set.
 ///
 /// `own` holds one column a feature of the user's own, of the first symbol's length.
 pub fn compute(
     graph: &Graph,
     symbols: &Symbols<'_>,
     own: &[&[f64]],
+    out: &mut [&mut [f64]],
     threads: usize,
     cancel: &AtomicBool,
-) -> Result<Option<Vec<Vec<f64>>>> {
+) -> Result<bool> {
     let (_, base) = symbols[0];
     for (name, column) in graph.own.iter().zip(own) {
         if column.len() != base.len() {
@@ -37,11 +40,77 @@ pub fn compute(
             });
         }
     }
-    let groups = shares(graph, threads.max(1));
-    let run = |group: &Vec<usize>| -> Result<Option<Vec<Vec<f64>>>> {
-        let features = group.iter().map(|k| graph.features[*k].clone()).collect();
-        let part = Arc::new(Graph::new(features, &graph.own)?);
-        let mut engine = Engine::new(part, symbols[0].0, base.interval_ms())?;
+    let threads = threads.max(1);
+    let mut columns: Vec<Option<&mut [f64]>> = out.iter_mut().map(|c| Some(&mut **c)).collect();
+    let mut parts = vec![];
+    for features in groups(graph, threads) {
+        let texts = features.iter().map(|k| graph.features[*k].clone()).collect();
+        let compiled = Arc::new(Graph::new(texts, &graph.own)?);
+        let columns = features.iter().filter_map(|k| columns[*k].take()).collect();
+        parts.push(Part::new(compiled, symbols, columns)?);
+    }
+    let run = |part: &mut Part<'_>, to: usize| part.run(own, to, cancel);
+    if parts.len() == 1 || threads == 1 {
+        for part in &mut parts {
+            if !run(part, base.len())? {
+                return Ok(false);
+            }
+        }
+        return Ok(true);
+    }
+    // A pool of its own: a global one would not survive a fork.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::parameter("threads", threads, format!("startable ({e})")))?;
+    // A first piece tells what each part costs; then the dearest begin, and whoever is done takes the next.
+    for to in [base.len().min(FIRST), base.len()] {
+        parts.sort_by_key(|part| std::cmp::Reverse(part.spent));
+        let waiting: Vec<Mutex<&mut Part<'_>>> = parts.iter_mut().map(Mutex::new).collect();
+        let next = AtomicUsize::new(0);
+        let done = pool.broadcast(|_| {
+            while let Some(part) = waiting.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // Nobody else takes this one, so nobody can have left it poisoned.
+                let Ok(mut part) = part.lock() else { return Ok(false) };
+                if !run(&mut part, to)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+        for finished in done {
+            if !finished? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Bars of the piece that tells the cost.
+const FIRST: usize = 4 * BLOCK;
+
+/// Features that one thread runs, with their columns.
+struct Part<'a> {
+    runner: Runner,
+    feeds: Vec<&'a Bars>,
+    /// Further columns of the first symbol.
+    extra: Vec<&'a [f64]>,
+    /// What is not filled yet.
+    columns: Vec<&'a mut [f64]>,
+    from: usize,
+    spent: Duration,
+}
+
+enum Runner {
+    Direct(Direct),
+    Engine(Box<Engine>),
+}
+
+impl<'a> Part<'a> {
+    fn new(graph: Arc<Graph>, symbols: &Symbols<'a>, columns: Vec<&'a mut [f64]>) -> Result<Self> {
+        let (symbol, base) = symbols[0];
+        let engine = Engine::new(graph.clone(), symbol, base.interval_ms())?;
         let feeds = engine
             .feeds()
             .iter()
@@ -60,29 +129,37 @@ pub fn compute(
                 Ok(bars)
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut out: Vec<Vec<f64>> = group.iter().map(|_| Vec::with_capacity(base.len())).collect();
-        let go = || !cancel.load(Ordering::Relaxed);
-        let finished = engine.compute(&feeds, own, &mut out, &go)?;
-        Ok(finished.then_some(out))
-    };
-    let done: Vec<Option<Vec<Vec<f64>>>> = if groups.len() == 1 {
-        vec![run(&groups[0])?]
-    } else {
-        // A pool of its own: a global one would not survive a fork.
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|e| Error::parameter("threads", threads, format!("startable ({e})")))?;
-        pool.install(|| groups.par_iter().map(run).collect::<Result<Vec<_>>>())?
-    };
-    let mut columns: Vec<Vec<f64>> = vec![vec![]; graph.features.len()];
-    for (group, part) in groups.iter().zip(done) {
-        let Some(part) = part else { return Ok(None) };
-        for (k, column) in group.iter().zip(part) {
-            columns[*k] = column;
-        }
+        let extra = engine.further_columns(0, base)?;
+        let runner = match Direct::new(graph) {
+            Some(direct) => Runner::Direct(direct),
+            None => Runner::Engine(Box::new(engine)),
+        };
+        Ok(Self { runner, feeds, extra, columns, from: 0, spent: Duration::ZERO })
     }
-    Ok(Some(columns))
+
+    /// Fills rows up to `to`, or all where the runner cannot stop; false if `cancel` was set.
+    fn run(&mut self, own: &[&[f64]], to: usize, cancel: &AtomicBool) -> Result<bool> {
+        let go = || !cancel.load(Ordering::Relaxed);
+        let began = Instant::now();
+        let finished = match &mut self.runner {
+            Runner::Direct(direct) => {
+                let mut heads: Vec<&mut [f64]> = vec![];
+                for column in &mut self.columns {
+                    let (head, tail) = std::mem::take(column).split_at_mut(to - self.from);
+                    heads.push(head);
+                    *column = tail;
+                }
+                let from = std::mem::replace(&mut self.from, to);
+                direct.run(self.feeds[0], &self.extra, own, from, &mut heads, &go)
+            }
+            Runner::Engine(engine) => {
+                let columns = std::mem::take(&mut self.columns);
+                columns.is_empty() || engine.compute(&self.feeds, own, columns, &go)?
+            }
+        };
+        self.spent = began.elapsed();
+        Ok(finished)
+    }
 }
 
 fn missing(name: &str, symbols: &Symbols<'_>) -> Error {
@@ -94,21 +171,26 @@ fn missing(name: &str, symbols: &Symbols<'_>) -> Error {
     ))
 }
 
-/// Components dealt to threads, the largest first, each to the one with least to do.
-fn shares(graph: &Graph, threads: usize) -> Vec<Vec<usize>> {
+/// Features that are computed together: with one thread as few groups as can be, so that candles are read once; else
+/// each component alone.
+fn groups(graph: &Graph, threads: usize) -> Vec<Vec<usize>> {
     let mut components = graph.components();
-    if threads == 1 || components.len() < 2 {
-        return vec![(0..graph.features.len()).collect()];
+    if threads > 1 {
+        return components;
     }
-    components.sort_by_key(|c| std::cmp::Reverse(c.len()));
-    let mut shares: Vec<Vec<usize>> = vec![vec![]; threads.min(components.len())];
-    for component in components {
-        if let Some(least) = shares.iter_mut().min_by_key(|s| s.len()) {
-            least.extend(component);
-        }
-    }
-    for share in &mut shares {
-        share.sort_unstable();
-    }
-    shares
+    // Those that need more than the candles' own bars go apart, so that they do not slow down the others.
+    let own_clock =
+        |component: &Vec<usize>| component.iter().all(|k| graph.features[*k].on_one_clock());
+    components.sort_by_key(|component| !own_clock(component));
+    let split = components.partition_point(own_clock);
+    let (simple, other) = components.split_at(split);
+    [simple, other]
+        .into_iter()
+        .filter(|group| !group.is_empty())
+        .map(|group| {
+            let mut features = group.concat();
+            features.sort_unstable();
+            features
+        })
+        .collect()
 }

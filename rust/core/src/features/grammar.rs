@@ -112,6 +112,15 @@ fn is_name(text: &str) -> bool {
 }
 
 impl Expr {
+    /// Whether all of it lives on the candles' own bars.
+    pub(super) fn on_one_clock(&self) -> bool {
+        match self {
+            Self::Column(_) | Self::Own(_) => true,
+            Self::Call { inputs, .. } => inputs.iter().all(Self::on_one_clock),
+            Self::At { .. } => false,
+        }
+    }
+
     /// The canonical form.
     pub fn text(&self) -> String {
         match self {

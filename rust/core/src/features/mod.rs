@@ -1,14 +1,15 @@
 //! Features: state machines over closed bars. They know nothing of backtests.
 //!
 //! `node` is what a feature is to the engine, `registry` the table of functions, `grammar` reads and writes features,
-//! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles. The other
-//! files hold the functions by family, on the windows of `window`.
+//! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles (by `direct` where one clock is enough). The other
+//! files hold the functions by family, on the windows of `window`, whose loops over many bars are in `wide`.
 
 pub mod average;
 pub mod batch;
 pub mod calendar;
 #[cfg(test)]
 mod contract;
+mod direct;
 pub mod grammar;
 pub mod graph;
 pub mod momentum;
@@ -21,4 +22,5 @@ pub mod stream;
 pub mod trend;
 pub mod volatility;
 pub mod volume;
+mod wide;
 pub mod window;

@@ -3,6 +3,7 @@
 use super::average::{Ema, Mean, Wilder, ema_fade, wilder_fade};
 use super::node::{Kernel, Memory, Visit, node};
 use super::registry::{Function, Input, Parameter, consistent, count};
+use super::wide;
 use super::window::{Largest, Moments, Smallest, Window, Windowed, bars};
 
 /// Wilder's relative strength index.
@@ -31,10 +32,9 @@ impl Kernel<1, 1> for Rsi {
         if change.is_nan() {
             return [f64::NAN];
         }
-        let up = self.up.update(if change > 0.0 { change } else { 0.0 });
-        let down = self.down.update(if change < 0.0 { -change } else { 0.0 });
-        let moved = up + down;
-        [if moved == 0.0 { 50.0 } else { 100.0 * up / moved }]
+        let up = self.up.update(gain(change));
+        let down = self.down.update(gain(-change));
+        [strength(up, down)]
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {
@@ -42,6 +42,47 @@ impl Kernel<1, 1> for Rsi {
         self.down.visit(state);
         state.float(&mut self.previous);
     }
+
+    fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        // The first value has no change, and a NaN leaves the one before it in its place.
+        let from = usize::from(self.previous.is_nan()).min(x.len());
+        if !wide::no_nan(x) {
+            for ((at, x), y) in at.iter().zip(x).zip(y) {
+                [*y] = self.step(*at, [*x]);
+            }
+            return;
+        }
+        for (x, y) in x[..from].iter().zip(&mut y[..from]) {
+            [*y] = self.step(0, [*x]);
+        }
+        let (x, y) = (&x[from..], &mut y[from..]);
+        let Some(last) = x.last() else { return };
+        wide::scratch(|scratch| {
+            let [change, up, down] = scratch.columns(x.len());
+            change[0] = x[0] - self.previous;
+            wide::each([&x[1..], x], &mut change[1..x.len()], |[x, before]| x - before);
+            self.previous = *last;
+            let change = &mut change[..x.len()];
+            // `y` holds what the means are taken of.
+            wide::each([change], y, |[change]| gain(change));
+            self.up.fill(y, up);
+            wide::each([change], y, |[change]| gain(-change));
+            self.down.fill(y, down);
+            wide::each([up, down], y, |[up, down]| strength(up, down));
+        });
+    }
+}
+
+/// What of a change is a gain.
+#[inline(always)]
+fn gain(change: f64) -> f64 {
+    if change > 0.0 { change } else { 0.0 }
+}
+
+#[inline(always)]
+fn strength(up: f64, down: f64) -> f64 {
+    let moved = up + down;
+    if moved == 0.0 { 50.0 } else { 100.0 * up / moved }
 }
 
 /// Moving average convergence divergence: line, signal and their difference.
@@ -66,6 +107,28 @@ impl Kernel<1, 3> for Macd {
         self.slow.visit(state);
         self.signal.visit(state);
     }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [line, signal, hist]: [&mut [f64]; 3]) {
+        let n = x.len();
+        wide::scratch(|scratch| {
+            let [fast, slow, mean, spare] = scratch.columns(n);
+            self.fast.fill(x, fast);
+            self.slow.fill(x, slow);
+            wide::each([fast, slow], &mut spare[..n], |[fast, slow]| fast - slow);
+            self.signal.fill(&spare[..n], &mut mean[..n]);
+            // The three begin together.
+            wide::each(
+                [spare, mean],
+                line,
+                |[line, signal]| {
+                    if signal.is_nan() { f64::NAN } else { line }
+                },
+            );
+            let wanted = signal.len();
+            signal.copy_from_slice(&mean[..wanted]);
+            wide::each([spare, mean], hist, |[line, signal]| line - signal);
+        });
+    }
 }
 
 /// Stochastic oscillator, slowed: %K and %D.
@@ -80,11 +143,7 @@ pub struct Stochastic {
 impl Kernel<3, 2> for Stochastic {
     fn step(&mut self, at: i64, [high, low, close]: [f64; 3]) -> [f64; 2] {
         let fast = match (self.high.push(at, high), self.low.push(at, low)) {
-            (Some(high), Some(low)) => {
-                let range = high.0 - low.0;
-                // A NaN close passes either way: it must reach the windows below.
-                if range == 0.0 && !close.is_nan() { 50.0 } else { 100.0 * (close - low.0) / range }
-            }
+            (Some(high), Some(low)) => position(high.0, low.0, close),
             _ => f64::NAN,
         };
         let [k] = self.slow_k.step(at, [fast]);
@@ -98,6 +157,31 @@ impl Kernel<3, 2> for Stochastic {
         self.slow_k.visit(state);
         self.slow_d.visit(state);
     }
+
+    fn block(&mut self, at: &[i64], [high, low, close]: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
+        let n = close.len();
+        wide::scratch(|scratch| {
+            let [highest, lowest, fast, slow] = scratch.columns(n);
+            self.high.fill(at, high, [&mut highest[..n]], |fold, _| [fold.0]);
+            self.low.fill(at, low, [&mut lowest[..n]], |fold, _| [fold.0]);
+            wide::each([highest, lowest, close], &mut fast[..n], |[high, low, close]| {
+                position(high, low, close)
+            });
+            self.slow_k.block(at, [&fast[..n]], [&mut slow[..n]]);
+            self.slow_d.block(at, [&slow[..n]], [&mut lowest[..n]]);
+            wide::each([slow, lowest], k, |[k, d]| if d.is_nan() { f64::NAN } else { k });
+            let wanted = d.len();
+            d.copy_from_slice(&lowest[..wanted]);
+        });
+    }
+}
+
+/// Where a close lies in a range, in percent.
+#[inline(always)]
+fn position(high: f64, low: f64, close: f64) -> f64 {
+    let range = high - low;
+    // A NaN close passes either way: it must reach the windows below.
+    if range == 0.0 && !close.is_nan() { 50.0 } else { 100.0 * (close - low) / range }
 }
 
 /// Lambert's commodity channel index.

@@ -6,8 +6,11 @@
 
 use crate::{Error, Result};
 
-/// Bars that the driver hands to a node at once: columns of a block stay in the first-level cache.
-pub const BLOCK: usize = 1024;
+/// Bars that the driver hands to a node at once: a few columns of a block stay in the first-level cache, many in
+/// the second.
+pub const BLOCK: usize = 2048;
+/// Most inputs and outputs of a function.
+pub const MOST: usize = 8;
 
 /// How much of the past a value depends on, in bars of its clock, its own bar included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +83,14 @@ pub trait Kernel<const I: usize, const O: usize>: Clone + Send + Sync + 'static 
     /// Shows every field that changes, in a fixed order.
     fn visit(&mut self, state: &mut dyn Visit);
 
-    /// Many steps; another block must give the same bits.
+    /// Many steps; another block must give the same bits. An output that nobody reads comes as an empty column.
     fn block(&mut self, at: &[i64], x: [&[f64]; I], mut y: [&mut [f64]; O]) {
         for (i, at) in at.iter().enumerate() {
             let out = self.step(*at, std::array::from_fn(|k| x[k][i]));
             for (column, value) in y.iter_mut().zip(out) {
-                column[i] = value;
+                if let Some(slot) = column.get_mut(i) {
+                    *slot = value;
+                }
             }
         }
     }
@@ -93,7 +98,7 @@ pub trait Kernel<const I: usize, const O: usize>: Clone + Send + Sync + 'static 
 
 /// A kernel behind its arity; what the graph runs.
 pub trait Node: Send + Sync {
-    /// Many steps over columns of one length.
+    /// Many steps over columns of one length; outputs that nobody reads are empty.
     fn block(&mut self, at: &[i64], inputs: &[&[f64]], outputs: &mut [&mut [f64]]);
     /// As [`Kernel::visit`].
     fn visit(&mut self, state: &mut dyn Visit);
@@ -109,6 +114,7 @@ impl<K: Kernel<I, O>, const I: usize, const O: usize> Node for Arity<K, I, O> {
         let x: [&[f64]; I] = std::array::from_fn(|k| &inputs[k][..n]);
         let mut columns = outputs.iter_mut();
         let y: [&mut [f64]; O] = std::array::from_fn(|_| match columns.next() {
+            Some(column) if column.is_empty() => &mut [][..],
             Some(column) => &mut column[..n],
             None => unreachable!("the graph gives every output a column"),
         });

@@ -2,6 +2,7 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::registry::{Function, Input, Kind, Parameter, consistent, count};
+use super::wide;
 use super::window::{Delay, bars};
 
 /// Quotient that is undefined, not infinite, where the divisor is zero.
@@ -29,6 +30,10 @@ impl Kernel<1, 1> for Lag {
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
     }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        self.0.fill(x, |place, _, before| y[place].copy_from_slice(before));
+    }
 }
 
 /// The value less the one some bars ago.
@@ -43,6 +48,12 @@ impl Kernel<1, 1> for Diff {
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
+    }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        self.0.fill(x, |place, x, before| {
+            wide::each([x, before], &mut y[place], |[x, before]| x - before);
+        });
     }
 }
 

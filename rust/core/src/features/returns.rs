@@ -3,14 +3,43 @@
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::{quotient, relative};
 use super::registry::{Function, Input, Parameter, consistent, count};
+use super::wide;
 use super::window::{Delay, bars};
 use crate::numeric;
 
-/// Logarithm of a growth factor; NaN where there is none.
-#[inline]
-pub(super) fn log_growth(x: f64, before: f64) -> f64 {
+/// Up to this share the series for the logarithm is exact to the last bit or two; it is a move of four percent.
+const NEAR: f64 = 0.02;
+
+/// Difference as a share of the sum, the variable of the series; NaN where that does not apply.
+#[inline(always)]
+fn tangent(x: f64, before: f64) -> f64 {
+    let sum = x + before;
+    let share = (x - before) / sum;
+    if share.abs() <= NEAR && sum.abs() <= f64::MAX { share } else { f64::NAN }
+}
+
+/// `ln((1 + s) / (1 - s))` of a small `s`, as `2 * (s + s^3 / 3 + s^5 / 5 + ...)`.
+#[inline(always)]
+fn series(s: f64) -> f64 {
+    let q = s * s;
+    let tail = 1.0 / 9.0 + q * (1.0 / 11.0);
+    let tail = 1.0 / 5.0 + q * (1.0 / 7.0 + q * tail);
+    2.0 * s * (1.0 + q * (1.0 / 3.0 + q * tail))
+}
+
+fn far_growth(x: f64, before: f64) -> f64 {
     let factor = quotient(x, before);
     if factor > 0.0 { numeric::ln(factor) } else { f64::NAN }
+}
+
+/// Logarithm of a growth factor; NaN where there is none.
+///
+/// The quotient of near values has lost the digits that their logarithm consists of; the series has not, and needs no
+/// function call.
+#[inline]
+pub(super) fn log_growth(x: f64, before: f64) -> f64 {
+    let near = series(tangent(x, before));
+    if near.is_nan() { far_growth(x, before) } else { near }
 }
 
 /// Change over some bars as a share of where it began.
@@ -25,6 +54,12 @@ impl Kernel<1, 1> for SimpleReturn {
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
+    }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        self.0.fill(x, |place, x, before| {
+            wide::each([x, before], &mut y[place], |[x, before]| relative(x, before));
+        });
     }
 }
 
@@ -47,6 +82,20 @@ impl Kernel<1, 1> for LogReturn {
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
+    }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        self.0.fill(x, |place, x, before| {
+            let y = &mut y[place];
+            wide::each([x, before], y, |[x, before]| series(tangent(x, before)));
+            if !wide::no_nan(y) {
+                for ((y, x), before) in y.iter_mut().zip(x).zip(before) {
+                    if y.is_nan() {
+                        *y = far_growth(*x, *before);
+                    }
+                }
+            }
+        });
     }
 }
 

@@ -15,13 +15,11 @@
 use std::sync::Arc;
 
 use super::graph::{Graph, Source, Work, anchor};
-use super::node::{Node, Reader, Visit, Writer};
+use super::node::{MOST, Node, Reader, Visit, Writer};
 use crate::bars::Bars;
 use crate::digest::Digest;
 use crate::{Error, Result};
 
-/// Most inputs and outputs of a function.
-const MOST: usize = 8;
 const MAGIC: &[u8; 8] = b"BPFEATS\n";
 /// Format of snapshots; raised when state or its order changes.
 pub const SNAPSHOT_FORMAT: u32 = 1;
@@ -498,7 +496,7 @@ impl Engine {
         Ok((fresh, more.to_vec()))
     }
 
-    /// Runs over candles from the state it is in; rows go to `out`, one column a feature.
+    /// Runs over candles from the state it is in; rows go to `out`, one column a feature, of the candles' length.
     ///
     /// `feeds` holds the candles of [`Engine::feeds`], `own` one column a feature of the user's own. `go` is asked
     /// between blocks and stops the work where it says no. Bars of other symbols behind the last one of the first are
@@ -507,7 +505,7 @@ impl Engine {
         &mut self,
         feeds: &[&Bars],
         own: &[&[f64]],
-        out: &mut [Vec<f64>],
+        mut out: Vec<&mut [f64]>,
         go: &dyn Fn() -> bool,
     ) -> Result<bool> {
         let mut extra: Vec<Vec<&[f64]>> = vec![];
@@ -529,7 +527,9 @@ impl Engine {
             }
             self.run();
             for (k, column) in out.iter_mut().enumerate() {
-                column.extend_from_slice(self.values(k));
+                let (head, tail) = std::mem::take(column).split_at_mut(to - from);
+                head.copy_from_slice(self.values(k));
+                *column = tail;
             }
             self.clear();
             from = to;
@@ -594,7 +594,11 @@ impl Engine {
     }
 
     /// Further columns of a symbol's candles in the order of [`Graph::extra`], empty where not read.
-    fn further_columns<'a>(&self, feed: usize, bars: &'a Bars) -> Result<Vec<&'a [f64]>> {
+    pub(super) fn further_columns<'a>(
+        &self,
+        feed: usize,
+        bars: &'a Bars,
+    ) -> Result<Vec<&'a [f64]>> {
         let reads = self.reads(feed);
         let names = self.graph.extra.iter().zip(reads);
         names

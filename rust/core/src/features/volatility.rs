@@ -5,14 +5,17 @@ use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
 use super::registry::{Function, Input, Kind, Parameter, consistent, count};
 use super::returns::LogReturn;
+use super::wide;
 use super::window::{Moments, Statistic, Window, Windowed, bars};
 use crate::bars::{Bar, Bars};
-use crate::numeric;
 
 /// Range of a bar together with the close before it.
 #[inline]
 pub(super) fn true_range(high: f64, low: f64, close_before: f64) -> f64 {
-    numeric::max(close_before, high) - numeric::min(close_before, low)
+    // Prices are above zero, so that the sign of zero needs no care.
+    let top = if close_before > high { close_before } else { high };
+    let bottom = if close_before < low { close_before } else { low };
+    top - bottom
 }
 
 /// Wilder's average true range.
@@ -54,6 +57,27 @@ impl Kernel<3, 1> for Atr {
         self.mean.visit(state);
         state.float(&mut self.previous);
     }
+
+    fn block(&mut self, at: &[i64], [high, low, close]: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
+        let whole = [high, low, close].into_iter().all(wide::no_nan);
+        let from = if whole { usize::from(self.previous.is_nan()) } else { close.len() };
+        let from = from.min(close.len());
+        for i in 0..from {
+            [y[i]] = self.step(at[i], [high[i], low[i], close[i]]);
+        }
+        let (high, low, close, y) = (&high[from..], &low[from..], &close[from..], &mut y[from..]);
+        let Some(last) = close.last() else { return };
+        wide::scratch(|scratch| {
+            let [range] = scratch.columns(close.len());
+            range[0] = true_range(high[0], low[0], self.previous);
+            let rest = &mut range[1..close.len()];
+            wide::each([&high[1..], &low[1..], close], rest, |[high, low, before]| {
+                true_range(high, low, before)
+            });
+            self.previous = *last;
+            self.mean.fill(&range[..close.len()], y);
+        });
+    }
 }
 
 /// Average true range as a share of the close.
@@ -69,6 +93,14 @@ impl Kernel<3, 1> for AtrRatio {
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
+    }
+
+    fn block(&mut self, at: &[i64], bar: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
+        wide::scratch(|scratch| {
+            let [atr] = scratch.columns(y.len());
+            self.0.block(at, bar, [&mut atr[..y.len()]]);
+            wide::each([atr, bar[2]], y, |[atr, close]| quotient(atr, close));
+        });
     }
 }
 
@@ -124,6 +156,15 @@ impl Kernel<1, 1> for RealisedVolatility {
         self.growth.visit(state);
         self.window.visit(state);
     }
+
+    fn block(&mut self, at: &[i64], x: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        wide::scratch(|scratch| {
+            let [growth] = scratch.columns(y.len());
+            let growth = &mut growth[..y.len()];
+            self.growth.block(at, x, [&mut *growth]);
+            self.window.block(at, [growth], [y]);
+        });
+    }
 }
 
 /// Bollinger bands: upper, middle, lower, position between them, width.
@@ -135,22 +176,48 @@ pub struct Bollinger {
 
 impl Kernel<1, 5> for Bollinger {
     fn step(&mut self, at: i64, [x]: [f64; 1]) -> [f64; 5] {
-        let Some(fold) = self.window.push(at, x) else { return [f64::NAN; 5] };
-        let middle = fold.mean();
-        let half = self.deviations * fold.deviation(0.0);
-        [
-            middle + half,
-            middle,
-            middle - half,
-            // (x - lower) / (upper - lower), without the offset that both share.
-            quotient(fold.distance(x) + half, 2.0 * half),
-            quotient(2.0 * half, middle),
-        ]
+        self.window.push(at, x).map_or([f64::NAN; 5], |fold| bands(fold, x, self.deviations))
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.window.visit(state);
     }
+
+    fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], y: [&mut [f64]; 5]) {
+        let deviations = self.deviations;
+        // Position and width cost a division each, more than all the rest: not for nothing.
+        let bands_alone = y[3].is_empty() && y[4].is_empty();
+        wide::scratch(|scratch| {
+            let mut spare = scratch.columns::<5>(x.len()).into_iter();
+            let y = y.map(|column| {
+                let spare = spare.next().unwrap_or_default();
+                if column.is_empty() { spare } else { column }
+            });
+            if bands_alone {
+                let [upper, middle, lower, ..] = y;
+                self.window.fill(at, x, [upper, middle, lower], |fold, x| {
+                    let [upper, middle, lower, ..] = bands(fold, x, deviations);
+                    [upper, middle, lower]
+                });
+            } else {
+                self.window.fill(at, x, y, |fold, x| bands(fold, x, deviations));
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn bands(fold: Moments, x: f64, deviations: f64) -> [f64; 5] {
+    let middle = fold.mean();
+    let half = deviations * fold.deviation(0.0);
+    [
+        middle + half,
+        middle,
+        middle - half,
+        // (x - lower) / (upper - lower), without the offset that both share.
+        quotient(fold.distance(x) + half, 2.0 * half),
+        quotient(2.0 * half, middle),
+    ]
 }
 
 /// Range of a bar as a share of its close.

@@ -4,7 +4,8 @@ use super::node::{Kernel, Memory, Visit, node};
 use super::operators::{quotient, relative};
 use super::registry::{Function, Input, Parameter, consistent, count};
 use super::rolling::ZScore;
-use super::window::{Window, Windowed, bars};
+use super::wide;
+use super::window::{Total, Window, Windowed, bars};
 use crate::numeric::Sum;
 
 /// Granville's on-balance volume.
@@ -40,8 +41,8 @@ impl Kernel<2, 1> for Obv {
 /// Money flow index.
 #[derive(Clone, Debug)]
 pub struct Mfi {
-    up: Window<Sum>,
-    down: Window<Sum>,
+    up: Window<Total>,
+    down: Window<Total>,
     /// Typical price of the bar before; NaN before the first.
     previous: f64,
 }
@@ -80,8 +81,8 @@ impl Kernel<4, 1> for Mfi {
 /// How far the close lies above the volume-weighted mean price of a window.
 #[derive(Clone, Debug)]
 pub struct VwapRatio {
-    traded: Window<Sum>,
-    volume: Window<Sum>,
+    traded: Window<Total>,
+    volume: Window<Total>,
 }
 
 impl Kernel<4, 1> for VwapRatio {
@@ -101,6 +102,29 @@ impl Kernel<4, 1> for VwapRatio {
     fn visit(&mut self, state: &mut dyn Visit) {
         self.traded.visit(state);
         self.volume.visit(state);
+    }
+
+    fn block(&mut self, at: &[i64], [high, low, close, volume]: [&[f64]; 4], [y]: [&mut [f64]; 1]) {
+        let n = y.len();
+        wide::scratch(|scratch| {
+            let [traded, known, paid, total] = scratch.columns(n);
+            let (traded, known) = (&mut traded[..n], &mut known[..n]);
+            wide::each([high, low, close, volume], traded, |[high, low, close, volume]| {
+                (high + low + close) / 3.0 * volume
+            });
+            wide::each(
+                [traded, volume],
+                known,
+                |[traded, volume]| {
+                    if traded.is_nan() { f64::NAN } else { volume }
+                },
+            );
+            self.traded.fill(at, traded, [&mut paid[..n]], |fold, _| [fold.value()]);
+            self.volume.fill(at, known, [&mut total[..n]], |fold, _| [fold.value()]);
+            wide::each([close, paid, total], y, |[close, paid, total]| {
+                relative(close, quotient(paid, total))
+            });
+        });
     }
 }
 

@@ -1,34 +1,41 @@
 //! Windows over the last `w` bars that forget exactly and never drift.
 //!
 //! A running total that adds the new value and takes off the old one keeps the rounding error of every bar it ever
-//! saw, so it drifts and depends on where it started. Here a window is folded from parts that hold its own bars only.
-//! The clock is cut into blocks of `w` slots (`floor(at / w)`, so blocks stand still whatever the start), and the
+//! saw, so it drifts and depends on where it started. Here a window is folded from two parts that hold its own bars
+//! only. The clock is cut into blocks of `w` slots (`floor(at / w)`, so blocks stand still whatever the start), and the
 //! window is
 //!
 //! ```text
-//!      oldest block touched       whole blocks          current block
-//!   . . . . [ . x x x x x ]     [ x x   x ] [ x   x ]     [ x x x .
-//!              suffix, folded     each folded left          prefix, folded
-//!              right to left      to right                  left to right
+//!            older bars              current block
+//!   . . . . . [ x x x x x x x ] [ x x x .
+//!      suffix, folded right to    prefix, folded
+//!      left from the block        left to right
 //! ```
 //!
-//! The suffix folds of a block are made once, from right to left, when the block becomes the oldest: a stack with the
-//! whole block on top; a bar that leaves the window pops one. A new bar extends the prefix. Without holes in the clock
-//! there are no whole blocks between, a step costs one append, one pop and one join, and the block's fold is paid by
-//! the `w` steps it serves. With holes the window still holds `w` bars, over more blocks; their folds are joined again
-//! when a block opens or closes, which costs the number of blocks in the window.
+//! The suffix folds of all older bars are made once, when a block opens: `w - 1` values for the `w` steps that they
+//! serve. After that a new bar extends the prefix, the suffix is the one shorter by a bar, and a step costs one append
+//! and one join. Holes in the clock leave fewer bars to a block, so that blocks open more often.
 //!
 //! Each part depends on bars of the window alone, in an order fixed by the clock, so a full window has the same bits
-//! from any start. The oldest block counts as a suffix even where the window holds all of it: who started inside that
-//! block cannot know. A NaN needs no care in the folds, as no part of a window without NaN has ever touched one; a
-//! count of bars since the last NaN says when a window is one.
+//! from any start: who started inside the current block has no full window before the next one. For the same reason
+//! the first value of the current block belongs to every full window, and folds may measure from it ([`Fold::start`]).
+//! A NaN needs no care in the folds, as no part of a window without NaN has ever touched one; a count of bars since
+//! the last NaN says when a window is one.
 //!
 //! A step is O(1) amortised; the bar that opens a block pays for it all, which for a live bar is `length` appends.
+//!
+//! # Many bars at once
+//!
+//! [`Window::fill`] does the same sums in the same order, block by block: one pass forwards and one backwards write the
+//! parts into columns, then one loop without a branch joins them, which the compiler turns into vector instructions
+//! (with AVX2 where the machine has it). Largest and smallest values do not depend on the order, so their windows are
+//! made by doubling: of 2, 4, 8, ... bars, then two that overlap. Blocks of bars with a NaN go bar by bar.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::node::{Kernel, Visit};
 use super::registry::count;
+use super::wide::{self, CHUNK};
 use crate::numeric::{self, Sum};
 
 /// Window parameters as numbers of bars; they were checked to be whole and in range.
@@ -36,8 +43,27 @@ pub(super) fn bars(value: f64) -> u64 {
     count(value) as u64
 }
 
+/// Most numbers that a fold is kept as in columns.
+pub const MOST: usize = 3;
+/// Below so many bars at once the columns cost more than they save.
+const FEW: usize = 32;
+
 /// Something that values in bar order are folded into; the default is the fold of none.
 pub trait Fold: Copy + Default + Send + Sync + 'static {
+    /// Numbers that it is kept as while many bars are folded at once; with 0, bars are taken one by one.
+    const KEPT: usize = 0;
+    /// As [`Fold::KEPT`], of the older part: what both parts share need not be kept twice.
+    const OLD: usize = Self::KEPT;
+    /// That no order of the values matters, so that [`Fold::overlap`] may see some twice.
+    const OVERLAPS: bool = false;
+
+    /// The fold of none in a window whose current block begins with the value `first`.
+    #[must_use]
+    #[inline(always)]
+    fn start(_first: f64) -> Self {
+        Self::default()
+    }
+
     /// Takes a value newer than those held.
     fn append(&mut self, x: f64);
     /// Takes a value older than those held.
@@ -45,6 +71,109 @@ pub trait Fold: Copy + Default + Send + Sync + 'static {
     /// Joins what is held with `newer` values.
     #[must_use]
     fn join(self, newer: Self) -> Self;
+
+    /// Called between terms now and then: the time to move them to where rounding does not hurt.
+    #[inline(always)]
+    fn carry(&mut self) {}
+
+    /// The numbers it is kept as, the first [`Fold::KEPT`] of them.
+    #[inline(always)]
+    fn keep(self) -> [f64; MOST] {
+        [0.0; MOST]
+    }
+
+    /// The fold that was kept as these numbers; `bars` are those of the whole window for the newer part, 0 for the
+    /// older one.
+    #[must_use]
+    #[inline(always)]
+    fn kept(_numbers: [f64; MOST], _bars: f64) -> Self {
+        Self::default()
+    }
+
+    /// Of two values in windows that may overlap; neither is NaN or -0.
+    #[inline(always)]
+    fn overlap(a: f64, _b: f64) -> f64 {
+        a
+    }
+}
+
+/// A sum whose rounding errors hardly grow with its terms: they are added up in short parts, and what is lost where a
+/// part joins the sum joins it with the next one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Total {
+    sum: f64,
+    part: f64,
+    lost: f64,
+}
+
+impl Total {
+    /// The sum.
+    #[inline(always)]
+    pub fn value(self) -> f64 {
+        self.sum + self.part
+    }
+
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        Self { sum: value, part: 0.0, lost: 0.0 }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, x: f64) {
+        self.part += x;
+    }
+
+    #[inline(always)]
+    fn with(self, newer: Self) -> Self {
+        Self::of(self.value() + newer.value())
+    }
+
+    #[inline(always)]
+    fn carry(&mut self) {
+        // Knuth's sum of two: `sum` and `lost` hold exactly what both held. Parts begin at zero, so that the processor
+        // can run the next one before this one has joined.
+        let part = self.part + self.lost;
+        let sum = self.sum + part;
+        let moved = sum - self.sum;
+        let lost = (self.sum - (sum - moved)) + (part - moved);
+        // Beyond the largest number there is nothing to keep.
+        self.lost = if lost.is_finite() { lost } else { 0.0 };
+        (self.sum, self.part) = (sum, 0.0);
+    }
+}
+
+impl Fold for Total {
+    const KEPT: usize = 1;
+
+    #[inline(always)]
+    fn append(&mut self, x: f64) {
+        self.add(x);
+    }
+
+    #[inline(always)]
+    fn prepend(&mut self, x: f64) {
+        self.add(x);
+    }
+
+    #[inline(always)]
+    fn join(self, newer: Self) -> Self {
+        self.with(newer)
+    }
+
+    #[inline(always)]
+    fn carry(&mut self) {
+        self.carry();
+    }
+
+    #[inline(always)]
+    fn keep(self) -> [f64; MOST] {
+        [self.value(), 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn kept([sum, ..]: [f64; MOST], _bars: f64) -> Self {
+        Self::of(sum)
+    }
 }
 
 impl Fold for Sum {
@@ -65,35 +194,60 @@ impl Fold for Sum {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weighted {
     n: f64,
-    sum: Sum,
-    total: Sum,
+    sum: Total,
+    total: Total,
 }
 
 impl Weighted {
     /// The weighted sum.
+    #[inline(always)]
     pub fn value(self) -> f64 {
         self.total.value()
     }
 }
 
 impl Fold for Weighted {
+    const KEPT: usize = 3;
+
+    #[inline(always)]
     fn append(&mut self, x: f64) {
         self.n += 1.0;
         self.sum.add(x);
         self.total.add(self.n * x);
     }
 
+    #[inline(always)]
     fn prepend(&mut self, x: f64) {
         // Every value held gains one in weight, the new one has weight 1.
         self.n += 1.0;
         self.sum.add(x);
-        self.total = self.total.with(self.sum);
+        self.total.add(self.sum.value());
     }
 
+    #[inline(always)]
     fn join(self, newer: Self) -> Self {
-        let mut total = self.total.with(newer.total);
-        total.add(self.n * newer.sum.value());
-        Self { n: self.n + newer.n, sum: self.sum.with(newer.sum), total }
+        let lifted = self.n * newer.sum.value();
+        Self {
+            n: self.n + newer.n,
+            sum: self.sum.with(newer.sum),
+            total: Total::of(self.total.value() + (newer.total.value() + lifted)),
+        }
+    }
+
+    #[inline(always)]
+    fn carry(&mut self) {
+        self.sum.carry();
+        self.total.carry();
+    }
+
+    #[inline(always)]
+    fn keep(self) -> [f64; MOST] {
+        [self.n, self.sum.value(), self.total.value()]
+    }
+
+    #[inline(always)]
+    fn kept([n, sum, total]: [f64; MOST], _bars: f64) -> Self {
+        Self { n, sum: Total::of(sum), total: Total::of(total) }
     }
 }
 
@@ -107,55 +261,81 @@ impl Fold for Weighted {
 pub struct Moments {
     n: f64,
     pivot: f64,
-    sum: Sum,
-    squares: Sum,
+    sum: Total,
+    squares: Total,
 }
 
 impl Moments {
     /// Plain mean.
+    #[inline(always)]
     pub fn mean(self) -> f64 {
         self.pivot + self.sum.value() / self.n
     }
 
     /// `x` less the mean, without losing what they have in common.
+    #[inline(always)]
     pub fn distance(self, x: f64) -> f64 {
         (x - self.pivot) - self.sum.value() / self.n
     }
 
     /// Standard deviation; the sum of squares is divided by `n - ddof`.
+    #[inline(always)]
     pub fn deviation(self, ddof: f64) -> f64 {
         let sum = self.sum.value();
-        let spread = self.squares.value() - sum * sum / self.n;
+        let spread = self.squares.value() - sum * (sum / self.n);
         // NaN passes, as the comparison with it is false.
-        if spread < 0.0 { 0.0 } else { (spread / (self.n - ddof)).sqrt() }
+        let spread = if spread < 0.0 { 0.0 } else { spread };
+        (spread / (self.n - ddof)).sqrt()
     }
 }
 
 impl Fold for Moments {
+    const KEPT: usize = 3;
+    const OLD: usize = 2;
+
+    #[inline(always)]
+    fn start(first: f64) -> Self {
+        Self { pivot: first, ..Self::default() }
+    }
+
+    #[inline(always)]
     fn append(&mut self, x: f64) {
-        if self.n == 0.0 {
-            self.pivot = x;
-        }
         let d = x - self.pivot;
         self.n += 1.0;
         self.sum.add(d);
         self.squares.add(d * d);
     }
 
+    #[inline(always)]
     fn prepend(&mut self, x: f64) {
         self.append(x);
     }
 
+    /// Both parts measure from the pivot of the newer one.
+    #[inline(always)]
     fn join(self, newer: Self) -> Self {
-        if self.n == 0.0 {
-            return newer;
+        Self {
+            n: self.n + newer.n,
+            pivot: newer.pivot,
+            sum: self.sum.with(newer.sum),
+            squares: self.squares.with(newer.squares),
         }
-        let shift = newer.pivot - self.pivot;
-        let mut sum = self.sum.with(newer.sum);
-        sum.add(newer.n * shift);
-        let mut squares = self.squares.with(newer.squares);
-        squares.add(shift * (2.0 * newer.sum.value() + newer.n * shift));
-        Self { n: self.n + newer.n, pivot: self.pivot, sum, squares }
+    }
+
+    #[inline(always)]
+    fn carry(&mut self) {
+        self.sum.carry();
+        self.squares.carry();
+    }
+
+    #[inline(always)]
+    fn keep(self) -> [f64; MOST] {
+        [self.sum.value(), self.squares.value(), self.pivot]
+    }
+
+    #[inline(always)]
+    fn kept([sum, squares, pivot]: [f64; MOST], bars: f64) -> Self {
+        Self { n: bars, pivot, sum: Total::of(sum), squares: Total::of(squares) }
     }
 }
 
@@ -170,16 +350,37 @@ impl Default for Largest {
 }
 
 impl Fold for Largest {
+    const KEPT: usize = 1;
+    const OVERLAPS: bool = true;
+
+    #[inline(always)]
     fn append(&mut self, x: f64) {
         self.0 = numeric::max(self.0, x);
     }
 
+    #[inline(always)]
     fn prepend(&mut self, x: f64) {
         self.append(x);
     }
 
+    #[inline(always)]
     fn join(self, newer: Self) -> Self {
         Self(numeric::max(self.0, newer.0))
+    }
+
+    #[inline(always)]
+    fn keep(self) -> [f64; MOST] {
+        [self.0, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn kept([x, ..]: [f64; MOST], _bars: f64) -> Self {
+        Self(x)
+    }
+
+    #[inline(always)]
+    fn overlap(a: f64, b: f64) -> f64 {
+        if a > b { a } else { b }
     }
 }
 
@@ -194,16 +395,37 @@ impl Default for Smallest {
 }
 
 impl Fold for Smallest {
+    const KEPT: usize = 1;
+    const OVERLAPS: bool = true;
+
+    #[inline(always)]
     fn append(&mut self, x: f64) {
         self.0 = numeric::min(self.0, x);
     }
 
+    #[inline(always)]
     fn prepend(&mut self, x: f64) {
         self.append(x);
     }
 
+    #[inline(always)]
     fn join(self, newer: Self) -> Self {
         Self(numeric::min(self.0, newer.0))
+    }
+
+    #[inline(always)]
+    fn keep(self) -> [f64; MOST] {
+        [self.0, 0.0, 0.0]
+    }
+
+    #[inline(always)]
+    fn kept([x, ..]: [f64; MOST], _bars: f64) -> Self {
+        Self(x)
+    }
+
+    #[inline(always)]
+    fn overlap(a: f64, b: f64) -> f64 {
+        if a < b { a } else { b }
     }
 }
 
@@ -218,13 +440,12 @@ pub struct Window<F> {
     end: i64,
     /// Bars since the last NaN, at most `length`.
     clean: usize,
-    /// Folds of the oldest block from each of its bars to its end, the longest on top; empty until the window is full
-    /// and where it lies in the current block.
-    suffix: Vec<F>,
-    /// Blocks between: bars and fold of each, and their joint fold.
-    whole: VecDeque<(usize, F)>,
-    middle: F,
+    /// Bars of the current block.
     held: usize,
+    /// That values came in without the folds: these must be made before the next step.
+    stale: bool,
+    /// Folds of the bars before the current block, from each of them to the last; the longest on top.
+    suffix: Vec<F>,
     prefix: F,
 }
 
@@ -238,10 +459,9 @@ impl<F: Fold> Window<F> {
             next: 0,
             end: i64::MIN,
             clean: 0,
-            suffix: Vec::with_capacity(length),
-            whole: VecDeque::new(),
-            middle: F::default(),
             held: 0,
+            stale: false,
+            suffix: vec![],
             prefix: F::default(),
         }
     }
@@ -249,29 +469,27 @@ impl<F: Fold> Window<F> {
     /// Takes the value of the bar at `at`; the fold of the last `length` bars where there are so many and none is NaN.
     #[inline]
     pub fn push(&mut self, at: i64, x: f64) -> Option<F> {
-        // A block cannot hold more bars than slots unless the clock stands still; then it is closed all the same.
-        if at >= self.end || self.held == self.length {
-            self.close(at);
+        if self.stale {
+            self.refold();
+        }
+        if self.closes(at) {
+            self.open(at, x);
         }
         self.clean = if x.is_nan() { 0 } else { self.length.min(self.clean + 1) };
         if self.ring.len() < self.length {
             self.ring.push(x);
         } else {
-            if self.suffix.is_empty() {
-                self.open();
-            }
-            self.suffix.pop();
             self.ring[self.next] = x;
             self.next = if self.next + 1 == self.length { 0 } else { self.next + 1 };
         }
+        if self.held > 0 && self.held.is_multiple_of(CHUNK) {
+            self.prefix.carry();
+        }
         self.held += 1;
         self.prefix.append(x);
-        if self.suffix.is_empty() && !self.whole.is_empty() && self.ring.len() == self.length {
-            self.open();
-        }
         (self.clean == self.length).then(|| {
-            let Some(&suffix) = self.suffix.last() else { return self.prefix };
-            let old = if self.whole.is_empty() { suffix } else { suffix.join(self.middle) };
+            let older = self.length - self.held;
+            let old = if older == 0 { F::default() } else { self.suffix[older - 1] };
             old.join(self.prefix)
         })
     }
@@ -281,67 +499,175 @@ impl<F: Fold> Window<F> {
         self.ring[self.next..].iter().chain(&self.ring[..self.next]).copied()
     }
 
-    /// Leaves the current block behind.
-    fn close(&mut self, at: i64) {
-        let slots = i64::try_from(self.length).unwrap_or(i64::MAX);
-        self.end = at.div_euclid(slots).saturating_add(1).saturating_mul(slots);
-        if self.held > 0 {
-            let block = std::mem::take(&mut self.prefix);
-            self.whole.push_back((std::mem::take(&mut self.held), block));
-            self.middle = self.middle.join(block);
-        }
+    /// Whether a bar at `at` begins another block.
+    #[inline(always)]
+    fn closes(&self, at: i64) -> bool {
+        // A block cannot hold more bars than slots unless the clock stands still; then it is closed all the same.
+        at >= self.end || self.held == self.length
     }
 
-    /// Makes the next block the oldest, of a full window.
-    fn open(&mut self) {
-        let Some((bars, _)) = self.whole.pop_front() else { return };
-        self.middle = self.whole.iter().fold(F::default(), |joint, (_, fold)| joint.join(*fold));
+    fn end_of(&self, at: i64) -> i64 {
+        let slots = i64::try_from(self.length).unwrap_or(i64::MAX);
+        at.div_euclid(slots).saturating_add(1).saturating_mul(slots)
+    }
+
+    /// Begins the block of the bar at `at`, whose value is `first`.
+    fn open(&mut self, at: i64, first: f64) {
+        self.end = self.end_of(at);
+        self.held = 0;
+        self.prefix = F::start(first);
+        self.suffix.clear();
         let (front, back) = (&self.ring[self.next..], &self.ring[..self.next]);
-        let ahead = bars.min(front.len());
-        let mut fold = F::default();
-        for x in back[..bars - ahead].iter().rev().chain(front[..ahead].iter().rev()) {
+        let mut fold = self.prefix;
+        for (i, x) in back.iter().rev().chain(front.iter().rev()).take(self.length - 1).enumerate()
+        {
             fold.prepend(*x);
             self.suffix.push(fold);
+            if (i + 1).is_multiple_of(CHUNK) {
+                fold.carry();
+            }
         }
     }
 
-    /// As [`Kernel::visit`]: the values and how they fall into blocks; all folds follow from these.
+    /// As [`Kernel::visit`]: the values, and how many of them lie in the current block; all folds follow from these.
     pub fn visit(&mut self, state: &mut dyn Visit) {
         self.ring.rotate_left(self.next);
         self.next = 0;
-        let old = (!self.suffix.is_empty()).then_some(self.suffix.len());
-        let current = (self.held > 0).then_some(self.held);
-        let bars = old.into_iter().chain(self.whole.iter().map(|(bars, _)| *bars)).chain(current);
-        let mut bars: Vec<f64> = bars.map(|bars| bars as f64).collect();
+        let mut held = vec![self.held as f64];
         state.list(&mut self.ring, self.length);
-        state.list(&mut bars, self.length);
+        state.list(&mut held, 1);
         state.int(&mut self.end);
-        self.refold(&bars);
+        // Counts come from a file: no more than there are values.
+        self.held = held.first().map_or(0, |held| count(*held)).min(self.ring.len());
+        self.refold();
     }
 
-    fn refold(&mut self, bars: &[f64]) {
-        self.suffix.clear();
-        self.whole.clear();
-        (self.middle, self.prefix, self.held) = (F::default(), F::default(), 0);
+    /// Makes all folds from the values.
+    fn refold(&mut self) {
+        self.stale = false;
+        self.ring.rotate_left(self.next);
+        self.next = 0;
         self.clean = self.ring.iter().rev().take_while(|x| !x.is_nan()).count();
-        let mut rest = &self.ring[..];
-        for bars in bars {
-            // Counts come from a file: no more than there are values.
-            let (block, later) = rest.split_at(count(*bars).min(rest.len()));
-            rest = later;
-            let mut fold = F::default();
-            for x in block {
-                fold.append(*x);
+        self.suffix.clear();
+        let (older, block) = self.ring.split_at(self.ring.len() - self.held);
+        self.prefix = F::start(block.first().copied().unwrap_or_default());
+        let mut fold = self.prefix;
+        for (i, x) in older.iter().rev().take(self.length - 1).enumerate() {
+            fold.prepend(*x);
+            self.suffix.push(fold);
+            if (i + 1).is_multiple_of(CHUNK) {
+                fold.carry();
             }
-            if rest.is_empty() {
-                (self.held, self.prefix) = (block.len(), fold);
-                break;
-            }
-            self.whole.push_back((block.len(), fold));
-            self.middle = self.middle.join(fold);
         }
-        if self.ring.len() == self.length && !self.whole.is_empty() {
-            self.open();
+        for (i, x) in block.iter().enumerate() {
+            if i > 0 && i.is_multiple_of(CHUNK) {
+                self.prefix.carry();
+            }
+            self.prefix.append(*x);
+        }
+    }
+
+    /// Takes many bars; writes what `read` makes of each window and its newest value, NaN where there is no window.
+    ///
+    /// The same bits as [`Window::push`], faster.
+    #[inline]
+    pub fn fill<const O: usize>(
+        &mut self,
+        at: &[i64],
+        x: &[f64],
+        mut out: [&mut [f64]; O],
+        read: impl Fn(F, f64) -> [f64; O],
+    ) {
+        let n = x.len();
+        let regular = F::KEPT > 0 && n >= FEW && self.length <= n && wide::no_nan(x);
+        if !regular {
+            for (i, (at, x)) in at.iter().zip(x).enumerate() {
+                let values = self.push(*at, *x).map_or([f64::NAN; O], |fold| read(fold, *x));
+                for (column, value) in out.iter_mut().zip(values) {
+                    if let Some(slot) = column.get_mut(i) {
+                        *slot = value;
+                    }
+                }
+            }
+            return;
+        }
+        wide::scratch(|scratch| {
+            let past = self.ring.len();
+            let room = past + n + self.length;
+            let [values, old @ .., a, b, c] = scratch.columns::<7>(room);
+            let new = [a, b, c];
+            let (front, back) = (&self.ring[self.next..], &self.ring[..self.next]);
+            values[..front.len()].copy_from_slice(front);
+            values[front.len()..past].copy_from_slice(back);
+            values[past..past + n].copy_from_slice(x);
+            let values = &values[..past + n];
+            let whole = F::OVERLAPS && wide::no_negative_zero(values);
+            if whole {
+                // Bits of the clock alone: where the block ends, and what it holds by then.
+                self.blocks(at, past, |_, _, _| {});
+                let [a, b, ..] = new;
+                wide::overlapping::<F>(values, self.length, a, b);
+                wide::read_all::<F, O, false, _>(
+                    [&[]; MOST],
+                    [&a[past..], &[], &[]],
+                    x,
+                    self.length as f64,
+                    &mut out,
+                    read,
+                );
+            } else {
+                let (length, mut old, mut new) = (self.length, old, new);
+                self.blocks(at, past, |first, from, to| {
+                    wide::fold_block::<F>(values, length, first..to, from, &mut old, &mut new);
+                });
+                wide::read_all::<F, O, true, _>(
+                    [&old[0][past..], &old[1][past..], &old[2][past..]],
+                    [&new[0][past..], &new[1][past..], &new[2][past..]],
+                    x,
+                    length as f64,
+                    &mut out,
+                    read,
+                );
+            }
+            // The windows that are not full or hold a NaN of an earlier block.
+            let early = (self.length - 1).saturating_sub(self.clean).min(n);
+            for column in &mut out {
+                column[..early].fill(f64::NAN);
+            }
+            self.clean = self.length.min(self.clean + n);
+            let keep = self.length.min(past + n);
+            self.ring.clear();
+            self.ring.extend_from_slice(&values[past + n - keep..]);
+            self.next = 0;
+            self.stale = true;
+        });
+    }
+
+    /// Walks over the blocks that bars fall into: (first bar, first new bar, bar behind the last), counted from the
+    /// oldest value held.
+    #[inline]
+    fn blocks(&mut self, at: &[i64], past: usize, mut each: impl FnMut(usize, usize, usize)) {
+        let n = at.len();
+        let mut i = 0;
+        while i < n {
+            if self.closes(at[i]) {
+                self.end = self.end_of(at[i]);
+                self.held = 0;
+            }
+            let most = n.min(i + self.length - self.held);
+            let slots = usize::try_from(self.end.saturating_sub(at[i])).unwrap_or(usize::MAX);
+            let to = i.saturating_add(slots).min(most).max(i + 1);
+            // A clock that does not run back has its last bar before the end, and so all of them; with holes it
+            // may have left the block sooner.
+            let to = if at[to - 1] < self.end {
+                to
+            } else {
+                let inside = at[i..to].iter().take_while(|at| **at < self.end).count();
+                i + inside.max(1)
+            };
+            each(past + i - self.held, past + i, past + to);
+            self.held += to - i;
+            i = to;
         }
     }
 }
@@ -377,6 +703,11 @@ impl<S: Statistic> Kernel<1, 1> for Windowed<S> {
     fn visit(&mut self, state: &mut dyn Visit) {
         self.window.visit(state);
     }
+
+    fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], y: [&mut [f64]; 1]) {
+        let length = self.length;
+        self.window.fill(at, x, y, |fold, x| [S::read(fold, x, length)]);
+    }
 }
 
 /// The value some bars ago.
@@ -399,6 +730,21 @@ impl Delay {
         let old = std::mem::replace(&mut self.ring[self.next], x);
         self.next = if self.next + 1 == self.ring.len() { 0 } else { self.next + 1 };
         old
+    }
+
+    /// Takes many values; hands out pieces of them with the values so many bars before: (where, now, before).
+    #[inline]
+    pub fn fill(&mut self, x: &[f64], mut each: impl FnMut(Range<usize>, &[f64], &[f64])) {
+        self.ring.rotate_left(self.next);
+        self.next = 0;
+        let bars = self.ring.len();
+        let early = bars.min(x.len());
+        each(0..early, &x[..early], &self.ring[..early]);
+        each(early..x.len(), &x[early..], &x[..x.len() - early]);
+        if x.len() < bars {
+            self.ring.rotate_left(x.len());
+        }
+        self.ring[bars - early..].copy_from_slice(&x[x.len() - early..]);
     }
 
     /// As [`Kernel::visit`].
@@ -504,12 +850,12 @@ mod tests {
     }
 
     #[derive(Clone)]
-    struct Total;
+    struct Summed;
 
-    impl Statistic for Total {
-        type Fold = Sum;
+    impl Statistic for Summed {
+        type Fold = Total;
 
-        fn read(fold: Sum, _x: f64, _length: f64) -> f64 {
+        fn read(fold: Total, _x: f64, _length: f64) -> f64 {
             fold.value()
         }
     }
@@ -601,7 +947,7 @@ mod tests {
             }
         }
         let mut random = Random(2);
-        check::<Total>(&mut random);
+        check::<Summed>(&mut random);
         check::<Spread>(&mut random);
         check::<Rising>(&mut random);
     }
@@ -613,7 +959,7 @@ mod tests {
         let mut random = Random(3);
         for (length, spikes) in [(20_usize, true), (1000, true), (1000, false)] {
             let bars = if length == 20 { 10_000_000 } else { 1_000_000 };
-            let mut totals = Windowed::<Total>::new(length);
+            let mut totals = Windowed::<Summed>::new(length);
             let mut spreads = Windowed::<Spread>::new(length);
             let mut ring = vec![0_i128; length];
             let (mut sum, mut squares) = (0_i128, 0_i128);
@@ -684,7 +1030,7 @@ mod tests {
     fn a_clock_that_stands_still_or_runs_back_does_no_harm() {
         let mut random = Random(6);
         for length in [1, 3, 10] {
-            let mut kernel = Windowed::<Total>::new(length);
+            let mut kernel = Windowed::<Summed>::new(length);
             for i in 0..500 {
                 let at = match random.below(4) {
                     0 => i64::MIN,

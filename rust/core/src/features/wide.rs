@@ -1,0 +1,387 @@
+//! Loops over many bars of a window: folds of blocks into columns, and columns joined into values.
+//!
+//! The loops over columns have no branch and no dependence from bar to bar, so the compiler makes vector instructions
+//! of them; they are compiled twice, for any x86-64 and for AVX2, and the machine chooses at run time. Both do the same
+//! operations in the same order on every bar (no fused multiply-add, no reduction across lanes), so the bits are the
+//! same.
+//!
+//! Loops count indices over slices of one length and fixed arrays: iterators are not always inlined into functions with
+//! other target features, and a call a bar costs more than the work.
+
+#![allow(clippy::needless_range_loop)]
+
+use std::cell::RefCell;
+
+use super::window::{Fold, MOST};
+
+/// Terms after which a fold is told to [`Fold::carry`].
+pub(super) const CHUNK: usize = 8;
+
+/// Compiles a loop for any machine and for AVX2, and runs the one that fits.
+macro_rules! widest {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident<$([$($bound:tt)*]),*>($($arg:ident: $type:ty),* $(,)?)
+        => $plain:ident, $avx2:ident, <$($param:ident),*>) => {
+        $(#[$doc])*
+        $vis fn $name<$($($bound)*),*>($($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the machine has AVX2, which is all that the callee asks for.
+                return unsafe { $avx2::<$($param),*>($($arg),*) };
+            }
+            $plain::<$($param),*>($($arg),*);
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        fn $avx2<$($($bound)*),*>($($arg: $type),*) {
+            $plain::<$($param),*>($($arg),*);
+        }
+    };
+}
+
+thread_local! {
+    /// Columns that are needed while a block of bars is computed, and never after: the same memory for all kernels of a
+    /// thread stays in its cache. Who lends inside of a loan gets another piece.
+    static SCRATCH: RefCell<Vec<Vec<f64>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Columns for the time of a call.
+pub(super) struct Scratch(Vec<f64>);
+
+impl Scratch {
+    /// So many columns of `room` numbers, whatever these are.
+    pub(super) fn columns<const N: usize>(&mut self, room: usize) -> [&mut [f64]; N] {
+        if self.0.len() < N * room {
+            self.0.resize(N * room, 0.0);
+        }
+        let mut parts = self.0.chunks_exact_mut(room.max(1));
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
+    }
+}
+
+/// Lends the thread's columns.
+#[inline]
+pub(super) fn scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut held = Scratch(SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default());
+    let done = work(&mut held);
+    SCRATCH.with_borrow_mut(|pieces| pieces.push(held.0));
+    done
+}
+
+pub(super) fn no_nan(x: &[f64]) -> bool {
+    let mut found = false;
+    any_nan(x, &mut found);
+    !found
+}
+
+widest! {
+    fn any_nan<>(x: &[f64], found: &mut bool) => any_nan_plain, any_nan_avx2, <>
+}
+
+#[inline(always)]
+fn any_nan_plain(x: &[f64], found: &mut bool) {
+    // Without an early end, so that it is one pass of vector instructions.
+    let mut lanes = [0_u64; 8];
+    let (eights, rest) = x.as_chunks::<8>();
+    for eight in eights {
+        for k in 0..8 {
+            lanes[k] |= u64::from(eight[k].is_nan());
+        }
+    }
+    *found = lanes.iter().any(|lane| *lane != 0) || rest.iter().any(|x| x.is_nan());
+}
+
+pub(super) fn no_negative_zero(x: &[f64]) -> bool {
+    let mut found = false;
+    any_negative_zero(x, &mut found);
+    !found
+}
+
+widest! {
+    fn any_negative_zero<>(x: &[f64], found: &mut bool)
+        => any_negative_zero_plain, any_negative_zero_avx2, <>
+}
+
+#[inline(always)]
+fn any_negative_zero_plain(x: &[f64], found: &mut bool) {
+    let mut lanes = [0_u64; 8];
+    let (eights, rest) = x.as_chunks::<8>();
+    for eight in eights {
+        for k in 0..8 {
+            lanes[k] |= u64::from(eight[k].to_bits() == 1 << 63);
+        }
+    }
+    *found = lanes.iter().any(|lane| *lane != 0) || rest.iter().any(|x| x.to_bits() == 1 << 63);
+}
+
+widest! {
+    /// Applies an operation to every row of some columns.
+    pub(super) fn each<[const I: usize], [F: Fn([f64; I]) -> f64]>(
+        columns: [&[f64]; I], out: &mut [f64], of: F,
+    ) => each_plain, each_avx2, <I, F>
+}
+
+#[inline(always)]
+fn each_plain<const I: usize, F: Fn([f64; I]) -> f64>(
+    mut columns: [&[f64]; I],
+    out: &mut [f64],
+    of: F,
+) {
+    let n = out.len();
+    for k in 0..I {
+        columns[k] = &columns[k][..n];
+    }
+    for i in 0..n {
+        let mut row = [0.0; I];
+        for k in 0..I {
+            row[k] = columns[k][i];
+        }
+        out[i] = of(row);
+    }
+}
+
+/// Bars that a recursion takes at once.
+pub(super) const GROUP: usize = 8;
+
+/// A recursion that takes whole groups of bars: a mean fades by `keep` a bar and gains the share `gain` of each value.
+#[derive(Clone, Copy)]
+pub(super) struct Recursion {
+    pub(super) keep: f64,
+    pub(super) gain: f64,
+    /// Powers 1 to [`GROUP`] of `keep`.
+    pub(super) powers: [f64; GROUP],
+}
+
+widest! {
+    /// Runs a recursion from `mean` over whole groups of bars; with `RELATIVE` values count from the first of the group.
+    pub(super) fn groups<[const RELATIVE: bool]>(
+        law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64],
+    ) => groups_plain, groups_avx2, <RELATIVE>
+}
+
+#[inline(always)]
+fn groups_plain<const RELATIVE: bool>(law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64]) {
+    let Recursion { keep, gain, powers } = law;
+    let (x, y) = (x.as_chunks::<GROUP>().0, y.as_chunks_mut::<GROUP>().0);
+    let n = x.len().min(y.len());
+    let (x, y) = (&x[..n], &mut y[..n]);
+    let mut last = *mean;
+    for i in 0..n {
+        let x = x[i];
+        let first = if RELATIVE { x[0] } else { 0.0 };
+        let mut gains = [0.0; GROUP];
+        for j in 0..GROUP {
+            gains[j] = gain * if RELATIVE { x[j] - first } else { x[j] };
+        }
+        let mut part = 0.0;
+        for j in 0..GROUP {
+            part = keep * part + gains[j];
+            gains[j] = part;
+        }
+        let apart = if RELATIVE { last - first } else { last };
+        let mut means = [0.0; GROUP];
+        for j in 0..GROUP {
+            means[j] = powers[j] * apart + gains[j];
+            if RELATIVE {
+                means[j] += first;
+            }
+        }
+        y[i] = means;
+        last = means[GROUP - 1];
+    }
+    *mean = last;
+}
+
+widest! {
+    /// Writes the parts of windows that end in one block: `block` are its bars, of which those from `from` on are new.
+    ///
+    /// `new` takes the fold of the block up to each bar; `old` the fold of the older bars in the window that ends there.
+    pub(super) fn fold_block<[F: Fold]>(
+        values: &[f64],
+        length: usize,
+        block: std::ops::Range<usize>,
+        from: usize,
+        old: &mut [&mut [f64]; MOST],
+        new: &mut [&mut [f64]; MOST],
+    ) => fold_block_plain, fold_block_avx2, <F>
+}
+
+#[inline(always)]
+fn fold_block_plain<F: Fold>(
+    values: &[f64],
+    length: usize,
+    block: std::ops::Range<usize>,
+    from: usize,
+    old: &mut [&mut [f64]; MOST],
+    new: &mut [&mut [f64]; MOST],
+) {
+    let (first, to) = (block.start, block.end);
+    let newer = &values[block];
+    // The longest older part is that of the first new bar.
+    let most = (length - 1 - (from - first)).min(first);
+    let older = &values[first - most..first];
+    if newer.len() == length {
+        let none = F::default().keep();
+        for k in 0..F::OLD {
+            old[k][to - 1] = none[k];
+        }
+    }
+    // Written out, as `map` on arrays is not inlined and costs as much as a short block.
+    let [n0, n1, n2] = new;
+    let (n0, n1, n2) = (&mut n0[first..to], &mut n1[first..to], &mut n2[first..to]);
+    let behind = first - most + length - 1;
+    let [o0, o1, o2] = old;
+    let (o0, o1, o2) = (
+        &mut o0[behind..behind + most],
+        &mut o1[behind..behind + most],
+        &mut o2[behind..behind + most],
+    );
+    let (mut ahead, mut back) = (F::start(values[first]), F::start(values[first]));
+    let (x, x_rest) = newer.as_chunks::<CHUNK>();
+    let (n0, n0_rest) = n0.as_chunks_mut::<CHUNK>();
+    let (n1, n1_rest) = n1.as_chunks_mut::<CHUNK>();
+    let (n2, n2_rest) = n2.as_chunks_mut::<CHUNK>();
+    let (z_rest, z) = older.as_rchunks::<CHUNK>();
+    let (o0_rest, o0) = o0.as_rchunks_mut::<CHUNK>();
+    let (o1_rest, o1) = o1.as_rchunks_mut::<CHUNK>();
+    let (o2_rest, o2) = o2.as_rchunks_mut::<CHUNK>();
+    // In turns, so that the processor runs both chains at a time.
+    for turn in 0..x.len().max(z.len()) {
+        if turn < x.len() {
+            forwards(&mut ahead, &x[turn], &mut n0[turn], &mut n1[turn], &mut n2[turn]);
+            ahead.carry();
+        }
+        if turn < z.len() {
+            let at = z.len() - 1 - turn;
+            backwards(&mut back, &z[at], &mut o0[at], &mut o1[at], &mut o2[at]);
+            back.carry();
+        }
+    }
+    forwards(&mut ahead, x_rest, n0_rest, n1_rest, n2_rest);
+    backwards(&mut back, z_rest, o0_rest, o1_rest, o2_rest);
+}
+
+#[inline(always)]
+fn forwards<F: Fold>(fold: &mut F, x: &[f64], a: &mut [f64], b: &mut [f64], c: &mut [f64]) {
+    let n = x.len();
+    let (a, b, c) = (&mut a[..n], &mut b[..n], &mut c[..n]);
+    for i in 0..n {
+        fold.append(x[i]);
+        let numbers = fold.keep();
+        a[i] = numbers[0];
+        if F::KEPT > 1 {
+            b[i] = numbers[1];
+        }
+        if F::KEPT > 2 {
+            c[i] = numbers[2];
+        }
+    }
+}
+
+#[inline(always)]
+fn backwards<F: Fold>(fold: &mut F, x: &[f64], a: &mut [f64], b: &mut [f64], c: &mut [f64]) {
+    let n = x.len();
+    let (a, b, c) = (&mut a[..n], &mut b[..n], &mut c[..n]);
+    for i in (0..n).rev() {
+        fold.prepend(x[i]);
+        let numbers = fold.keep();
+        a[i] = numbers[0];
+        if F::OLD > 1 {
+            b[i] = numbers[1];
+        }
+        if F::OLD > 2 {
+            c[i] = numbers[2];
+        }
+    }
+}
+
+widest! {
+    /// Windows by doubling, for folds that may see a value twice; `out` takes them, `spare` is overwritten.
+    pub(super) fn overlapping<[F: Fold]>(values: &[f64], length: usize, out: &mut [f64], spare: &mut [f64])
+        => overlapping_plain, overlapping_avx2, <F>
+}
+
+#[inline(always)]
+fn overlapping_plain<F: Fold>(values: &[f64], length: usize, out: &mut [f64], spare: &mut [f64]) {
+    #[inline(always)]
+    fn pair<F: Fold>(from: &[f64], apart: usize, to: &mut [f64]) {
+        // What lies before the first full window is not read.
+        let n = from.len();
+        let apart = apart.min(n);
+        let (a, b, to) = (&from[apart..], &from[..n - apart], &mut to[apart..n]);
+        for i in 0..n - apart {
+            to[i] = F::overlap(a[i], b[i]);
+        }
+    }
+    let n = values.len();
+    out[..n].copy_from_slice(values);
+    spare[..n].copy_from_slice(values);
+    let (mut have, mut spare) = (&mut out[..n], &mut spare[..n]);
+    let (mut width, mut swapped) = (1, false);
+    while 2 * width <= length {
+        pair::<F>(have, width, spare);
+        (have, spare) = (spare, have);
+        (width, swapped) = (2 * width, !swapped);
+    }
+    if width < length {
+        pair::<F>(have, length - width, spare);
+        (have, spare) = (spare, have);
+        swapped = !swapped;
+    }
+    if swapped {
+        // `have` is the spare column: the result belongs into the other.
+        spare.copy_from_slice(have);
+    }
+}
+
+widest! {
+    /// Joins the parts of every window and writes what `read` makes of it and of its newest value.
+    pub(super) fn read_all<[F: Fold], [const O: usize], [const JOIN: bool], [R: Fn(F, f64) -> [f64; O]]>(
+        old: [&[f64]; MOST],
+        new: [&[f64]; MOST],
+        x: &[f64],
+        bars: f64,
+        out: &mut [&mut [f64]; O],
+        read: R,
+    ) => read_all_plain, read_all_avx2, <F, O, JOIN, R>
+}
+
+#[inline(always)]
+fn read_all_plain<F: Fold, const O: usize, const JOIN: bool, R: Fn(F, f64) -> [f64; O]>(
+    old: [&[f64]; MOST],
+    new: [&[f64]; MOST],
+    x: &[f64],
+    bars: f64,
+    out: &mut [&mut [f64]; O],
+    read: R,
+) {
+    let n = x.len();
+    let cut = |used: bool, column: &'_ [f64]| if used { n.min(column.len()) } else { 0 };
+    let [o0, o1, o2] = old;
+    let [n0, n1, n2] = new;
+    let (o0, o1, o2) = (
+        &o0[..cut(JOIN, o0)],
+        &o1[..cut(JOIN && F::OLD > 1, o1)],
+        &o2[..cut(JOIN && F::OLD > 2, o2)],
+    );
+    let (n0, n1, n2) = (&n0[..n], &n1[..cut(F::KEPT > 1, n1)], &n2[..cut(F::KEPT > 2, n2)]);
+    for k in 0..O {
+        out[k] = &mut std::mem::take(&mut out[k])[..n];
+    }
+    for i in 0..n {
+        let number = |column: &[f64], used: bool| if used { column[i] } else { 0.0 };
+        let newer =
+            F::kept([number(n0, true), number(n1, F::KEPT > 1), number(n2, F::KEPT > 2)], bars);
+        let fold = if JOIN {
+            let older =
+                F::kept([number(o0, true), number(o1, F::OLD > 1), number(o2, F::OLD > 2)], 0.0);
+            older.join(newer)
+        } else {
+            newer
+        };
+        let values = read(fold, x[i]);
+        for k in 0..O {
+            out[k][i] = values[k];
+        }
+    }
+}
