@@ -137,6 +137,7 @@ generate: $(BUILD_STAMP)
 
 bench: $(BUILD_STAMP) $(PEERS_STAMP)
 	$(BIN)/python -m benches.workload_a --record
+	$(BIN)/python -m benches.workload_b --record
 	$(BIN)/python -m benches.real_data --record
 	$(BIN)/python -m benches.table
 

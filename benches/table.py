@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Record:
         self.rows = rows
         self._by_name: dict[tuple[str, str, str], dict[str, str]] = {}
         for row in rows:
-            self._by_name[row["case"], row["contender"], row["combinations"]] = row
+            self._by_name[row["case"], row["contender"], row.get("combinations", "")] = row
             self._by_name[row["case"], row["contender"], ""] = row
 
     def get(self, case: str, contender: str, combinations: str = "") -> dict[str, str] | None:
@@ -184,7 +185,134 @@ def where(record: Record) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A goal for features; `most` says that less is better."""
+
+    text: str
+    bound: float
+    unit: str
+    value: Callable[[Record], float | None]
+    most: bool = True
+
+    def row(self, record: Record) -> str:
+        value, sign = self.value(record), "<=" if self.most else ">="
+        wanted = f"{sign} {number(self.bound, self.unit)}"
+        if value is None:
+            return f"| {self.text} | {wanted} | not measured | |"
+        met = value <= self.bound if self.most else value >= self.bound
+        stands = "met" if met else "not met"
+        return f"| {self.text} | {wanted} | {number(value, self.unit)} | {stands} |"
+
+
+def each_feature(record: Record) -> dict[str, float]:
+    """How many times TA-Lib's speed ours is, by feature."""
+    found = {}
+    for row in record.rows:
+        case = row["case"]
+        if case.startswith("feature ") and row["contender"] == "barproof":
+            ratio = quotient(record.seconds(case, "TA-Lib"), record.seconds(case, "barproof"))
+            if ratio is not None:
+                found[case.removeprefix("feature ")] = ratio
+    return found
+
+
+def ns_a_bar(record: Record, case: str, contender: str) -> float | None:
+    row = record.get(case, contender)
+    return None if row is None else float(row["ns_a_bar"])
+
+
+def gain(record: Record, peer: str, ours: str = "barproof") -> float | None:
+    return quotient(record.seconds("set", peer), record.seconds("set", ours))
+
+
+def over_output(record: Record, job: str) -> float | None:
+    """Peak over what was held before, as a share of the output."""
+    row = record.get("memory", f"barproof, {job}")
+    return None if row is None else float(row["peak_mib"]) / float(row["note"].split()[0])
+
+
+BOUNDS = (
+    Bound("16 columns, one thread", 28, "ns", lambda r: ns_a_bar(r, "set", "barproof")),
+    Bound("the same on two", 17, "ns", lambda r: ns_a_bar(r, "set", "barproof, threads")),
+    Bound("against TA-Lib, one thread", 1.3, "x", lambda r: gain(r, "TA-Lib"), most=False),
+    Bound("against TA-Lib, two threads", 1.3, "x", lambda r: gain(r, "TA-Lib, threads", "barproof, threads"), most=False),
+    Bound("against polars expressions", 7.7, "x", lambda r: gain(r, "polars expressions"), most=False),
+    Bound("against pandas", 9.8, "x", lambda r: gain(r, "pandas"), most=False),
+    Bound("each feature against TA-Lib, geometric mean", 1.3, "x",
+          lambda r: statistics.geometric_mean(each_feature(r).values()) if each_feature(r) else None, most=False),
+    Bound("each feature against TA-Lib, the least", 0.9, "x",
+          lambda r: min(each_feature(r).values(), default=None), most=False),
+    Bound("row of a stream from Python", 300, "ns", lambda r: ns_a_bar(r, "stream", "barproof")),
+    Bound("gating_171, times the 16 columns", 12, "x",
+          lambda r: quotient(r.seconds("gating_171", "barproof, gating_171"),
+                             r.seconds("gating_171", "barproof, 16 columns"))),
+    Bound("peak memory of `matrix` over its output", 1.1, "x", lambda r: over_output(r, "matrix")),
+)  # fmt: skip
+
+
+def bounds(record: Record) -> list[str]:
+    head = ["| goal | wanted | measured | |", "|---|---|--:|---|"]
+    return head + [bound.row(record) for bound in BOUNDS]
+
+
+def features(record: Record) -> list[str]:
+    lines = ["| feature | barproof, ns a bar | TA-Lib | times its speed |", "|---|--:|--:|--:|"]
+    for name, ratio in each_feature(record).items():
+        ours, theirs = (ns_a_bar(record, f"feature {name}", who) for who in ("barproof", "TA-Lib"))
+        lines.append(f"| {name} | {ours:.2f} | {theirs:.2f} | {ratio:.2f} |")
+    return lines
+
+
+def feature_sets(record: Record) -> list[str]:
+    lines = [
+        "| case | contender | threads | median (min to max), ns a bar | times barproof's time | |",
+        "|---|---|--:|--:|--:|---|",
+    ]
+    for row in record.rows:
+        if not row["case"].startswith("feature "):
+            bars = int(row["bars"])
+            low, mid, high = (
+                f"{1e9 * float(row[k]) / bars:,.1f}" for k in ("min_s", "median_s", "max_s")
+            )
+            note = row["note"]
+            if row["peak_mib"]:
+                note = f"{float(row['peak_mib']):,.0f} MiB more at the peak; {note}"
+            lines.append(
+                f"| {row['case']} | {row['contender']} | {row['threads']} | {mid} ({low} to {high}) | "
+                f"{row['times_barproof']} | {note} |"
+            )
+    return lines
+
+
+def feature_where(record: Record) -> list[str]:
+    row = record.rows[0]
+    libraries = (
+        "ta_lib",
+        "tulipy",
+        "kand",
+        "polars_talib",
+        "talipp",
+        "pandas",
+        "numba",
+        "numpy",
+        "polars",
+        "python",
+    )
+    named = (f"{name.replace('_', '-')} {row.get(name) or row.get('TA_Lib')}" for name in libraries)
+    return [
+        f"Measured {row['date']} UTC at commit `{row['commit']}` on {row['machine']} "
+        f"(load at the start {row['load']}), {int(row['bars']):,} bars, barproof {row['barproof']}, "
+        + ", ".join(named)
+        + "."
+    ]
+
+
 BLOCKS = {
+    "feature_where": ("workload_b", feature_where),
+    "feature_goals": ("workload_b", bounds),
+    "features": ("workload_b", features),
+    "feature_sets": ("workload_b", feature_sets),
     "where": ("workload_a", where),
     "goals": ("workload_a", goals),
     "grids": ("workload_a", grids),

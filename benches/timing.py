@@ -10,7 +10,7 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,7 +22,14 @@ FIELDS = (
     "case", "contender", "bars", "combinations", "threads", "runs", "median_s", "min_s", "max_s", "trades",
     "m_candle_combinations_per_s", "times_barproof", "peak_mib", "note",
 )  # fmt: skip
-_PACKAGES = ("numpy", "polars", "numba", "vectorbt", "vectorbt-rust", "raptorbt")
+FEATURE_FIELDS = (
+    "case", "contender", "bars", "threads", "runs", "median_s", "min_s", "max_s", "ns_a_bar", "times_barproof",
+    "peak_mib", "note",
+)  # fmt: skip
+PACKAGES = ("numpy", "polars", "numba", "vectorbt", "vectorbt-rust", "raptorbt")
+FEATURE_PACKAGES = (
+    "numpy", "polars", "pandas", "numba", "TA-Lib", "tulipy", "kand", "polars-talib", "talipp",
+)  # fmt: skip
 
 
 @dataclass
@@ -81,6 +88,16 @@ def peak_mib(*, restart: bool = False) -> float:
     return int(line.split()[1]) / 1024
 
 
+def resident_mib() -> float:
+    """Memory that this process holds now, in MiB; the most it has held where /proc does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -98,10 +115,10 @@ def _processor() -> str:
     return f"{named.get('model name', platform.machine())}, {widest}"
 
 
-def setting(barproof: str) -> dict[str, str]:
+def setting(barproof: str, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Where and with what it was measured."""
     versions = {"barproof": barproof, "python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -117,13 +134,18 @@ def setting(barproof: str) -> dict[str, str]:
     }
 
 
-def write(rows: list[Mapping[str, object]], where: Mapping[str, str], name: str) -> Path:
+def write(
+    rows: Sequence[Mapping[str, object]],
+    where: Mapping[str, str],
+    name: str,
+    fields: Sequence[str] = FIELDS,
+) -> Path:
     """Write a record of its own; records are never changed afterwards."""
     RECORDS.mkdir(exist_ok=True)
     stamp = where["date"].replace(" ", "_").replace(":", "")
     path = RECORDS / f"{stamp}_{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*FIELDS, *where], restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, [*fields, *where], restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, **where} for row in rows)
     return path

@@ -129,12 +129,13 @@ impl Ema {
         mean
     }
 
-    /// Takes many values; the same bits.
-    pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
+    /// Takes many values; the same bits. `clean` says that none is NaN.
+    pub fn fill(&mut self, x: &[f64], y: &mut [f64], clean: bool) {
         grouped(
             self,
             x,
             y,
+            clean,
             |state| state.seen == state.period,
             |state, x, y| {
                 let law = Recursion { keep: state.keep, gain: state.alpha, powers: state.powers };
@@ -155,18 +156,19 @@ impl Ema {
 
 /// Bars one by one until a group begins, then whole groups, then the rest one by one; and all one by one where a NaN is
 /// among them.
-#[inline(always)]
+#[inline]
 fn grouped<S>(
     state: &mut S,
     x: &[f64],
     y: &mut [f64],
+    clean: bool,
     begins: impl Fn(&S) -> bool,
     groups: impl FnOnce(&mut S, &[f64], &mut [f64]),
     mut update: impl FnMut(&mut S, f64) -> f64,
 ) {
     let n = x.len();
     let mut from = 0;
-    if wide::no_nan(x) {
+    if clean {
         while from < n && !begins(state) {
             y[from] = update(state, x[from]);
             from += 1;
@@ -191,7 +193,7 @@ impl Kernel<1, 1> for Ema {
     }
 
     fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
-        self.fill(x, y);
+        self.fill(x, y, wide::no_nan(x));
     }
 }
 
@@ -255,12 +257,13 @@ impl Wilder {
         mean
     }
 
-    /// Takes many values; the same bits.
-    pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
+    /// Takes many values; the same bits. `clean` says that none is NaN.
+    pub fn fill(&mut self, x: &[f64], y: &mut [f64], clean: bool) {
         grouped(
             self,
             x,
             y,
+            clean,
             |state| state.seen == state.period,
             |state, x, y| {
                 let law = Recursion { keep: state.keep, gain: state.share, powers: state.powers };

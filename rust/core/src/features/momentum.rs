@@ -65,21 +65,21 @@ impl Kernel<1, 1> for Rsi {
             let change = &mut change[..x.len()];
             // `y` holds what the means are taken of.
             wide::each([change], y, |[change]| gain(change));
-            self.up.fill(y, up);
+            self.up.fill(y, up, true);
             wide::each([change], y, |[change]| gain(-change));
-            self.down.fill(y, down);
+            self.down.fill(y, down, true);
             wide::each([up, down], y, |[up, down]| strength(up, down));
         });
     }
 }
 
 /// What of a change is a gain.
-#[inline(always)]
+#[inline]
 fn gain(change: f64) -> f64 {
     if change > 0.0 { change } else { 0.0 }
 }
 
-#[inline(always)]
+#[inline]
 fn strength(up: f64, down: f64) -> f64 {
     let moved = up + down;
     if moved == 0.0 { 50.0 } else { 100.0 * up / moved }
@@ -109,24 +109,22 @@ impl Kernel<1, 3> for Macd {
     }
 
     fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [line, signal, hist]: [&mut [f64]; 3]) {
-        let n = x.len();
         wide::scratch(|scratch| {
-            let [fast, slow, mean, spare] = scratch.columns(n);
-            self.fast.fill(x, fast);
-            self.slow.fill(x, slow);
-            wide::each([fast, slow], &mut spare[..n], |[fast, slow]| fast - slow);
-            self.signal.fill(&spare[..n], &mut mean[..n]);
-            // The three begin together.
-            wide::each(
-                [spare, mean],
-                line,
-                |[line, signal]| {
-                    if signal.is_nan() { f64::NAN } else { line }
-                },
-            );
-            let wanted = signal.len();
-            signal.copy_from_slice(&mean[..wanted]);
-            wide::each([spare, mean], hist, |[line, signal]| line - signal);
+            let [fast, slow, spare_line, spare_signal] = scratch.columns(x.len());
+            let line = if line.is_empty() { spare_line } else { line };
+            let signal = if signal.is_empty() { spare_signal } else { signal };
+            let clean = wide::no_nan(x);
+            self.fast.fill(x, fast, clean);
+            self.slow.fill(x, slow, clean);
+            wide::each([fast, slow], line, |[fast, slow]| fast - slow);
+            self.signal.fill(line, signal, wide::no_nan(line));
+            wide::each([line, signal], hist, |[line, signal]| line - signal);
+            if !wide::no_nan(signal) {
+                // The three begin together.
+                for (line, signal) in line.iter_mut().zip(signal) {
+                    *line = if signal.is_nan() { f64::NAN } else { *line };
+                }
+            }
         });
     }
 }
@@ -177,7 +175,7 @@ impl Kernel<3, 2> for Stochastic {
 }
 
 /// Where a close lies in a range, in percent.
-#[inline(always)]
+#[inline]
 fn position(high: f64, low: f64, close: f64) -> f64 {
     let range = high - low;
     // A NaN close passes either way: it must reach the windows below.

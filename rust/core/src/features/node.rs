@@ -114,7 +114,7 @@ impl<K: Kernel<I, O>, const I: usize, const O: usize> Node for Arity<K, I, O> {
         let x: [&[f64]; I] = std::array::from_fn(|k| &inputs[k][..n]);
         let mut columns = outputs.iter_mut();
         let y: [&mut [f64]; O] = std::array::from_fn(|_| match columns.next() {
-            Some(column) if column.is_empty() => &mut [][..],
+            Some([]) => &mut [][..],
             Some(column) => &mut column[..n],
             None => unreachable!("the graph gives every output a column"),
         });

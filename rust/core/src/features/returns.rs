@@ -11,7 +11,7 @@ use crate::numeric;
 const NEAR: f64 = 0.02;
 
 /// Difference as a share of the sum, the variable of the series; NaN where that does not apply.
-#[inline(always)]
+#[inline]
 fn tangent(x: f64, before: f64) -> f64 {
     let sum = x + before;
     let share = (x - before) / sum;
@@ -19,7 +19,7 @@ fn tangent(x: f64, before: f64) -> f64 {
 }
 
 /// `ln((1 + s) / (1 - s))` of a small `s`, as `2 * (s + s^3 / 3 + s^5 / 5 + ...)`.
-#[inline(always)]
+#[inline]
 fn series(s: f64) -> f64 {
     let q = s * s;
     let tail = 1.0 / 9.0 + q * (1.0 / 11.0);

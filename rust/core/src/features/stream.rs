@@ -22,7 +22,7 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"BPFEATS\n";
 /// Format of snapshots; raised when state or its order changes.
-pub const SNAPSHOT_FORMAT: u32 = 1;
+pub const SNAPSHOT_FORMAT: u32 = 2;
 
 /// One closed bar of a symbol, with what else the graph reads.
 #[derive(Clone, Copy, Debug)]

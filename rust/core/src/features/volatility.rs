@@ -59,7 +59,7 @@ impl Kernel<3, 1> for Atr {
     }
 
     fn block(&mut self, at: &[i64], [high, low, close]: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
-        let whole = [high, low, close].into_iter().all(wide::no_nan);
+        let whole = wide::no_nan_in([high, low, close]);
         let from = if whole { usize::from(self.previous.is_nan()) } else { close.len() };
         let from = from.min(close.len());
         for i in 0..from {
@@ -75,7 +75,7 @@ impl Kernel<3, 1> for Atr {
                 true_range(high, low, before)
             });
             self.previous = *last;
-            self.mean.fill(&range[..close.len()], y);
+            self.mean.fill(range, y, true);
         });
     }
 }
@@ -206,7 +206,7 @@ impl Kernel<1, 5> for Bollinger {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn bands(fold: Moments, x: f64, deviations: f64) -> [f64; 5] {
     let middle = fold.mean();
     let half = deviations * fold.deviation(0.0);

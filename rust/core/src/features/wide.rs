@@ -9,6 +9,8 @@
 //! other target features, and a call a bar costs more than the work.
 
 #![allow(clippy::needless_range_loop)]
+// For the same reason: what is not inlined loses the wider instructions.
+#![allow(clippy::inline_always)]
 
 use std::cell::RefCell;
 
@@ -89,6 +91,34 @@ fn any_nan_plain(x: &[f64], found: &mut bool) {
         }
     }
     *found = lanes.iter().any(|lane| *lane != 0) || rest.iter().any(|x| x.is_nan());
+}
+
+widest! {
+    /// As [`any_nan`], of three columns together: as many streams for the memory.
+    fn any_nan_of_three<>(x: [&[f64]; 3], found: &mut bool)
+        => any_nan_of_three_plain, any_nan_of_three_avx2, <>
+}
+
+#[inline(always)]
+fn any_nan_of_three_plain([a, b, c]: [&[f64]; 3], found: &mut bool) {
+    let n = a.len().min(b.len()).min(c.len());
+    let mut lanes = [0_u64; 8];
+    let (x, y, z) = (&a[..n].as_chunks::<8>(), &b[..n].as_chunks::<8>(), &c[..n].as_chunks::<8>());
+    for i in 0..n / 8 {
+        let (x, y, z) = (&x.0[i], &y.0[i], &z.0[i]);
+        for k in 0..8 {
+            lanes[k] |= u64::from(x[k].is_nan() | y[k].is_nan() | z[k].is_nan());
+        }
+    }
+    let rest = [x.1, y.1, z.1].into_iter().flatten();
+    *found = lanes.iter().any(|lane| *lane != 0) || rest.into_iter().any(|x| x.is_nan());
+}
+
+/// Whether three columns are without NaN.
+pub(super) fn no_nan_in(columns: [&[f64]; 3]) -> bool {
+    let mut found = false;
+    any_nan_of_three(columns, &mut found);
+    !found
 }
 
 pub(super) fn no_negative_zero(x: &[f64]) -> bool {
@@ -258,6 +288,9 @@ fn fold_block_plain<F: Fold>(
         }
     }
     forwards(&mut ahead, x_rest, n0_rest, n1_rest, n2_rest);
+    if F::FIRST {
+        new[F::KEPT - 1][first..to].fill(values[first]);
+    }
     backwards(&mut back, z_rest, o0_rest, o1_rest, o2_rest);
 }
 
@@ -272,7 +305,7 @@ fn forwards<F: Fold>(fold: &mut F, x: &[f64], a: &mut [f64], b: &mut [f64], c: &
         if F::KEPT > 1 {
             b[i] = numbers[1];
         }
-        if F::KEPT > 2 {
+        if F::KEPT > 2 && !F::FIRST {
             c[i] = numbers[2];
         }
     }

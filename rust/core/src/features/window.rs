@@ -31,6 +31,9 @@
 //! (with AVX2 where the machine has it). Largest and smallest values do not depend on the order, so their windows are
 //! made by doubling: of 2, 4, 8, ... bars, then two that overlap. Blocks of bars with a NaN go bar by bar.
 
+// What a block of bars runs through must end up in loops that are compiled for other target features.
+#![allow(clippy::inline_always)]
+
 use std::ops::Range;
 
 use super::node::{Kernel, Visit};
@@ -54,6 +57,8 @@ pub trait Fold: Copy + Default + Send + Sync + 'static {
     const KEPT: usize = 0;
     /// As [`Fold::KEPT`], of the older part: what both parts share need not be kept twice.
     const OLD: usize = Self::KEPT;
+    /// That the last number is the value given to [`Fold::start`], the same for a whole block.
+    const FIRST: bool = false;
     /// That no order of the values matters, so that [`Fold::overlap`] may see some twice.
     const OVERLAPS: bool = false;
 
@@ -292,6 +297,7 @@ impl Moments {
 impl Fold for Moments {
     const KEPT: usize = 3;
     const OLD: usize = 2;
+    const FIRST: bool = true;
 
     #[inline(always)]
     fn start(first: f64) -> Self {
