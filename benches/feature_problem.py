@@ -1,4 +1,4 @@
-"""Workload B: a seeded market, and eleven features (16 columns) of it; the same arrays for barproof and for its peers."""
+"""Workload B: a seeded market, and eleven features (16 columns) of it; the same arrays for all."""
 
 from __future__ import annotations
 

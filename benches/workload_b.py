@@ -24,6 +24,7 @@ from benches import feature_problem as workload
 from benches import timing
 from benches.feature_problem import COLUMNS, FADED, FEATURES, Market
 from benches.peers import feature_peers as peers
+from benches.peers import feature_streams
 from benches.timing import Contender, Taken
 
 import barproof as bp
@@ -266,14 +267,10 @@ class Bench:
         contenders = [Contender("barproof", ours, note="bars from candles, one array for all rows")]
         rows = [x[: 300 + n].tolist() for x in (m.open, m.high, m.low, m.close, m.volume)]
         for name in ("talib", "kand", "talipp"):
-            module = optional(
-                f"{name} streams", lambda: importlib.import_module("benches.peers.feature_streams")
-            )
-            run = module and optional(f"{name} streams", lambda n=name: module.stream(n, m, rows))
-            if run:
-                contenders.append(
-                    Contender(f"{name} streams", run, runs=3 if name == "talipp" else None)
-                )
+            run = optional(f"{name} streams", lambda n=name: feature_streams.stream(n, m, rows))
+            if run is not None:
+                runs = 3 if name == "talipp" else None
+                contenders.append(Contender(f"{name} streams", run, runs=runs))
         self.measure("stream", contenders, bars=n)
 
 

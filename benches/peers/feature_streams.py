@@ -91,7 +91,7 @@ def _kand(m: Market, rows: Rows) -> Callable[[], None]:
     return run
 
 
-def _talipp(m: Market, rows: Rows) -> Callable[[], None]:
+def _talipp(_: Market, rows: Rows) -> Callable[[], None]:
     t: Any = importlib.import_module("talipp.indicators")
     bar: Any = importlib.import_module("talipp.ohlcv").OHLCV
 

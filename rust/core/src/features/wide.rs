@@ -278,12 +278,26 @@ fn fold_block_plain<F: Fold>(
     // In turns, so that the processor runs both chains at a time.
     for turn in 0..x.len().max(z.len()) {
         if turn < x.len() {
-            forwards(&mut ahead, &x[turn], &mut n0[turn], &mut n1[turn], &mut n2[turn]);
+            let kept = ahead.ahead(&x[turn]);
+            n0[turn] = kept[0];
+            if F::KEPT > 1 {
+                n1[turn] = kept[1];
+            }
+            if F::KEPT > 2 && !F::FIRST {
+                n2[turn] = kept[2];
+            }
             ahead.carry();
         }
         if turn < z.len() {
             let at = z.len() - 1 - turn;
-            backwards(&mut back, &z[at], &mut o0[at], &mut o1[at], &mut o2[at]);
+            let kept = back.back(&z[at]);
+            o0[at] = kept[0];
+            if F::OLD > 1 {
+                o1[at] = kept[1];
+            }
+            if F::OLD > 2 {
+                o2[at] = kept[2];
+            }
             back.carry();
         }
     }
@@ -328,59 +342,88 @@ fn backwards<F: Fold>(fold: &mut F, x: &[f64], a: &mut [f64], b: &mut [f64], c: 
     }
 }
 
+/// Windows by doubling, for folds that may see a value twice: a column of windows of a power of two, and how far apart
+/// two of them make up the whole window. What lies before the first full window means nothing.
+pub(super) fn overlapping<'a, F: Fold>(
+    values: &'a [f64],
+    length: usize,
+    out: &'a mut [f64],
+    spare: &'a mut [f64],
+) -> (&'a [f64], usize) {
+    let n = values.len();
+    if length == 1 {
+        return (values, 0);
+    }
+    let (mut have, mut free) = (&mut out[..n], &mut spare[..n]);
+    pair::<F>(values, 1, have);
+    let mut width = 2;
+    while 2 * width <= length {
+        pair::<F>(have, width, free);
+        (have, free) = (free, have);
+        width *= 2;
+    }
+    (have, length - width)
+}
+
 widest! {
-    /// Windows by doubling, for folds that may see a value twice; `out` takes them, `spare` is overwritten.
-    pub(super) fn overlapping<[F: Fold]>(values: &[f64], length: usize, out: &mut [f64], spare: &mut [f64])
-        => overlapping_plain, overlapping_avx2, <F>
+    fn pair<[F: Fold]>(from: &[f64], apart: usize, to: &mut [f64]) => pair_plain, pair_avx2, <F>
 }
 
 #[inline(always)]
-fn overlapping_plain<F: Fold>(values: &[f64], length: usize, out: &mut [f64], spare: &mut [f64]) {
-    #[inline(always)]
-    fn pair<F: Fold>(from: &[f64], apart: usize, to: &mut [f64]) {
-        // What lies before the first full window is not read.
-        let n = from.len();
-        let apart = apart.min(n);
-        let (a, b, to) = (&from[apart..], &from[..n - apart], &mut to[apart..n]);
-        for i in 0..n - apart {
-            to[i] = F::overlap(a[i], b[i]);
+fn pair_plain<F: Fold>(from: &[f64], apart: usize, to: &mut [f64]) {
+    let n = from.len();
+    let apart = apart.min(n);
+    let (a, b, to) = (&from[apart..], &from[..n - apart], &mut to[apart..n]);
+    for i in 0..n - apart {
+        to[i] = F::overlap(a[i], b[i]);
+    }
+}
+
+widest! {
+    /// Writes what `read` makes of windows that two columns make up, and of the newest values; the first of `two` begins
+    /// with the first new bar, the second so far before it; the bars before `from` are left out.
+    pub(super) fn read_overlap<[F: Fold], [const O: usize], [R: Fn(F, f64) -> [f64; O]]>(
+        two: [&[f64]; 2],
+        from: usize,
+        x: &[f64],
+        out: &mut [&mut [f64]; O],
+        read: R,
+    ) => read_overlap_plain, read_overlap_avx2, <F, O, R>
+}
+
+#[inline(always)]
+fn read_overlap_plain<F: Fold, const O: usize, R: Fn(F, f64) -> [f64; O]>(
+    [newer, older]: [&[f64]; 2],
+    from: usize,
+    x: &[f64],
+    out: &mut [&mut [f64]; O],
+    read: R,
+) {
+    let n = x.len();
+    let (newer, older, x) = (&newer[from..n], &older[..n - from], &x[from..]);
+    for k in 0..O {
+        let column = &mut out[k][from..n];
+        for i in 0..n - from {
+            let fold = F::kept([F::overlap(newer[i], older[i]), 0.0, 0.0], 0.0);
+            column[i] = read(fold, x[i])[k];
         }
-    }
-    let n = values.len();
-    out[..n].copy_from_slice(values);
-    spare[..n].copy_from_slice(values);
-    let (mut have, mut spare) = (&mut out[..n], &mut spare[..n]);
-    let (mut width, mut swapped) = (1, false);
-    while 2 * width <= length {
-        pair::<F>(have, width, spare);
-        (have, spare) = (spare, have);
-        (width, swapped) = (2 * width, !swapped);
-    }
-    if width < length {
-        pair::<F>(have, length - width, spare);
-        (have, spare) = (spare, have);
-        swapped = !swapped;
-    }
-    if swapped {
-        // `have` is the spare column: the result belongs into the other.
-        spare.copy_from_slice(have);
     }
 }
 
 widest! {
     /// Joins the parts of every window and writes what `read` makes of it and of its newest value.
-    pub(super) fn read_all<[F: Fold], [const O: usize], [const JOIN: bool], [R: Fn(F, f64) -> [f64; O]]>(
+    pub(super) fn read_all<[F: Fold], [const O: usize], [R: Fn(F, f64) -> [f64; O]]>(
         old: [&[f64]; MOST],
         new: [&[f64]; MOST],
         x: &[f64],
         bars: f64,
         out: &mut [&mut [f64]; O],
         read: R,
-    ) => read_all_plain, read_all_avx2, <F, O, JOIN, R>
+    ) => read_all_plain, read_all_avx2, <F, O, R>
 }
 
 #[inline(always)]
-fn read_all_plain<F: Fold, const O: usize, const JOIN: bool, R: Fn(F, f64) -> [f64; O]>(
+fn read_all_plain<F: Fold, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     old: [&[f64]; MOST],
     new: [&[f64]; MOST],
     x: &[f64],
@@ -389,30 +432,18 @@ fn read_all_plain<F: Fold, const O: usize, const JOIN: bool, R: Fn(F, f64) -> [f
     read: R,
 ) {
     let n = x.len();
-    let cut = |used: bool, column: &'_ [f64]| if used { n.min(column.len()) } else { 0 };
-    let [o0, o1, o2] = old;
-    let [n0, n1, n2] = new;
-    let (o0, o1, o2) = (
-        &o0[..cut(JOIN, o0)],
-        &o1[..cut(JOIN && F::OLD > 1, o1)],
-        &o2[..cut(JOIN && F::OLD > 2, o2)],
-    );
-    let (n0, n1, n2) = (&n0[..n], &n1[..cut(F::KEPT > 1, n1)], &n2[..cut(F::KEPT > 2, n2)]);
+    let cut = |used: bool| if used { n } else { 0 };
+    let ([o0, o1, o2], [n0, n1, n2]) = (old, new);
+    let (o0, o1, o2) = (&o0[..n], &o1[..cut(F::OLD > 1)], &o2[..cut(F::OLD > 2)]);
+    let (n0, n1, n2) = (&n0[..n], &n1[..cut(F::KEPT > 1)], &n2[..cut(F::KEPT > 2)]);
     for k in 0..O {
         out[k] = &mut std::mem::take(&mut out[k])[..n];
     }
+    let number = |column: &[f64], used: bool, i: usize| if used { column[i] } else { 0.0 };
     for i in 0..n {
-        let number = |column: &[f64], used: bool| if used { column[i] } else { 0.0 };
-        let newer =
-            F::kept([number(n0, true), number(n1, F::KEPT > 1), number(n2, F::KEPT > 2)], bars);
-        let fold = if JOIN {
-            let older =
-                F::kept([number(o0, true), number(o1, F::OLD > 1), number(o2, F::OLD > 2)], 0.0);
-            older.join(newer)
-        } else {
-            newer
-        };
-        let values = read(fold, x[i]);
+        let older = F::kept([o0[i], number(o1, F::OLD > 1, i), number(o2, F::OLD > 2, i)], 0.0);
+        let newer = F::kept([n0[i], number(n1, F::KEPT > 1, i), number(n2, F::KEPT > 2, i)], bars);
+        let values = read(older.join(newer), x[i]);
         for k in 0..O {
             out[k][i] = values[k];
         }

@@ -32,7 +32,7 @@
 //! made by doubling: of 2, 4, 8, ... bars, then two that overlap. Blocks of bars with a NaN go bar by bar.
 
 // What a block of bars runs through must end up in loops that are compiled for other target features.
-#![allow(clippy::inline_always)]
+#![allow(clippy::inline_always, clippy::needless_range_loop)]
 
 use std::ops::Range;
 
@@ -76,6 +76,34 @@ pub trait Fold: Copy + Default + Send + Sync + 'static {
     /// Joins what is held with `newer` values.
     #[must_use]
     fn join(self, newer: Self) -> Self;
+
+    /// Appends a chunk of values; the numbers kept after each of them.
+    #[inline(always)]
+    fn ahead(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
+        let mut kept = [[0.0; CHUNK]; MOST];
+        for i in 0..CHUNK {
+            self.append(x[i]);
+            let numbers = self.keep();
+            for k in 0..Self::KEPT {
+                kept[k][i] = numbers[k];
+            }
+        }
+        kept
+    }
+
+    /// Prepends a chunk of values, the last one first; the numbers kept from each of them on.
+    #[inline(always)]
+    fn back(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
+        let mut kept = [[0.0; CHUNK]; MOST];
+        for i in (0..CHUNK).rev() {
+            self.prepend(x[i]);
+            let numbers = self.keep();
+            for k in 0..Self::OLD {
+                kept[k][i] = numbers[k];
+            }
+        }
+        kept
+    }
 
     /// Called between terms now and then: the time to move them to where rounding does not hurt.
     #[inline(always)]
@@ -128,6 +156,34 @@ impl Total {
         self.part += x;
     }
 
+    /// Adds a chunk in order; the sum after each term. Only the parts are a chain, the rest is done side by side.
+    #[inline(always)]
+    fn ahead(&mut self, x: &[f64; CHUNK]) -> [f64; CHUNK] {
+        let mut sums = [0.0; CHUNK];
+        for i in 0..CHUNK {
+            self.part += x[i];
+            sums[i] = self.part;
+        }
+        for sum in &mut sums {
+            *sum += self.sum;
+        }
+        sums
+    }
+
+    /// The same from the last term to the first.
+    #[inline(always)]
+    fn back(&mut self, x: &[f64; CHUNK]) -> [f64; CHUNK] {
+        let mut sums = [0.0; CHUNK];
+        for i in (0..CHUNK).rev() {
+            self.part += x[i];
+            sums[i] = self.part;
+        }
+        for sum in &mut sums {
+            *sum += self.sum;
+        }
+        sums
+    }
+
     #[inline(always)]
     fn with(self, newer: Self) -> Self {
         Self::of(self.value() + newer.value())
@@ -168,6 +224,16 @@ impl Fold for Total {
     #[inline(always)]
     fn carry(&mut self) {
         self.carry();
+    }
+
+    #[inline(always)]
+    fn ahead(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
+        [self.ahead(x), [0.0; CHUNK], [0.0; CHUNK]]
+    }
+
+    #[inline(always)]
+    fn back(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
+        [self.back(x), [0.0; CHUNK], [0.0; CHUNK]]
     }
 
     #[inline(always)]
@@ -283,6 +349,18 @@ impl Moments {
         (x - self.pivot) - self.sum.value() / self.n
     }
 
+    /// Differences to the pivot and their squares; these are as many values more.
+    #[inline(always)]
+    fn apart(&mut self, x: &[f64; CHUNK]) -> ([f64; CHUNK], [f64; CHUNK]) {
+        let (mut apart, mut squares) = ([0.0; CHUNK], [0.0; CHUNK]);
+        for i in 0..CHUNK {
+            apart[i] = x[i] - self.pivot;
+            squares[i] = apart[i] * apart[i];
+        }
+        self.n += CHUNK as f64;
+        (apart, squares)
+    }
+
     /// Standard deviation; the sum of squares is divided by `n - ddof`.
     #[inline(always)]
     pub fn deviation(self, ddof: f64) -> f64 {
@@ -332,6 +410,18 @@ impl Fold for Moments {
     fn carry(&mut self) {
         self.sum.carry();
         self.squares.carry();
+    }
+
+    #[inline(always)]
+    fn ahead(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
+        let (apart, squares) = self.apart(x);
+        [self.sum.ahead(&apart), self.squares.ahead(&squares), [self.pivot; CHUNK]]
+    }
+
+    #[inline(always)]
+    fn back(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
+        let (apart, squares) = self.apart(x);
+        [self.sum.back(&apart), self.squares.back(&squares), [self.pivot; CHUNK]]
     }
 
     #[inline(always)]
@@ -612,12 +702,12 @@ impl<F: Fold> Window<F> {
                 // Bits of the clock alone: where the block ends, and what it holds by then.
                 self.blocks(at, past, |_, _, _| {});
                 let [a, b, ..] = new;
-                wide::overlapping::<F>(values, self.length, a, b);
-                wide::read_all::<F, O, false, _>(
-                    [&[]; MOST],
-                    [&a[past..], &[], &[]],
+                let (last, apart) = wide::overlapping::<F>(values, self.length, a, b);
+                wide::read_overlap::<F, O, _>(
+                    [&last[past..], &last[past.saturating_sub(apart)..]],
+                    // Bars before the first full window are undefined in any case.
+                    apart.saturating_sub(past).min(n),
                     x,
-                    self.length as f64,
                     &mut out,
                     read,
                 );
@@ -626,7 +716,7 @@ impl<F: Fold> Window<F> {
                 self.blocks(at, past, |first, from, to| {
                     wide::fold_block::<F>(values, length, first..to, from, &mut old, &mut new);
                 });
-                wide::read_all::<F, O, true, _>(
+                wide::read_all::<F, O, _>(
                     [&old[0][past..], &old[1][past..], &old[2][past..]],
                     [&new[0][past..], &new[1][past..], &new[2][past..]],
                     x,
