@@ -205,7 +205,10 @@ pub fn feature_text(text: &str) {
         let bars = walk(n);
         let mine: Vec<f64> = bars.close().iter().map(|c| c - 100.0).collect();
         let own: Vec<&[f64]> = graph.own.iter().map(|_| &mine[..]).collect();
-        compute(&graph, &[("A", &bars)], &own, 1, &go).ok().flatten()
+        let mut columns = vec![vec![0.0; n]; graph.features.len()];
+        let mut out: Vec<&mut [f64]> = columns.iter_mut().map(|column| &mut column[..]).collect();
+        let done = compute(&graph, &[("A", &bars)], &own, &mut out, 1, &go);
+        (done == Ok(true)).then_some(columns)
     };
     let (Some(short), Some(long)) = (values(150), values(260)) else { return };
     for (short, long) in short.iter().zip(&long) {
