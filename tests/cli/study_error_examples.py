@@ -159,7 +159,8 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "features_missing",
         lambda: features.features(what="c.parquet", instrument="spot"),
         ConfigError,
-        "features are missing: give `--feature` 'rsi(14)', or set `names` in [features] of barproof.toml",
+        "features are missing: give `--feature` 'rsi(14)' or `--preset` NAME, or set `names` in [features] of "
+        "barproof.toml",
     ),
     (
         "features_unknown",

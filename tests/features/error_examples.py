@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import barproof as bp
+from barproof.features.tables import windows
 from tests.helpers import flat, market
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
@@ -91,6 +92,43 @@ def where(long: Any = "close > 1", **options: Any) -> bp.Signals:
     return bp.Signals.where(BARS, long=long, **options)
 
 
+def gathered_twice() -> None:
+    clock = pair().gather()
+    clock.push({"ETH": BAR})
+    clock.push({"ETH": BAR})
+
+
+def gathered_late() -> None:
+    clock = pair().gather(patience=1)
+    clock.push({"ETH": BARS[0]})
+    clock.push({"ETH": BARS[1]})
+    clock.push({"BTC": BARS[0]})
+
+
+def from_within() -> object:
+    """Ask a stream for a row from within the function that it calls."""
+    made: list[bp.FeatureStream] = []
+
+    def step(bar: bp.Bar) -> float:
+        return float(made[0].update(bar)[0])
+
+    made.append(stream(own(stream=lambda: step)))
+    return made[0].update(BAR)
+
+
+class Odd:
+    """Steps whose state JSON cannot hold."""
+
+    def __call__(self, bar: bp.Bar) -> float:
+        return bar.close
+
+    def save(self) -> object:
+        return {1, 2}
+
+    def load(self, state: object) -> None:
+        raise AssertionError(state)
+
+
 def with_(**changes: Any) -> dict[str, Any]:
     return {**BAR._asdict(), **changes}
 
@@ -114,6 +152,39 @@ EXAMPLES: list[Example] = [
     ('candles', lambda: FEATURES.compute(3), bp.LayoutError, '`candles` must be Candles or a dict of them by symbol, was int'),  # type: ignore[arg-type]
     ('no candles', lambda: FEATURES.compute({}), bp.ParameterError, '`candles` holds none: give a dict of candles by symbol'),
     ('keys of candles', lambda: FEATURES.compute({1: BARS}), bp.LayoutError, '`candles` must have symbols as keys, had 1: give text'),  # type: ignore[dict-item]
+    ('symbol of a table', lambda: FEATURES.compute(BARS, symbol=3), bp.LayoutError, '`symbol` must be text such as ETHUSDT, was 3'),  # type: ignore[call-overload]
+    ('symbol not there', lambda: FEATURES.matrix({"A": BARS, "B": BARS}, symbol="C"), bp.FeatureError, "`symbol` 'C' is not among the candles of A, B: name one of them"),
+    ('join', lambda: FEATURES.matrix(BARS, join="outer"), bp.ParameterError, '`join` must be "left" or "inner", was \'outer\''),  # type: ignore[arg-type]
+    ('out of compute', lambda: FEATURES.compute(BARS, out=3), bp.LayoutError, '`out` must be a path, was int'),  # type: ignore[call-overload]
+    ('out with another ending', lambda: FEATURES.compute(BARS, out="x.csv"), bp.ParameterError, "`out` must end in .parquet, which holds columns, was 'x.csv': rename it"),
+    ('out of a matrix', lambda: FEATURES.matrix(BARS, out="x.parquet"), bp.ParameterError, "`out` must end in .npy, which holds an array, was 'x.parquet': rename it"),
+    ('out in no folder', lambda: FEATURES.matrix(BARS, out="/nowhere/x.npy"), bp.FileError, "`out` '/nowhere/x.npy' is a folder or lies in none: name a file in one"),
+    ('out cannot be written', lambda: FEATURES.matrix(BARS, out="/proc/x.npy"), bp.FileError, "`out` '/proc/x.npy' cannot be written: No such file or directory; choose a folder with room and write permission"),
+    ('windows of symbols', lambda: FEATURES.windows({"A": BARS, "B": BARS}, length=3), bp.ParameterError, "windows of 2 symbols would run from one into the next: say whose rows, such as symbol='A', or put the features of all side by side with `on`"),
+    ('windows of no array', lambda: windows([1.0], 1), bp.LayoutError, '`matrix` must be an array of rows, was list: give features.matrix(...)'),  # type: ignore[arg-type]
+    ('windows of a column', lambda: windows(np.zeros(3), 1), bp.LayoutError, '`matrix` must be an array of rows, was 1 dimensions: give features.matrix(...)'),
+    ('windows of what length', lambda: FEATURES.windows(BARS, length=1.5), bp.LayoutError, '`length` of windows must be a whole number of rows, was 1.5'),  # type: ignore[arg-type]
+    ('windows too long', lambda: FEATURES.windows(BARS, length=13), bp.ParameterError, '`length` of windows must be from 1 to the 12 rows there are, was 13'),
+    ('on: text', lambda: FEATURES.on("BTC"), bp.LayoutError, '`symbols` must be a list such as ["BTCUSDT", "ETHUSDT"], was \'BTC\''),
+    ('on: none', lambda: FEATURES.on([]), bp.FeatureError, '`symbols` holds none: give at least one, such as BTCUSDT'),
+    ('on: number', lambda: FEATURES.on([3]), bp.LayoutError, '`symbols` must hold texts, held 3'),  # type: ignore[list-item]
+    ('on: own', lambda: bp.FeatureSet([own()]).on(["A"]), bp.FeatureError, "feature `mine` of your own lives on the candles' own bars and cannot be put on symbols: compute it for each and join the tables"),
+    ('on: twice', lambda: PAIR.on(["ETH"]), bp.FeatureError, 'feature `close@BTC` is of BTC already: leave it out of the set that is put on ETH'),
+    ('on: quotes', lambda: FEATURES.on(['A"B']), bp.FeatureError, 'symbol `A"B` cannot be written in a feature: give text without quotation marks'),
+    ('channels', lambda: PAIR.channels("ETH"), bp.FeatureError, "no feature is of 'ETH': the set names BTC"),
+    ('preset', lambda: bp.FeatureSet.preset("gating_17"), bp.FeatureError, "there is no preset 'gating_17'; did you mean gating_171?"),
+    ('gather: one symbol', lambda: stream().gather(), bp.FeatureError, 'gather(...) waits for several symbols, and the features name one: use update(...)'),
+    ('gather: interval', lambda: PAIR.stream(symbol="ETH").gather(), bp.FeatureError, 'gather(...) needs the interval of the bars: make the stream with it, such as stream("5m", ...)'),
+    ('gather: missing', lambda: pair().gather(missing="raise"), bp.ParameterError, "`missing` must be nan or skip, was 'raise'"),  # type: ignore[arg-type]
+    ('gather: late', lambda: pair().gather(late="skip"), bp.ParameterError, "`late` must be raise or drop, was 'skip'"),  # type: ignore[arg-type]
+    ('gather: patience', lambda: pair().gather(patience=1.5), bp.LayoutError, '`patience` must be a number of bars, was 1.5'),  # type: ignore[arg-type]
+    ('gather: no patience', lambda: pair().gather(patience=0), bp.ParameterError, '`patience` must be at least 1 bar, was 0'),
+    ('gather: bars', lambda: pair().gather().push(BAR), bp.LayoutError, "`bars` must be a dict of symbol to bar, was Bar: such as {'BTCUSDT': bar}"),  # type: ignore[arg-type]
+    ('gather: unknown', lambda: pair().gather().push({"SOL": BAR}), bp.FeatureError, "push(...) takes bars of ETH, BTC, was given 'SOL': leave it out"),
+    ('gather: twice', gathered_twice, bp.FeatureError, 'bar of ETH at 1704067200000 ms comes less than one interval after the last one at 1704067200000 ms: give each closed bar once, in time order'),
+    ('gather: late bar', gathered_late, bp.FeatureError, 'bar of BTC at 1704067200000 ms comes after the row of 1704067200000 ms came out: wait longer with a larger `patience`, or leave late bars out with late="drop"'),
+    ('stream: from within', from_within, bp.FeatureError, 'a function of your own calls the stream that is calling it: give it a stream of its own'),
+    ('snapshot of what JSON cannot hold', lambda: stream(own(stream=Odd)).snapshot(), bp.LayoutError, '`save` of what `stream` of feature `mine` makes must give numbers, texts, lists and dicts, as JSON holds them: Object of type set is not JSON serializable'),
     ('name', lambda: own(name="a b"), bp.FeatureError, "`name` of a feature must be letters, digits and underscores, was 'a b': such as body_ratio"),
     ('name taken', lambda: own(name="rsi"), bp.FeatureError, "`name` of a feature must not be that of a column, a built-in function or a word of conditions, was 'rsi': choose another"),
     ('fn', lambda: own(3), bp.LayoutError, '`fn` of feature `mine` must take candles, was int: give a function'),
@@ -156,7 +227,7 @@ EXAMPLES: list[Example] = [
     ('stream: steps no number', lambda: stepped(None), bp.LayoutError, '`stream` of feature `mine` must give a number a bar, gave None: NaN where undefined'),
     ('stream: steps infinite', lambda: stepped(np.inf), bp.FeatureError, '`stream` of feature `mine` gave inf at the bar of 1704067200000 ms: give finite values, NaN where undefined'),
     ('stream: ended', lambda: go_on(), bp.FeatureError, 'the stream cannot go on: `stream` of feature `mine` failed at a bar, and its state is not known since; make a new stream and rebuild it with update_many'),
-    ('snapshot of steps', lambda: stream(own(stream=lambda: failed)).snapshot(), bp.FeatureError, 'feature `mine` keeps its state in Python, which a snapshot does not hold: rebuild the stream with update_many'),
+    ('snapshot of steps', lambda: stream(own(stream=lambda: failed)).snapshot(), bp.FeatureError, 'feature `mine` keeps its state in Python, which a snapshot does not hold: give what its `stream=` makes save() and load(state), pickle the stream, or rebuild it with update_many'),
     ('snapshot of nothing', lambda: FEATURES.stream().snapshot(), bp.FeatureError, 'a stream has no state before its first bar: there is nothing to save'),
     ('restore text', lambda: stream().restore("abc"), bp.LayoutError, '`snapshot` must be bytes, was str'),  # type: ignore[arg-type]
     ('restore without interval', lambda: FEATURES.stream().restore(b""), bp.FeatureError, 'restore(...) needs the interval of the bars: make the stream with it, such as stream("5m")'),
@@ -171,7 +242,9 @@ EXAMPLES: list[Example] = [
     ('verify: few bars', lambda: FEATURES.verify(BARS[:9]), bp.ParameterError, '`candles` hold 9 bars: verify needs at least 10'),
     ('verify: cuts', lambda: FEATURES.verify(BARS, cuts=0), bp.ParameterError, '`cuts` must be at least 1, was 0'),
     ('verify: seed', lambda: FEATURES.verify(BARS, seed=1.5), bp.LayoutError, '`seed` must be a whole number, was 1.5'),  # type: ignore[arg-type]
-    ('verify: symbols', lambda: PAIR.verify(BARS), bp.FeatureError, 'features name other symbols (BTC): verify a set without them'),
+    ('verify: symbols', lambda: PAIR.verify(BARS), bp.FeatureError, 'features name the symbol `BTC`, which is not among the candles of TEST: give a dict of candles by symbol'),
+    ('verify: symbol', lambda: PAIR.verify({"ETH": BARS}, symbol="SOL"), bp.FeatureError, "`symbol` 'SOL' is not among the candles of ETH: name one of them"),
+    ('verify: none', lambda: PAIR.verify({}), bp.ParameterError, '`candles` holds none: give a dict of candles by symbol'),
     ('verify: state', lambda: drifting(), bp.FeatureError, 'feature `mine` gives two answers for the same candles, first at bar 0: 1.0 and 2.0; it must not keep a state or draw random numbers'),
     ('verify: lookahead', lambda: verified(lambda c: np.append(c.close[1:], np.nan), bp.finite(1)), bp.LookaheadError, 'feature `mine` looks ahead: at bar 4 (2024-01-01 00:04) it is 6.0 with 7 later bars and nan where the candles end at bar 4; use bars up to t alone: no shift(-k), no centred window, no statistics over all rows'),
     ('verify: memory', lambda: verified(lambda c: np.cumsum(c.close), bp.finite(2)), bp.FeatureError, 'feature `mine` remembers more than the declared finite(2): at bar 2 it is 6.0, and 5.0 where the candles begin at bar 1; declare a longer memory, or none that ends'),

@@ -407,3 +407,71 @@ def test_first_difference_tells_bits_apart() -> None:
     assert first_difference(a, np.array([1.0, nan, 0.0, 1.0 + 3e-9]), 1e-9) == 3
     assert first_difference(a, np.array([1.0, nan, 1e-9, 1.0]), 1e-9) == 2
     assert first_difference(a, np.array([1.0, nan, 1e-9, 1.0]), 1e-9, scale=2.0) is None
+
+
+# Sets that name other symbols.
+
+
+def pair(seed: int, drop: float) -> dict[str, bp.Candles]:
+    found = {}
+    for k, name in enumerate(("ETH", "BTC")):
+        keep = np.random.default_rng([seed, k]).uniform(size=900) >= drop
+        found[name] = markets.walk(seed + k, 900).take(keep).candles(name)
+    return found
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.1])
+@pytest.mark.parametrize("symbol", [None, "BTC"])
+def test_sets_that_name_other_symbols_are_held_to_the_same(drop: float, symbol: str | None) -> None:
+    features = bp.FeatureSet(
+        [
+            "close@BTC",
+            "ratio(close, close@BTC)",
+            "sma(ratio(close, close@BTC), 5)",
+            "sma(20)@BTC",
+            "sma(sma(4)@BTC, 6)",
+            "max(high, 4)@BTC/15m",
+            "obv()@BTC",
+            "rsi(14)",
+        ]
+    )
+    held = features.verify(pair(3, drop), symbol=symbol, cuts=3)
+    assert (held.features, held.streamed) == (8, 300)
+    assert held.not_held == ("obv()@BTC",)
+
+
+def test_a_function_of_the_user_is_caught_beside_other_symbols() -> None:
+    books = pair(4, 0.05)
+    features = bp.FeatureSet([own(next_close, bp.finite(1)), "ratio(mine, close@BTC)"])
+    with pytest.raises(bp.LookaheadError, match="feature `mine` looks ahead"):
+        features.verify(books)
+
+
+def test_other_symbols_are_cut_with_the_own_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that knew the other symbol's next bar would be found: the cut candles do not hold it."""
+    books = pair(5, 0.0)
+    features = bp.FeatureSet(["close@BTC"])
+    later = {**books, "BTC": books["BTC"]._replace(close=np.roll(books["BTC"].close, -1))}
+
+    def peeking(self: bp.FeatureSet, candles: Any, **options: Any) -> Floats:
+        end = len(candles["ETH"])
+        held = {**candles, "BTC": later["BTC"][: len(candles["BTC"])]}
+        rows = genuine(self, held, **options)
+        # The last bar's successor is known only where the candles hold it.
+        if end < len(books["ETH"]):
+            rows[-1] = np.nan
+        return rows
+
+    genuine = bp.FeatureSet.matrix
+    monkeypatch.setattr(bp.FeatureSet, "matrix", peeking)
+    with pytest.raises(bp.LookaheadError, match="feature `close@BTC` looks ahead"):
+        features.verify(books)
+
+
+def test_presets_of_several_markets_hold() -> None:
+    books = bp.simulate_candles(3, bars=700, symbols=["BTC", "ETH", "WLD"])
+    features = bp.FeatureSet.preset("cross_market_20").on(["BTC", "ETH", "WLD"])
+    held = features.verify(books, cuts=3)
+    assert (held.features, held.streamed) == (60, 300)
+    # Those fade over more bars than there are.
+    assert all(name.startswith(("ema_ratio(48)@", "adx(14)@")) for name in held.not_held)

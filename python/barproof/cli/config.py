@@ -92,6 +92,7 @@ class FeaturesSection(Section):
     """``[features]``: what a model is told about each bar."""
 
     names: list[str] = []
+    preset: str | None = None
     source: Path | None = None
 
 
@@ -347,7 +348,13 @@ def _check_bounds(path: Path, text: str, config: Config) -> None:
 
 def _check_features(path: Path, text: str, config: Config) -> None:
     """Read ``[features]``: each alone, so that its line is known, then all together."""
-    names = config.features.names
+    names, preset = config.features.names, config.features.preset
+    if preset is not None:
+        try:
+            FeatureSet([*FeatureSet.preset(preset), *names])
+        except FeatureError as error:
+            line = find_line(text, ["features", "preset"])
+            raise ConfigError(f"{path}, line {line}: {error}, in [features]") from None
     for asked in [[name] for name in names] + ([names] if len(names) > 1 else []):
         try:
             FeatureSet(asked)

@@ -38,6 +38,7 @@ def features(
         ),
     ] = None,
     feature: options.Features = None,
+    preset: options.FeaturePreset = None,
     table: options.FeatureFile = None,
     instrument: options.InstrumentKind = None,
     symbol: options.Symbol = None,
@@ -76,7 +77,8 @@ def features(
 ) -> int:
     """List the functions features are made of, explain one, or compute features of candles.
 
-    Without candles: the list, `barproof features rsi` for one of them, --explain and --describe for features.
+    Without candles: the list, `barproof features rsi` for one of them, --explain and --describe for features. A Parquet
+    file is written block by block, so that it may be larger than memory, and appears when it is whole.
     """
     settings = load_config(config)
     if list_:
@@ -85,12 +87,12 @@ def features(
     if row is not None:
         return _page(row, json)
     output.check_target("--out", out, output.FRAMES)
-    chosen = features_of(settings, feature)
+    chosen = features_of(settings, feature, preset)
     own = table_of(settings, table)
     computing = what is not None or out is not None or verify
     if not computing and (explain or describe):
         return _tell(_needed(chosen), None, explain, describe, json)
-    if not computing and feature is None and table is None:
+    if not computing and feature is None and preset is None and table is None:
         return _list(json)
     market = market_of(
         settings,
@@ -112,11 +114,16 @@ def features(
         told = format_interval(candles.interval_ms)
         return _tell(_needed(chosen), told, explain, describe, json)
     held = _needed(chosen).verify(candles) if verify else None
-    made = feature_table(candles, chosen, own, threads)
+    made: pl.DataFrame | pl.LazyFrame | None
+    if chosen is not None and own is None and out is not None and out.suffix.lower() == ".parquet":
+        # Block by block into the file: what does not fit memory can still be computed.
+        made = chosen.compute(candles, threads=threads, out=out, progress=None)
+    else:
+        made = feature_table(candles, chosen, own, threads)
+        if out is not None and made is not None:
+            output.write_frame(out, made)
     assert made is not None
-    if out is not None:
-        output.write_frame(out, made)
-    facts = _facts(made, chosen, candles)
+    facts = _facts(made.lazy(), chosen, candles)
     if json:
         output.emit_json(
             {
@@ -142,7 +149,8 @@ def features(
 def _needed(chosen: FeatureSet | None) -> FeatureSet:
     if chosen is None:
         raise ConfigError(
-            "features are missing: give `--feature` 'rsi(14)', or set `names` in [features] of barproof.toml"
+            "features are missing: give `--feature` 'rsi(14)' or `--preset` NAME, or set `names` in [features] of "
+            "barproof.toml"
         )
     return chosen
 
@@ -292,12 +300,12 @@ def _tell(
     return OK
 
 
-def _facts(made: pl.DataFrame, chosen: FeatureSet | None, candles: Candles) -> list[dict[str, Any]]:
-    """One row a feature: where it begins, and how its values lie."""
+def _facts(made: pl.LazyFrame, chosen: FeatureSet | None, candles: Candles) -> list[dict[str, Any]]:
+    """One row a feature: where it begins, and how its values lie; a column at a time, as it may be a large file."""
     warmups = {} if chosen is None else chosen.facts(format_interval(candles.interval_ms))
     facts = []
-    for name in made.columns[1:]:
-        values = made[name].to_numpy()
+    for name in made.collect_schema().names()[1:]:
+        values = made.select(pl.col(name)).collect()[name].to_numpy()
         known = np.flatnonzero(~np.isnan(values))
         inside = values[known]
         facts.append(

@@ -15,6 +15,7 @@ __all__ = [
     "ConfigFile",
     "Exit",
     "FeatureFile",
+    "FeaturePreset",
     "Features",
     "Free",
     "Funding",
@@ -204,6 +205,15 @@ Features = Annotated[
         "-f",
         metavar="TEXT",
         help="Such as 'rsi(14)' or 'rsi(14)@1h'; quote it; may be repeated.",
+        rich_help_panel=_FEATURES,
+    ),
+]
+FeaturePreset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="A set that comes with barproof, such as gating_109; before what --feature adds.",
         rich_help_panel=_FEATURES,
     ),
 ]

@@ -43,9 +43,16 @@ KINDS = ("regression", "binary", "ternary")
 CLOCKS = ("open", "close")
 
 
-def features_of(config: Config, texts: Sequence[str] | None) -> FeatureSet | None:
-    """Set of the features that are told; None if none are."""
-    names = list(texts or config.features.names)
+def features_of(
+    config: Config, texts: Sequence[str] | None, preset: str | None = None
+) -> FeatureSet | None:
+    """Set of the features that are told, those of a preset first; None if none are."""
+    if texts or preset is not None:
+        names = list(texts or ())
+    else:
+        names, preset = list(config.features.names), config.features.preset
+    if preset is not None:
+        names = [*FeatureSet.preset(preset), *names]
     return FeatureSet(names) if names else None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import polars as pl
@@ -15,10 +17,22 @@ from numpy.typing import NDArray
 from barproof import _core
 from barproof._frames import times
 from barproof._machine import thread_count
+from barproof._progress import Progress
 from barproof.candles.interval import parse_interval
 from barproof.errors import FeatureError, LayoutError, ParameterError
 from barproof.features.memory import Memory
 from barproof.features.own import OwnFeature
+from barproof.features.presets import PRESETS
+from barproof.features.tables import (
+    Book,
+    Dtype,
+    Join,
+    fill,
+    plan,
+    windows,
+    write_array,
+    write_parquet,
+)
 
 if TYPE_CHECKING:
     from barproof.candles import Candles
@@ -109,6 +123,38 @@ class FeatureSet(Sequence[str]):
     def own(self) -> tuple[OwnFeature, ...]:
         """Features of the user's own."""
         return self._own
+
+    @classmethod
+    def preset(cls, name: str) -> FeatureSet:
+        """Make one of the sets that come with barproof.
+
+        Parameters
+        ----------
+        name : str
+            ``"cross_market_20"``, ``"classifier_72"``, ``"gating_short_79"``, ``"gating_long_85"``, ``"gating_109"`` or
+            ``"gating_171"``; docs/features.md says what each is. All need open, high, low, close and volume alone.
+
+        Returns
+        -------
+        FeatureSet
+            With as many features as its name says.
+
+        Raises
+        ------
+        FeatureError
+            If there is no such preset.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> len(bp.FeatureSet.preset("gating_171"))
+        171
+        """
+        if not isinstance(name, str) or name not in PRESETS:
+            near = get_close_matches(str(name), PRESETS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f": there are {', '.join(PRESETS)}"
+            raise FeatureError(f"there is no preset {name!r}{hint}")
+        return cls(PRESETS[name].features)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -268,70 +314,114 @@ class FeatureSet(Sequence[str]):
         )
         return "\n".join(lines)
 
+    @overload
     def compute(
-        self, candles: Candles | Mapping[str, Candles], *, threads: int | None = None
-    ) -> pl.DataFrame:
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        symbol: str | None = ...,
+        join: Join = ...,
+        threads: int | None = ...,
+        out: None = ...,
+        progress: bool | Progress | None = ...,
+    ) -> pl.DataFrame: ...
+    @overload
+    def compute(
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        symbol: str | None = ...,
+        join: Join = ...,
+        threads: int | None = ...,
+        out: str | os.PathLike[str],
+        progress: bool | Progress | None = ...,
+    ) -> pl.LazyFrame: ...
+    def compute(
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        symbol: str | None = None,
+        join: Join = "left",
+        threads: int | None = None,
+        out: str | os.PathLike[str] | None = None,
+        progress: bool | Progress | None = False,
+    ) -> pl.DataFrame | pl.LazyFrame:
         """Compute every feature for every bar.
 
         Parameters
         ----------
         candles : Candles or mapping of str to Candles
             Bars; of several symbols where features name them, or to compute for each.
+        symbol : str, optional
+            Of a mapping: whose rows alone. Default: those of every symbol, one below the other.
+        join : {"left", "inner"}, default "left"
+            Rows of all bars, or of those at whose time every symbol that features name has a bar. All bars are computed
+            either way.
         threads : int, optional
             Worker threads; the bits do not depend on it. Default: ``BARPROOF_THREADS``, or all cores.
+        out : str or path, optional
+            Parquet file to write to, block by block: what does not fit memory. It appears when it is whole.
+        progress : bool or callable, default False
+            With `out`: a bar on stderr (None: on a terminal), or a function of rows done and rows in all.
 
         Returns
         -------
         polars.DataFrame
-            `open_time` and one Float64 column a feature, one row a bar; for a mapping `symbol` comes first and symbols
-            follow each other. Row t knows bars up to t. NaN where undefined: in the warm-up, and as
-            docs/features.md says.
+            `open_time` and one Float64 column a feature, one row a bar; for a mapping without `symbol` the column
+            `symbol` comes first and symbols follow each other. Row t knows bars up to t. NaN where undefined: in the
+            warm-up, and as docs/features.md says. With `out` the file as a polars.LazyFrame.
 
         Raises
         ------
         FeatureError
             If a symbol or column is missing, a timeframe is no multiple of the bars, or an own feature gives what it
             must not.
+        FileError
+            If the file cannot be written; what was there before stands.
         """
-        if isinstance(candles, Mapping):
-            books = _books(candles)
-            frames = []
-            for symbol, one in books.items():
-                frame = self._frame(one, {symbol: one, **books}, threads)
-                frames.append(
-                    frame.insert_column(
-                        0, pl.Series("symbol", [symbol] * len(one), dtype=pl.String)
-                    )
-                )
-            return pl.concat(frames)
-        return self._frame(_one(candles), {candles.symbol: candles}, threads)
+        books = plan(self, candles, symbol, join)
+        named = isinstance(candles, Mapping) and symbol is None
+        if out is not None:
+            return write_parquet(self, books, out, named, threads, progress)
+        frames = []
+        for book in books:
+            frame = self._frame(book, threads)
+            if named:
+                names = pl.Series("symbol", [book.symbol] * frame.height, dtype=pl.String)
+                frame.insert_column(0, names)
+            frames.append(frame)
+        return frames[0] if len(frames) == 1 else pl.concat(frames)
 
-    def _frame(
-        self, candles: Candles, books: Mapping[str, Candles], threads: int | None
-    ) -> pl.DataFrame:
+    def _frame(self, book: Book, threads: int | None) -> pl.DataFrame:
         # The core writes into what numpy allocated: it asks the system for huge pages, whose faults cost less than the
         # arithmetic.
-        columns = [np.empty(len(candles)) for _ in self.names]
+        columns = [np.empty(len(book.candles)) for _ in self.names]
         self._graph.compute(
-            [(name, one._bars) for name, one in books.items()],
-            self._own_columns(candles),
+            [(name, one._bars) for name, one in book.books.items()],
+            [one.compute(book.candles) for one in self._own],
             columns,
             threads=thread_count(threads),
         )
+        if book.keep is not None:
+            columns = [column[book.keep] for column in columns]
         series = [pl.Series(n, column) for n, column in zip(self.names, columns, strict=True)]
-        return pl.DataFrame([times(candles.open_time).alias("open_time"), *series])
-
-    def _own_columns(self, candles: Candles) -> list[NDArray[np.float64]]:
-        return [one.compute(candles) for one in self._own]
+        return pl.DataFrame([times(book.open_time).alias("open_time"), *series])
 
     def matrix(
         self,
         candles: Candles | Mapping[str, Candles],
         *,
-        dtype: Literal["f32", "f64"] = "f32",
+        dtype: Dtype = "f32",
+        symbol: str | None = None,
+        join: Join = "left",
         threads: int | None = None,
+        out: str | os.PathLike[str] | None = None,
+        progress: bool | Progress | None = False,
     ) -> NDArray[Any]:
         """Compute every feature as one array for models.
+
+        The core writes into the array as it computes, so that it is all the memory that is taken; symbols and features
+        run in parallel.
 
         Parameters
         ----------
@@ -339,24 +429,149 @@ class FeatureSet(Sequence[str]):
             As for :meth:`compute`; symbols stand one below the other.
         dtype : {"f32", "f64"}, default "f32"
             Values are computed in f64 and rounded once.
-        threads : int, optional
+        symbol, join, threads
+            As for :meth:`compute`.
+        out : str or path, optional
+            ``.npy`` file to write to, block by block.
+        progress : bool or callable, default False
             As for :meth:`compute`.
 
         Returns
         -------
         ndarray of shape (n_bars, n_features)
-            Row-major; the same values as :meth:`compute`.
+            Row-major; the same values as :meth:`compute`. With `out` the file as a read-only array, mapped into
+            memory.
         """
-        if dtype not in ("f32", "f64"):
-            raise ParameterError(f'`dtype` must be "f32" or "f64", was {dtype!r}')
-        books = _books(candles) if isinstance(candles, Mapping) else {_one(candles).symbol: candles}
-        parts: list[NDArray[Any]] = []
-        call = self._graph.matrix32 if dtype == "f32" else self._graph.matrix64
-        for symbol, one in books.items():
-            order = {symbol: one, **books}
-            symbols = [(name, each._bars) for name, each in order.items()]
-            parts.append(call(symbols, self._own_columns(one), threads=thread_count(threads)))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        books = plan(self, candles, symbol, join)
+        if out is not None:
+            return write_array(self, books, out, dtype, threads, progress)
+        return fill(self, books, dtype, threads, progress)
+
+    def windows(
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        length: int,
+        dtype: Dtype = "f32",
+        symbol: str | None = None,
+        join: Join = "left",
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """Compute every feature, seen through windows of consecutive rows.
+
+        Parameters
+        ----------
+        candles : Candles or mapping of str to Candles
+            Of one symbol; a mapping where features name others, with `symbol`.
+        length : int
+            Rows of a window.
+        dtype, symbol, join, threads
+            As for :meth:`matrix`.
+
+        Returns
+        -------
+        ndarray of shape (n_bars - length + 1, length, n_features)
+            A read-only view of one :meth:`matrix`: window i ends at row i + length - 1, the bar that it may be used at.
+            The first ``warmup`` windows touch the warm-up of the set, and windows that touch a NaN hold it. With
+            ``join="inner"`` consecutive rows may be more than a bar apart.
+
+        Raises
+        ------
+        ParameterError
+            If there are fewer rows than `length`, or the rows of several symbols would stand in one window.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> features = bp.FeatureSet(["log_return()", "rsi(14)"])
+        >>> features.windows(bp.simulate_candles(7, bars=1_000), length=120).shape
+        (881, 120, 2)
+        """
+        books = plan(self, candles, symbol, join)
+        if len(books) > 1:
+            raise ParameterError(
+                f"windows of {len(books)} symbols would run from one into the next: say whose rows, such as "
+                f"symbol={books[0].symbol!r}, or put the features of all side by side with `on`"
+            )
+        return windows(fill(self, books, dtype, threads, False), length)
+
+    def on(self, symbols: Sequence[str]) -> FeatureSet:
+        """Put the same features of several symbols side by side, as cross-market models read them.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            In the order of their channels.
+
+        Returns
+        -------
+        FeatureSet
+            Every feature of the first symbol, then every feature of the second: ``rsi(14)@BTCUSDT``,
+            ``rsi(14)@BTCUSDT/1h``. See :meth:`channels`.
+
+        Raises
+        ------
+        FeatureError
+            If a feature names a symbol already or is a function of your own, or a symbol cannot be written.
+        LayoutError
+            If `symbols` is no list of text.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> markets = bp.FeatureSet(["log_return()", "rsi(14)@1h"]).on(["BTCUSDT", "WLDUSDT"])
+        >>> markets.names[2:]
+        ('log_return(1)@WLDUSDT', 'rsi(14)@WLDUSDT/1h')
+        >>> books = bp.simulate_candles(7, bars=500, symbols=["BTCUSDT", "WLDUSDT"])
+        >>> markets.matrix(books, symbol="BTCUSDT").shape
+        (500, 4)
+        """
+        if isinstance(symbols, str) or not isinstance(symbols, Sequence):
+            raise LayoutError(
+                f'`symbols` must be a list such as ["BTCUSDT", "ETHUSDT"], was {symbols!r}'
+            )
+        if not symbols:
+            raise FeatureError("`symbols` holds none: give at least one, such as BTCUSDT")
+        for symbol in symbols:
+            if not isinstance(symbol, str):
+                raise LayoutError(f"`symbols` must hold texts, held {symbol!r}")
+        if self._own:
+            raise FeatureError(
+                f"feature `{self._own[0].name}` of your own lives on the candles' own bars and cannot be put on "
+                f"symbols: compute it for each and join the tables"
+            )
+        return FeatureSet([text for symbol in symbols for text in self._graph.on(symbol)])
+
+    def channels(self, symbol: str) -> tuple[int, ...]:
+        """Positions of the features of another symbol.
+
+        Parameters
+        ----------
+        symbol : str
+            That features name outermost, as in ``rsi(14)@WLDUSDT``.
+
+        Returns
+        -------
+        tuple of int
+            Columns of :meth:`matrix`, counted from 0.
+
+        Raises
+        ------
+        FeatureError
+            If no feature names it so.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> bp.FeatureSet(["close", "volume"]).on(["BTC", "ETH", "WLD"]).channels("WLD")
+        (4, 5)
+        """
+        found = tuple(k for k, of in enumerate(self._graph.of) if of == symbol)
+        if not found:
+            raise FeatureError(
+                f"no feature is of {symbol!r}: the set names {', '.join(self.symbols) or 'no symbol'}"
+            )
+        return found
 
     def stream(self, interval: str | None = None, *, symbol: str | None = None) -> FeatureStream:
         """Compute the same bits bar by bar.
@@ -382,7 +597,14 @@ class FeatureSet(Sequence[str]):
 
         return FeatureStream(self, interval, symbol)
 
-    def verify(self, candles: Candles, *, cuts: int = 59, seed: int = 0) -> Verification:
+    def verify(
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        symbol: str | None = None,
+        cuts: int = 59,
+        seed: int = 0,
+    ) -> Verification:
         """Hold every feature to the contract: no lookahead, memory and stream as declared.
 
         The set is computed again on candles that end at `cuts` random bars, and at a few early ones: 59 find a fault
@@ -391,8 +613,11 @@ class FeatureSet(Sequence[str]):
 
         Parameters
         ----------
-        candles : Candles
-            Bars to try it on, at least 10; a few thousand are enough, more than the longest memory are needed.
+        candles : Candles or mapping of str to Candles
+            Bars to try it on, at least 10; a few thousand are enough, more than the longest memory are needed. A
+            mapping where features name other symbols; these are cut at the same times.
+        symbol : str, optional
+            Of a mapping: whose rows. Default: the first.
         cuts : int, default 59
             Random bars to cut at.
         seed : int, default 0
@@ -414,7 +639,9 @@ class FeatureSet(Sequence[str]):
         """
         from barproof.features.verification import verify
 
-        return verify(self, _one(candles), cuts, seed)
+        first = next(iter(candles), None) if isinstance(candles, Mapping) else None
+        (book,) = plan(self, candles, first if symbol is None else symbol, "left")
+        return verify(self, book, cuts, seed)
 
 
 def _facts(memory: Memory) -> tuple[str, int, int]:
@@ -429,22 +656,3 @@ def _outside(parts: list[tuple[int, str, str, str]]) -> list[tuple[int, str, str
         (i for i, (_, text, _, formula) in enumerate(parts) if formula or "@" not in text), 0
     )
     return parts[: last + 1]
-
-
-def _one(candles: Any) -> Candles:
-    from barproof.candles import Candles
-
-    if not isinstance(candles, Candles):
-        raise LayoutError(
-            f"`candles` must be Candles or a dict of them by symbol, was {type(candles).__name__}"
-        )
-    return candles
-
-
-def _books(candles: Mapping[str, Candles]) -> dict[str, Candles]:
-    if not candles:
-        raise ParameterError("`candles` holds none: give a dict of candles by symbol")
-    for name in candles:
-        if not isinstance(name, str):
-            raise LayoutError(f"`candles` must have symbols as keys, had {name!r}: give text")
-    return {name: _one(one) for name, one in candles.items()}

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barproof.candles.instrument import Instrument
 from barproof.candles.interval import format_interval, parse_interval
-from barproof.candles.model import Bar, Candles, bar_class
+from barproof.candles.model import Candles
 from barproof.errors import FeatureError, LayoutError
-from barproof.features.own import OwnFeature, Stepper
+from barproof.features._bar_reading import BarLike, bar_numbers, further
+from barproof.features._own_streams import OwnStream
+from barproof.features.own import Stepper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from barproof.features.bar_clock import BarClock
     from barproof.features.sets import FeatureSet
 
 __all__ = ["FeatureStream"]
 
-BarLike: TypeAlias = "Bar | tuple[Any, ...] | list[Any] | NDArray[Any] | Mapping[str, Any]"
-_FIELDS = Bar._fields
 _Read: TypeAlias = "tuple[int, tuple[Any, ...], list[float]]"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALONE = "UNKNOWN"
-_ROOM = 64
 
 
 class FeatureStream:
@@ -38,6 +36,9 @@ class FeatureStream:
     Made by :meth:`barproof.FeatureSet.stream`. Batch and stream run the same code, so rows are those of
     :meth:`barproof.FeatureSet.compute` from the same first bar on, bit for bit; a function of your own without a
     `stream` of its own is called on the last bars, where sums may be grouped otherwise.
+
+    Threads may share a stream: calls run one after the other, in the order in which they come. Processes may not: a
+    pickle is a copy that goes on by itself.
 
     Attributes
     ----------
@@ -64,8 +65,10 @@ class FeatureStream:
         self._warmup = 0
         self._extra: list[str] = list(features._graph.extra)
         self._plain = not (features.own or features.symbols or self._extra)
-        self._own = [_OwnStream(one) for one in features.own]
+        self._own = [OwnStream(one) for one in features.own]
         self._spoiled: str | None = None
+        self._lock = threading.RLock()
+        self._at_work = False
         if interval is not None:
             self._start(parse_interval(interval))
 
@@ -73,7 +76,33 @@ class FeatureStream:
         core = self.features._graph.stream(self._name, interval_ms)
         facts = self.features.facts(format_interval(interval_ms)).values()
         self._warmup = max(warmup for _, _, warmup in facts)
-        self._core, self._reads, self._interval_ms = core, core.reads, interval_ms
+        self._interval_ms = interval_ms
+        self._put(core)
+
+    def _put(self, core: Any) -> None:
+        """Take a core; where bars are all that it reads, calls go there first, and come back here if need be."""
+        self._core, self._reads = core, core.reads
+        if self._plain:
+            core.hand_on(self._update)
+            self.update = core.row  # type: ignore[method-assign]
+
+    def _drop(self) -> None:
+        self._core, self._interval_ms = None, None
+        self.__dict__.pop("update", None)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads out; the same one may not come in twice."""
+        with self._lock:
+            if self._at_work:
+                raise FeatureError(
+                    "a function of your own calls the stream that is calling it: give it a stream of its own"
+                )
+            self._at_work = True
+            try:
+                yield
+            finally:
+                self._at_work = False
 
     @property
     def _name(self) -> str:
@@ -124,6 +153,10 @@ class FeatureStream:
         LayoutError
             If it is no bar, or `out` no array of that shape.
         """
+        return self._update(bar, out)
+
+    def _update(self, bar: Any, out: Any = None) -> NDArray[np.float64]:
+        """Take a bar of any kind."""
         if out is not None and (
             not isinstance(out, np.ndarray)
             or out.shape != (len(self.features),)
@@ -138,35 +171,28 @@ class FeatureStream:
             raise LayoutError(
                 f"`out` must be a writeable float64 array of shape ({len(self.features)},), was {what}"
             )
-        if (
-            self._plain
-            and self._core is not None
-            and isinstance(bar, tuple)
-            and len(bar) == 6
-            and getattr(bar, "interval_ms", self._interval_ms) == self._interval_ms
-        ):
-            try:
-                return self._core.update(bar, (), (), out)  # type: ignore[no-any-return]
-            except (TypeError, OverflowError):
-                pass  # The long way converts it, or says what is wrong.
-        self._check_sound()
-        mine, theirs = self._books(bar)
-        with self._started(mine):
-            read = self._read(0, mine)
-            others = [self._read(feed, one) for feed, one in theirs]
+        with self._alone():
+            self._check_sound()
+            mine, theirs = self._books(bar)
+            with self._started(mine):
+                read = self._read(0, mine)
+                others = [self._read(feed, one) for feed, one in theirs]
+                for other in others:
+                    if other[1][0] != read[1][0]:
+                        raise FeatureError(
+                            f"bar of {self._core.feeds[other[0]]} opens at {other[1][0]} ms, that of {self._symbol} at "
+                            f"{read[1][0]} ms: give bars of one time, and leave out what is not there"
+                        )
+                # Everything is checked before anything is taken.
+                for one in (read, *others):
+                    self._core.check(*one)
+                own = self._own_values(mine, read[1])
             for other in others:
-                if other[1][0] != read[1][0]:
-                    raise FeatureError(
-                        f"bar of {self._core.feeds[other[0]]} opens at {other[1][0]} ms, that of {self._symbol} at "
-                        f"{read[1][0]} ms: give bars of one time, and leave out what is not there"
-                    )
-            # Everything is checked before anything is taken.
-            for one in (read, *others):
-                self._core.check(*one)
-            own = self._own_values(mine, read[1])
-        for other in others:
-            self._core.feed(*other)
-        return self._take(read, own, out)
+                self._core.feed(*other)
+            if self._plain and isinstance(mine, tuple):
+                # It was read as a bar of this interval: the next of its kind need not be asked again.
+                self._core.know(type(mine))
+            return self._take(read, own, out)
 
     def feed(self, bars: Mapping[str, BarLike]) -> None:
         """Take closed bars of other symbols at a time at which the stream's own has none.
@@ -181,6 +207,10 @@ class FeatureStream:
         FeatureError
             If a symbol is not among those that features name, or bars are not as for :meth:`update`.
         """
+        with self._alone():
+            self._feed(bars)
+
+    def _feed(self, bars: Any) -> None:
         self._check_sound()
         if not isinstance(bars, Mapping) or not bars:
             raise LayoutError(
@@ -212,11 +242,11 @@ class FeatureStream:
         found = [np.nan] * len(self._own)
         if not self._own:
             return found
-        further, interval_ms = _further(bar), self._known()
+        known, interval_ms = further(bar), self._known()
         for k in sorted(range(len(self._own)), key=lambda k: self._own[k].steps):
             one = self._own[k]
             try:
-                found[k] = one.step(values, further, interval_ms, self._name)
+                found[k] = one.step(values, known, interval_ms, self._name)
             except BaseException:
                 if one.steps:
                     self._spoiled = one.feature.name
@@ -255,7 +285,7 @@ class FeatureStream:
         try:
             yield
         except BaseException:
-            self._core, self._interval_ms = None, None
+            self._drop()
             raise
 
     def _books(self, bars: Any) -> tuple[Any, list[tuple[int, Any]]]:
@@ -274,35 +304,7 @@ class FeatureStream:
     def _read(self, feed: int, bar: Any) -> _Read:
         """Feed, six values and further columns of a bar, as the core takes them."""
         whose = (self._name, *self._others)[feed]
-        known: Mapping[str, Any]
-        if isinstance(bar, Mapping):
-            known = bar
-            missing = [name for name in _FIELDS if name not in bar]
-            if missing:
-                raise FeatureError(
-                    f"bar of {whose} has no `{missing[0]}`: give a mapping with {', '.join(_FIELDS)}"
-                )
-            given = [bar[name] for name in _FIELDS]
-        elif (isinstance(bar, (tuple, list)) and len(bar) == len(_FIELDS)) or (
-            isinstance(bar, np.ndarray) and bar.shape == (len(_FIELDS),)
-        ):
-            known = getattr(bar, "extra", {})
-            given = list(bar)
-        else:
-            raise LayoutError(
-                f"a bar must be bp.Bar, six values or a mapping, was {type(bar).__name__}: give open_time, open, "
-                f"high, low, close, volume"
-            )
-        values = (_time(given[0], whose), *map(_number, _FIELDS[1:], given[1:]))
-        extra = []
-        for name, read in zip(self._extra, self._reads[feed], strict=True):
-            if read and name not in known:
-                raise FeatureError(
-                    f"bar of {whose} has no column `{name}`, which the features read: give a mapping with it"
-                )
-            value = known[name] if read else None
-            extra.append(np.nan if value is None else _number(name, value))
-        return feed, values, extra
+        return feed, *bar_numbers(bar, whose, self._extra, self._reads[feed])
 
     def update_many(self, candles: Candles | Mapping[str, Candles]) -> NDArray[np.float64]:
         """Take many closed bars.
@@ -324,6 +326,10 @@ class FeatureStream:
             If they do not come next, or a symbol is missing; the stream then stands where it stood, unless a `stream`
             function of your own failed, after which it refuses to go on.
         """
+        with self._alone():
+            return self._update_many(candles)
+
+    def _update_many(self, candles: Any) -> NDArray[np.float64]:
         self._check_sound()
         books = self._candles(candles)
         with self._started(books[0]):
@@ -368,7 +374,7 @@ class FeatureStream:
             self._core = before
             for mine, saved in zip(self._own, kept, strict=True):
                 mine.load(saved)
-                if rows and mine.steps and self._spoiled is None:
+                if rows and mine.steps and not mine.saves and self._spoiled is None:
                     self._spoiled = mine.feature.name
             raise
         return np.array(rows, dtype=np.float64).reshape(len(books[0]), len(self.features))
@@ -387,23 +393,31 @@ class FeatureStream:
         Returns
         -------
         bytes
-            Format, identity of the features, state and checksum.
+            Format, identity of the features, state and checksum. What a `stream=` of your own makes is held by what its
+            ``save()`` gives, which JSON must be able to hold; its ``load(state)`` takes it back.
 
         Raises
         ------
         FeatureError
-            Before the interval is known, or if a feature of your own keeps a state in Python.
+            Before the interval is known, or if a feature of your own keeps a state in Python without `save` and
+            `load`; a pickle of the stream holds it all the same.
         """
         for one in self._own:
-            if one.steps:
+            if one.steps and not one.saves:
                 raise FeatureError(
-                    f"feature `{one.feature.name}` keeps its state in Python, which a snapshot does not hold: "
-                    f"rebuild the stream with update_many"
+                    f"feature `{one.feature.name}` keeps its state in Python, which a snapshot does not hold: give "
+                    f"what its `stream=` makes save() and load(state), pickle the stream, or rebuild it with "
+                    f"update_many"
                 )
         if self._core is None:
             raise FeatureError(
                 "a stream has no state before its first bar: there is nothing to save"
             )
+        with self._alone():
+            self._check_sound()
+            return self._state()
+
+    def _state(self) -> bytes:
         kept = json.dumps([one.save() for one in self._own]).encode()
         return bytes(self._core.snapshot(kept))
 
@@ -434,19 +448,60 @@ class FeatureStream:
             raise FeatureError(
                 'restore(...) needs the interval of the bars: make the stream with it, such as stream("5m")'
             )
-        core, kept = self._core.restored(bytes(snapshot), self._rebuild())
+        with self._alone():
+            self._restore(bytes(snapshot), None)
+        return self
+
+    def _restore(self, snapshot: bytes, steppers: list[Any] | None) -> None:
+        core, kept = self._core.restored(snapshot, self._rebuild())
+        fresh = [OwnStream(one.feature) for one in self._own]
         try:
             saved = json.loads(kept)
-            fresh = [_OwnStream(one.feature) for one in self._own]
-            for one, state in zip(fresh, saved, strict=True):
-                one.load(state)
+            given = [None] * len(fresh) if steppers is None else steppers
+            for one, state, stepper in zip(fresh, saved, given, strict=True):
+                one.load(state, stepper)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             raise FeatureError(
                 f"snapshot does not hold the bars of features of your own, or their memory was another: "
                 f"{self._rebuild()}"
             ) from None
-        self._core, self._own, self._spoiled = core, fresh, None
-        return self
+        self._own, self._spoiled = fresh, None
+        self._put(core)
+
+    def gather(
+        self,
+        *,
+        missing: Literal["nan", "skip"] = "nan",
+        patience: int | None = None,
+        late: Literal["raise", "drop"] = "raise",
+    ) -> BarClock:
+        """Take bars of several symbols in the order in which they arrive.
+
+        A row comes out when every symbol has shown its bar of a time, or a later one.
+
+        Parameters
+        ----------
+        missing : {"nan", "skip"}, default "nan"
+            At a time at which a symbol turns out to have no bar: give the row with NaN where that symbol is read, as
+            :meth:`barproof.FeatureSet.compute` does, or give none; the bars that are there are taken either way.
+        patience : int, optional
+            A symbol that is so many bars behind the newest counts as having none. Default: wait for good.
+        late : {"raise", "drop"}, default "raise"
+            What to do with a bar of a time that was given up.
+
+        Returns
+        -------
+        BarClock
+            Around this stream, which should not be updated by anybody else from then on.
+
+        Raises
+        ------
+        FeatureError
+            If the features name no other symbol, or the interval of the stream is not known yet.
+        """
+        from barproof.features.bar_clock import BarClock
+
+        return BarClock(self, missing=missing, patience=patience, late=late)
 
     def _rebuild(self) -> str:
         facts = self.features.facts(format_interval(self._known())).values()
@@ -456,9 +511,12 @@ class FeatureStream:
         return f"rebuild with update_many of the last {bars:,} bar{'s' * (bars != 1)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        interval = None if self._interval_ms is None else format_interval(self._interval_ms)
-        state = None if self._core is None else self.snapshot()
-        return _rebuild_stream, (self.features, interval, self._symbol, state)
+        with self._alone():
+            self._check_sound()
+            interval = None if self._interval_ms is None else format_interval(self._interval_ms)
+            state = None if self._core is None else self._state()
+            steppers = [one.stepper for one in self._own]
+        return _rebuild_stream, (self.features, interval, self._symbol, state, steppers)
 
     def __repr__(self) -> str:
         clock = "" if self._interval_ms is None else f" of {format_interval(self._interval_ms)}"
@@ -467,176 +525,13 @@ class FeatureStream:
 
 
 def _rebuild_stream(
-    features: FeatureSet, interval: str | None, symbol: str | None, state: bytes | None
+    features: FeatureSet,
+    interval: str | None,
+    symbol: str | None,
+    state: bytes | None,
+    steppers: list[Stepper | None],
 ) -> FeatureStream:
     stream = features.stream(interval, symbol=symbol)
-    return stream if state is None else stream.restore(state)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _number(name: str, value: Any) -> float:
-    if not _is_number(value):
-        raise LayoutError(f"`{name}` of a bar must be a number, was {value!r}")
-    return float(value)
-
-
-def _time(value: Any, whose: str) -> int:
-    """Milliseconds UTC; naive datetimes are UTC, as in frames."""
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[ms]").astype(np.int64)
-    if isinstance(value, datetime):
-        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-        return (aware - _EPOCH) // timedelta(milliseconds=1)
-    if not _is_number(value) or value != value or abs(value) > 2**53 or int(value) != value:
-        raise LayoutError(
-            f"`open_time` of a bar must be milliseconds UTC or a datetime, was {value!r} for {whose}"
-        )
-    return int(value)
-
-
-def _further(bar: Any) -> dict[str, float]:
-    """Further columns that a bar carries; what is no number is not for features."""
-    known = bar if isinstance(bar, Mapping) else getattr(bar, "extra", {})
-    return {
-        str(name): np.nan if value is None else float(value)
-        for name, value in known.items()
-        if name not in _FIELDS and (value is None or _is_number(value))
-    }
-
-
-class _OwnStream:
-    """An own feature bar by bar: by its own stepper, or by calling it on the last bars."""
-
-    def __init__(self, feature: OwnFeature) -> None:
-        self.feature = feature
-        self._stepper: Stepper | None = None
-        if feature.stream is not None:
-            self._stepper = feature.stream()
-            if not callable(self._stepper):
-                raise LayoutError(
-                    f"`stream` of feature `{feature.name}` must make a function of one bar, made "
-                    f"{type(self._stepper).__name__}"
-                )
-        elif feature.memory.bars is None:
-            raise FeatureError(
-                f"feature `{feature.name}` is cumulative, so a stream needs its `stream=`: a function that makes a "
-                f"function of one bar"
-            )
-        self._last = _LastBars(feature.memory.bars or 1)
-
-    @property
-    def steps(self) -> bool:
-        """Whether a function of the user's keeps the state."""
-        return self._stepper is not None
-
-    def step(
-        self, values: tuple[Any, ...], further: dict[str, float], interval_ms: int, symbol: str
-    ) -> float:
-        """Value at the next bar, which :meth:`keep` then takes for good."""
-        if self._stepper is not None:
-            bar = bar_class(interval_ms)._make(values)
-            bar.extra = further
-            with self.feature.named():
-                value = self._stepper(bar)
-            if not _is_number(value):
-                raise LayoutError(
-                    f"`stream` of feature `{self.feature.name}` must give a number a bar, gave {value!r}: "
-                    f"NaN where undefined"
-                )
-            if np.isinf(value):
-                raise FeatureError(
-                    f"`stream` of feature `{self.feature.name}` gave {value} at the bar of {values[0]} ms: "
-                    f"give finite values, NaN where undefined"
-                )
-            return float(value)
-        columns = self._last.joined_by(values, further)
-        candles = Candles._from_arrays(
-            *(columns.pop(name) for name in _FIELDS),
-            symbol=symbol,
-            interval_ms=interval_ms,
-            instrument=Instrument("spot"),
-            extra=columns,
-        )
-        return float(self.feature.compute(candles)[-1])
-
-    def keep(self) -> None:
-        """Take the bar of the last :meth:`step`."""
-        if self._stepper is None:
-            self._last.keep()
-
-    def save(self) -> dict[str, Any]:
-        """Bars that are kept, for JSON: floats in it come back bit for bit."""
-        return {"memory": str(self.feature.memory), "columns": self._last.save()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take kept bars; one of the errors of indexing and conversion where they are none."""
-        if state["memory"] != str(self.feature.memory):
-            raise ValueError("other memory")
-        self._last.load(state["columns"])
-
-
-class _LastBars:
-    """The last bars, a column each: the newest are a slice, and old ones are moved out now and then."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._count = 0
-        self._columns: dict[str, NDArray[Any]] = {}
-        for name in _FIELDS:
-            self._add(name)
-
-    def _add(self, name: str) -> None:
-        room = len(self._columns["open_time"]) if self._columns else _ROOM
-        self._columns[name] = (
-            np.zeros(room, np.int64) if name == "open_time" else np.full(room, np.nan)
-        )
-
-    def joined_by(
-        self, values: tuple[Any, ...], further: Mapping[str, float]
-    ) -> dict[str, NDArray[Any]]:
-        """Columns of the last bars and a new one, which :meth:`keep` takes for good."""
-        for name in further:
-            if name not in self._columns:
-                self._add(name)
-        if self._count == len(self._columns["open_time"]):
-            self._make_room()
-        new = {**dict.fromkeys(self._columns, np.nan), **further}
-        new.update(zip(_FIELDS, values, strict=True))
-        for name, column in self._columns.items():
-            column[self._count] = new[name]
-        end = self._count + 1
-        begin = max(0, end - self._most)
-        return {name: column[begin:end] for name, column in self._columns.items()}
-
-    def _make_room(self) -> None:
-        held = min(self._count, self._most)
-        room = max(_ROOM, 2 * held)
-        for name, column in self._columns.items():
-            fresh = np.zeros(room, column.dtype)
-            fresh[:held] = column[self._count - held : self._count]
-            self._columns[name] = fresh
-        self._count = held
-
-    def keep(self) -> None:
-        """Take the bar of the last :meth:`joined_by`."""
-        self._count += 1
-
-    def save(self) -> dict[str, list[Any]]:
-        """Columns as lists."""
-        begin = max(0, self._count - self._most)
-        return {name: v[begin : self._count].tolist() for name, v in self._columns.items()}
-
-    def load(self, columns: Mapping[str, list[Any]]) -> None:
-        """Take columns that were saved."""
-        arrays = {
-            str(name): np.array(values, np.int64 if name == "open_time" else np.float64)
-            for name, values in columns.items()
-        }
-        shape = arrays["open_time"].shape
-        if len(shape) != 1 or any(arrays[name].shape != shape for name in (*_FIELDS, *arrays)):
-            raise ValueError("columns of different length")
-        self._columns = {name: np.r_[a, np.zeros(_ROOM, a.dtype)] for name, a in arrays.items()}
-        self._count = shape[0]
+    if state is not None:
+        stream._restore(state, steppers)
+    return stream

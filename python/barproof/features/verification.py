@@ -7,8 +7,9 @@ value, which may be larger than all that came after: there the tolerance widens 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -22,6 +23,7 @@ from barproof.errors import FeatureError, LayoutError, LookaheadError, Parameter
 if TYPE_CHECKING:
     from barproof.candles import Candles
     from barproof.features.sets import FeatureSet
+    from barproof.features.tables import Book
 
 __all__ = ["Verification", "first_difference", "verify"]
 
@@ -119,8 +121,62 @@ class _Column:
         return first_difference(a, b, _TOLERANCE if self.own else 0.0, self.scale)
 
 
-def verify(features: FeatureSet, candles: Candles, cuts: int, seed: int) -> Verification:
+class _Market:
+    """Candles of one symbol, and of the others that features name, cut at the same times."""
+
+    def __init__(self, features: FeatureSet, book: Book) -> None:
+        self.features = features
+        self.symbol = book.symbol
+        self.candles = book.candles
+        self.others = {name: book.books[name] for name in features.symbols if name in book.books}
+        self.others.pop(book.symbol, None)
+        self._books = book.books
+
+    def whole(self) -> Rows:
+        """Every row."""
+        return self._rows(self._books)
+
+    def until(self, end: int) -> Rows:
+        """Rows of the first `end` bars, where nothing later is known of any symbol."""
+        last = self.candles.open_time[end - 1]
+        cut = {
+            name: one[: int(np.searchsorted(one.open_time, last, side="right"))]
+            for name, one in self.others.items()
+        }
+        return self._rows({**cut, self.symbol: self.candles[:end]})
+
+    def since(self, start: int) -> Rows:
+        """Rows from bar `start` on, where nothing earlier is known of any symbol."""
+        first = self.candles.open_time[start]
+        cut = {
+            name: one[int(np.searchsorted(one.open_time, first)) :]
+            for name, one in self.others.items()
+        }
+        return self._rows({**cut, self.symbol: self.candles[start:]})
+
+    def _rows(self, books: Mapping[str, Candles]) -> Rows:
+        return self.features.matrix(books, dtype="f64", symbol=self.symbol)
+
+    @cached_property
+    def common(self) -> NDArray[np.int64]:
+        """For each bar, how many up to it and with it stand at times at which every symbol has one."""
+        there = np.ones(len(self.candles), dtype=bool)
+        for one in self.others.values():
+            there &= np.isin(self.candles.open_time, one.open_time)
+        return np.cumsum(there)
+
+    def after(self, start: int, bars: int) -> int:
+        """First bar at which every symbol has shown so many bars since bar `start`; as many as there are if none.
+
+        A window over bars of one symbol may look at another one from within, so that only times that all have count.
+        """
+        before = int(self.common[start - 1]) if start else 0
+        return int(np.searchsorted(self.common, before + bars))
+
+
+def verify(features: FeatureSet, book: Book, cuts: int, seed: int) -> Verification:
     """See :meth:`barproof.FeatureSet.verify`."""
+    candles = book.candles
     n = len(candles)
     if n < _LEAST:
         raise ParameterError(f"`candles` hold {n} bars: verify needs at least {_LEAST}")
@@ -129,15 +185,12 @@ def verify(features: FeatureSet, candles: Candles, cuts: int, seed: int) -> Veri
             raise LayoutError(f"`{name}` must be a whole number, was {value!r}")
         if index(value) < least:
             raise ParameterError(f"`{name}` must be at least {least}, was {value}")
-    if features.symbols:
-        raise FeatureError(
-            f"features name other symbols ({', '.join(features.symbols)}): verify a set without them"
-        )
-    whole = features.matrix(candles, dtype="f64")
+    market = _Market(features, book)
+    whole = market.whole()
     # What the user wrote stands before what rests on it, so that errors name the cause.
     names = {one.name for one in features.own}
     columns = sorted(_columns(features, candles, whole), key=lambda c: c.name not in names)
-    again = features.matrix(candles, dtype="f64")
+    again = market.whole()
     for column in columns:
         row = first_difference(whole[:, column.number], again[:, column.number], 0.0)
         if row is not None:
@@ -150,9 +203,9 @@ def verify(features: FeatureSet, candles: Candles, cuts: int, seed: int) -> Veri
     # The first bars are where warm-ups are filled from behind; few random ends come near them.
     early = [end for k in range(n.bit_length()) if (end := (_LEAST // 2) << k) < n]
     ends = np.unique(np.r_[rng.integers(_LEAST // 2, n, size=cuts), early, n - 1])
-    _hold_to_the_past(features, candles, whole, ends, columns)
-    starts, held = _hold_to_memory(features, candles, whole, rng, columns)
-    streamed = _hold_to_stream(features, candles, whole, columns)
+    _hold_to_the_past(market, whole, ends, columns)
+    starts, held = _hold_to_memory(market, whole, rng, columns)
+    streamed = _hold_to_stream(market, whole, columns)
     free = tuple(column.name for column in columns if column.number not in held)
     return Verification(len(features), n, len(ends), starts, streamed, free)
 
@@ -188,22 +241,21 @@ def _size(column: Rows) -> float:
 
 
 def _hold_to_the_past(
-    features: FeatureSet,
-    candles: Candles,
+    market: _Market,
     whole: Rows,
     ends: NDArray[np.int64],
     columns: list[_Column],
 ) -> None:
     found: list[tuple[int, int, int, float]] = []
     for end in ends.tolist():
-        part = features.matrix(candles[:end], dtype="f64")
+        part = market.until(end)
         for place, column in enumerate(columns):
             row = column.differs(whole[:end], part)
             if row is not None:
                 found.append((row, place, end, float(part[row, column.number])))
     if found:
         row, place, end, cut = min(found)
-        column = columns[place]
+        column, candles = columns[place], market.candles
         raise LookaheadError(
             f"feature `{column.name}` looks ahead: at bar {row} ({show_time(candles.open_time[row])}) it is "
             f"{whole[row, column.number]} with {len(candles) - end} later bars and {cut} where the candles end at bar "
@@ -212,14 +264,13 @@ def _hold_to_the_past(
 
 
 def _hold_to_memory(
-    features: FeatureSet,
-    candles: Candles,
+    market: _Market,
     whole: Rows,
     rng: np.random.Generator,
     columns: list[_Column],
 ) -> tuple[int, set[int]]:
     """Compute from later starts; their number, and the columns that could be held to one."""
-    n = len(candles)
+    n = len(market.candles)
     found: set[int] = set()
     held: set[int] = set()
     # Every length of memory gets starts that leave room for it.
@@ -227,11 +278,11 @@ def _hold_to_memory(
         if n - bars >= 1:
             found.update(rng.integers(1, n - bars + 1, size=_STARTS).tolist())
     for start in sorted(found):
-        part = features.matrix(candles[start:], dtype="f64")
+        part = market.since(start)
         for column in columns:
             k = column.number
             # A value rests on its own bar and the ones before: the first whole memory ends `bars - 1` rows on.
-            if column.bars is None or (skip := start + column.bars - 1) >= n:
+            if column.bars is None or (skip := market.after(start, column.bars)) >= n:
                 continue
             held.add(k)
             row = column.differs(whole[skip:], part[skip - start :], faded=True)
@@ -246,9 +297,8 @@ def _hold_to_memory(
     return len(found), held
 
 
-def _hold_to_stream(
-    features: FeatureSet, candles: Candles, whole: Rows, columns: list[_Column]
-) -> int:
+def _hold_to_stream(market: _Market, whole: Rows, columns: list[_Column]) -> int:
+    features, candles = market.features, market.candles
     if any(one.stream is None and one.memory.bars is None for one in features.own):
         return 0
     n = len(candles)
@@ -258,19 +308,42 @@ def _hold_to_stream(
         first, last = 0, min(n, 2 * _STREAMED + longest)
     else:
         first, last = max(0, n - _STREAMED), n
-    stream = features.stream(format_interval(candles.interval_ms))
-    rows = [stream.update_many(candles[:first])] if first else []
-    rows.extend(stream.update(candles[i])[None, :] for i in range(first, last))
-    streamed = np.concatenate(rows)
+    streamed = _streamed(market, first, last)
     for column in columns:
         # A function without `stream=` knows the last bars alone, so that it may have forgotten.
         row, k = column.differs(whole[:last], streamed, faded=column.own), column.number
         if row is not None:
             # Every streamed bar is an end too: what differs may be a lookahead that no cut met.
-            _hold_to_the_past(features, candles, whole, np.array([row + 1]), columns)
+            _hold_to_the_past(market, whole, np.array([row + 1]), columns)
             remedy = "mend its `stream=`, or declare the memory that its function has"
             raise FeatureError(
                 f"feature `{column.name}` gives other values bar by bar: at bar {row} it is {whole[row, k]} in the "
                 f"table and {streamed[row, k]} in the stream; {remedy if column.own else _BUG}"
             )
     return last - first
+
+
+def _streamed(market: _Market, first: int, last: int) -> Rows:
+    """Rows of the stream: many bars at once up to `first`, then one by one."""
+    candles = market.candles
+    stream = market.features.stream(format_interval(candles.interval_ms), symbol=market.symbol)
+    if not market.others:
+        rows = [stream.update_many(candles[:first])] if first else []
+        rows.extend(stream.update(candles[i])[None, :] for i in range(first, last))
+        return np.concatenate(rows)
+    rows, at = [], dict.fromkeys(market.others, 0)
+    if first:
+        end = candles.open_time[first - 1]
+        for name, one in market.others.items():
+            at[name] = int(np.searchsorted(one.open_time, end, side="right"))
+        past = {name: one[: at[name]] for name, one in market.others.items()}
+        rows.append(stream.update_many({**past, market.symbol: candles[:first]}))
+    clock = stream.gather()
+    for i in range(first, last):
+        for name, one in market.others.items():
+            while at[name] < len(one) and one.open_time[at[name]] <= candles.open_time[i]:
+                rows.extend(row.values[None, :] for row in clock.push({name: one[at[name]]}))
+                at[name] += 1
+        rows.extend(row.values[None, :] for row in clock.push({market.symbol: candles[i]}))
+    rows.extend(row.values[None, :] for row in clock.flush())
+    return np.concatenate(rows)

@@ -1,32 +1,31 @@
-//! `_core.FeatureGraph`, `_core.FeatureStream` and the table of functions.
+//! `_core.FeatureGraph`, `_core.FeatureTable` and the table of functions.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use barproof_core::features::batch;
 use barproof_core::features::grammar::{Expr, interval_text, parse};
 use barproof_core::features::graph::{Facts, Graph, Work};
 use barproof_core::features::node::Memory;
 use barproof_core::features::registry::{Input, functions};
-use barproof_core::features::stream::{Engine, Row};
+use barproof_core::features::stream::Engine;
+use barproof_core::features::table::{Book, Cells, Layout, Table};
 use barproof_core::{Error, Result};
-use numpy::ndarray::Array2;
-use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyDict, PyList};
 
 use crate::bars::Bars;
 use crate::convert::copied;
 use crate::error::to_python;
+use crate::streams::FeatureStream;
 use crate::watch::watched;
 
 /// (kind, bars or None, warm-up)
 type FactsOut = (&'static str, Option<u64>, u64);
-/// (open time, open, high, low, close, volume)
-type BarIn = (i64, f64, f64, f64, f64, f64);
-
-/// Latest and earliest opening time that a stream takes, milliseconds: its double has room in 64 bits.
-const MOST_TIME: i64 = 1 << 53;
+/// Candles by symbol, one column a feature of the user's own, and the bars that get a row.
+type BookIn<'py> =
+    (Vec<(String, PyRef<'py, Bars>)>, Vec<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
 
 fn facts_out(facts: Facts) -> FactsOut {
     // Frames count in signed integers.
@@ -188,55 +187,49 @@ impl FeatureGraph {
         self.fill(py, &symbols, &own, &mut columns, threads)
     }
 
-    /// One row-major array of the first symbol's length, in f64.
-    #[pyo3(signature = (symbols, own, *, threads))]
-    fn matrix64<'py>(
+    /// A table to fill, for books of (candles by symbol, own columns, bars that get a row).
+    #[pyo3(signature = (books, *, threads))]
+    fn table(
         &self,
-        py: Python<'py>,
-        symbols: Vec<(String, PyRef<'py, Bars>)>,
-        own: Vec<Bound<'py, PyAny>>,
+        py: Python<'_>,
+        books: Vec<BookIn<'_>>,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let columns = self.columns(py, &symbols, &own, threads)?;
-        rows(py, symbols[0].1.core.len(), &columns, |x| x)
+    ) -> PyResult<FeatureTable> {
+        let mut held = vec![];
+        for (symbols, own, keep) in books {
+            let symbols = symbols.iter().map(|(n, bars)| (n.clone(), bars.core.clone())).collect();
+            let own = own_columns(&self.core, &own)?;
+            let keep = keep.map(|bars| copied::<i64>("keep", &bars)).transpose()?;
+            // Positions of bars that numpy found; none is negative.
+            let keep =
+                keep.map(|bars| bars.iter().filter_map(|i| usize::try_from(*i).ok()).collect());
+            held.push(Book { symbols, own, keep });
+        }
+        let core = py.detach(|| Table::new(&self.core, held, threads));
+        let core = core.map_err(|e| to_python(py, &e))?;
+        Ok(FeatureTable { rows: core.rows(), width: core.width(), core: Mutex::new(core) })
     }
 
-    /// The same rounded once to f32.
-    #[pyo3(signature = (symbols, own, *, threads))]
-    fn matrix32<'py>(
-        &self,
-        py: Python<'py>,
-        symbols: Vec<(String, PyRef<'py, Bars>)>,
-        own: Vec<Bound<'py, PyAny>>,
-        threads: usize,
-    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let columns = self.columns(py, &symbols, &own, threads)?;
-        #[allow(clippy::cast_possible_truncation)] // f32 is what the caller asked for
-        rows(py, symbols[0].1.core.len(), &columns, |x| x as f32)
+    /// The symbol that each feature as a whole is of.
+    #[getter]
+    fn of(&self) -> Vec<Option<&str>> {
+        self.core.features.iter().map(Expr::symbol).collect()
+    }
+
+    /// Canonical texts of the same features of another symbol.
+    fn on(&self, py: Python<'_>, symbol: &str) -> PyResult<Vec<String>> {
+        let texts = self.core.features.iter().map(|e| e.on(symbol).map(|e| e.text()));
+        texts.collect::<Result<_>>().map_err(|e| to_python(py, &e))
     }
 
     /// The same features bar by bar.
     fn stream(&self, py: Python<'_>, symbol: &str, interval_ms: i64) -> PyResult<FeatureStream> {
         let engine = Engine::new(self.core.clone(), symbol, interval_ms);
-        engine.map(|engine| FeatureStream { engine }).map_err(|e| to_python(py, &e))
+        engine.map(|engine| FeatureStream::new(py, engine)).map_err(|e| to_python(py, &e))
     }
 }
 
 impl FeatureGraph {
-    fn columns(
-        &self,
-        py: Python<'_>,
-        symbols: &[(String, PyRef<'_, Bars>)],
-        own: &[Bound<'_, PyAny>],
-        threads: usize,
-    ) -> PyResult<Vec<Vec<f64>>> {
-        let bars = symbols[0].1.core.len();
-        let mut columns = vec![vec![0.0; bars]; self.core.results.len()];
-        let mut out: Vec<&mut [f64]> = columns.iter_mut().map(|c| &mut c[..]).collect();
-        self.fill(py, symbols, own, &mut out, threads)?;
-        Ok(columns)
-    }
-
     fn fill(
         &self,
         py: Python<'_>,
@@ -293,242 +286,78 @@ fn explain(expr: &Expr, depth: usize, lines: &mut Vec<(usize, String, String, St
 }
 
 /// Looks for Ctrl-C.
-fn check_signals() -> PyResult<()> {
+pub fn check_signals() -> PyResult<()> {
     Python::attach(|py| {
         py.check_signals()?;
         Ok(())
     })
 }
 
-fn own_columns(graph: &Graph, own: &[Bound<'_, PyAny>]) -> PyResult<Vec<Vec<f64>>> {
+pub fn own_columns(graph: &Graph, own: &[Bound<'_, PyAny>]) -> PyResult<Vec<Vec<f64>>> {
     graph.own.iter().zip(own).map(|(name, column)| copied(name, column)).collect()
 }
 
-/// Columns to rows, in squares that stay in the cache.
-fn rows<'py, T: Element + Copy + Default>(
-    py: Python<'py>,
-    n: usize,
-    columns: &[Vec<f64>],
-    of: impl Fn(f64) -> T,
-) -> PyResult<Bound<'py, PyArray2<T>>> {
-    const SQUARE: usize = 256;
-    let width = columns.len();
-    let mut out = vec![T::default(); n * width];
-    for from in (0..n).step_by(SQUARE) {
-        let to = n.min(from + SQUARE);
-        for (k, column) in columns.iter().enumerate() {
-            for (i, value) in column[from..to].iter().enumerate() {
-                out[(from + i) * width + k] = of(*value);
-            }
-        }
-    }
-    let shaped = Array2::from_shape_vec((n, width), out);
-    let shaped = shaped.map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
-    Ok(shaped.into_pyarray(py))
-}
-
-/// Features bar by bar; see `_core.pyi`.
-#[pyclass(module = "barproof._core")]
-pub struct FeatureStream {
-    engine: Engine,
+/// A table of features that is being filled; see `_core.pyi`.
+#[pyclass(module = "barproof._core", frozen)]
+pub struct FeatureTable {
+    core: Mutex<Table>,
+    #[pyo3(get)]
+    rows: usize,
+    #[pyo3(get)]
+    width: usize,
 }
 
 #[pymethods]
-impl FeatureStream {
-    /// Symbols whose bars it needs, the one that rows are made for first.
-    #[getter]
-    fn feeds(&self) -> Vec<String> {
-        self.engine.feeds().to_vec()
-    }
-
-    #[getter]
-    fn bars(&self) -> i64 {
-        self.engine.bars()
-    }
-
-    #[getter]
-    fn last_time(&self) -> Option<i64> {
-        self.engine.last_time(0)
-    }
-
-    /// Which of the graph's further columns are read of each symbol.
-    #[getter]
-    fn reads(&self) -> Vec<Vec<bool>> {
-        (0..self.engine.feeds().len()).map(|feed| self.engine.reads(feed)).collect()
-    }
-
-    /// A copy with its state.
-    fn copy(&self) -> Self {
-        Self { engine: self.engine.clone() }
-    }
-
-    /// Refuses a bar that `feed` or `update` would refuse; nothing changes.
-    #[pyo3(signature = (feed, bar, extra))]
-    fn check(&self, py: Python<'_>, feed: usize, bar: BarIn, extra: Vec<f64>) -> PyResult<()> {
-        self.check_bar(feed, &bar, &extra).map_err(|e| to_python(py, &e))
-    }
-
-    /// Takes a closed bar of another symbol, before that of the first with the same time.
-    #[pyo3(signature = (feed, bar, extra))]
-    fn feed(&mut self, py: Python<'_>, feed: usize, bar: BarIn, extra: Vec<f64>) -> PyResult<()> {
-        self.take(feed, bar, &extra, &[]).map_err(|e| to_python(py, &e))
-    }
-
-    /// Takes a closed bar of the first symbol and gives its row.
-    #[pyo3(signature = (bar, extra, own, out))]
-    fn update<'py>(
-        &mut self,
-        py: Python<'py>,
-        bar: BarIn,
-        extra: Vec<f64>,
-        own: Vec<f64>,
-        out: Option<Bound<'py, PyArray1<f64>>>,
-    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        self.take(0, bar, &extra, &own).map_err(|e| to_python(py, &e))?;
-        self.engine.run();
-        let width = self.engine.graph().results.len();
-        let out = out.unwrap_or_else(|| PyArray1::zeros(py, width, false));
-        {
-            let mut row = out.readwrite();
-            for (k, slot) in row.as_array_mut().iter_mut().enumerate() {
-                *slot = self.engine.values(k)[0];
+impl FeatureTable {
+    /// Fills the next rows into an array of (rows, width), or of (width, rows) where `columns`; their number.
+    #[pyo3(signature = (out, *, columns, progress))]
+    fn fill(
+        &self,
+        py: Python<'_>,
+        out: &Bound<'_, PyAny>,
+        columns: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<usize> {
+        let layout = if columns { Layout::Columns } else { Layout::Rows };
+        let wide = |shape: &[usize]| shape[usize::from(!columns)] == self.width;
+        let (cancel, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let watch = || {
+            check_signals()?;
+            match &progress {
+                None => Ok(()),
+                Some(progress) => Python::attach(|py| {
+                    progress.call1(py, (done.load(Ordering::Relaxed),)).map(|_| ())
+                }),
             }
-        }
-        self.engine.clear();
-        Ok(out)
-    }
-
-    /// Goes on over candles of every symbol, one row a bar of the first.
-    fn update_many<'py>(
-        &mut self,
-        py: Python<'py>,
-        symbols: Vec<PyRef<'py, Bars>>,
-        own: Vec<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let own = own_columns(self.engine.graph(), &own)?;
-        let held: Vec<_> = symbols.iter().map(|bars| bars.core.clone()).collect();
-        for (feed, bars) in held.iter().enumerate() {
-            if let Some(first) = bars.open_time().first() {
-                self.check_time(feed, *first).map_err(|e| to_python(py, &e))?;
-            }
-            if bars.interval_ms() != self.engine.interval_ms() {
-                return Err(to_python(
-                    py,
-                    &Error::Feature(format!(
-                        "candles of {} have bars of {}, the stream of {}: resample them",
-                        self.engine.feeds()[feed],
-                        interval_text(bars.interval_ms()),
-                        interval_text(self.engine.interval_ms())
-                    )),
-                ));
-            }
-        }
-        let mut columns = vec![vec![0.0; held[0].len()]; self.engine.graph().results.len()];
-        // A stop midway must not leave half of the bars in the state.
-        let mut engine = self.engine.clone();
-        let cancel = AtomicBool::new(false);
-        let work = || {
-            let feeds: Vec<_> = held.iter().map(AsRef::as_ref).collect();
-            let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-            let out = columns.iter_mut().map(|column| &mut column[..]).collect();
-            engine
-                .compute(&feeds, &own, out, &|| !cancel.load(std::sync::atomic::Ordering::Relaxed))
         };
-        let watch = check_signals;
-        let (result, stopped) = py.detach(|| watched(work, watch, &cancel));
+        let run = |cells: Cells<'_>| {
+            let work = || {
+                // A panic in there has already been told.
+                let mut table = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+                table.fill(cells, layout, &cancel, &done)
+            };
+            py.detach(|| watched(work, watch, &cancel))
+        };
+        let (result, stopped) = if let Ok(array) = out.cast::<PyArray2<f32>>()
+            && array.is_c_contiguous()
+            && wide(array.shape())
+        {
+            // SAFETY: the array was made for this call by `FeatureSet`, which hands it on only afterwards.
+            run(Cells::f32(unsafe { array.as_slice_mut() }?))
+        } else if let Ok(array) = out.cast::<PyArray2<f64>>()
+            && array.is_c_contiguous()
+            && wide(array.shape())
+        {
+            // SAFETY: as above.
+            run(Cells::f64(unsafe { array.as_slice_mut() }?))
+        } else {
+            let error = Error::parameter("out", out.get_type(), "an array of this table's width");
+            return Err(to_python(py, &error));
+        };
         if let Some(error) = stopped {
             return Err(error);
         }
-        result.map_err(|e| to_python(py, &e))?;
-        self.engine = engine;
-        rows(py, held[0].len(), &columns, |x| x)
-    }
-
-    /// The state as bytes, with what the caller keeps beside it.
-    fn snapshot<'py>(&mut self, py: Python<'py>, more: &[u8]) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.engine.snapshot(more))
-    }
-
-    /// A stream that goes on from a snapshot, and what the caller kept; `needed` says what a rebuild takes.
-    fn restored<'py>(
-        &self,
-        py: Python<'py>,
-        bytes: &[u8],
-        needed: &str,
-    ) -> PyResult<(Self, Bound<'py, PyBytes>)> {
-        let (engine, more) = self.engine.restored(bytes, needed).map_err(|e| to_python(py, &e))?;
-        Ok((Self { engine }, PyBytes::new(py, &more)))
-    }
-}
-
-impl FeatureStream {
-    fn check_time(&self, feed: usize, open_time: i64) -> Result<()> {
-        let symbol = &self.engine.feeds()[feed];
-        match self.engine.last_time(feed) {
-            Some(last) if open_time < last + self.engine.interval_ms() => {
-                Err(Error::Feature(format!(
-                    "bar of {symbol} at {open_time} ms comes less than one interval after the last \
-                     one at {last} ms: give each closed bar once, in time order"
-                )))
-            }
-            _ => self.check_order(feed, open_time),
-        }
-    }
-
-    /// The first symbol's bar comes after those of the others that open no later.
-    fn check_order(&self, feed: usize, open_time: i64) -> Result<()> {
-        let feeds = self.engine.feeds();
-        let others = if feed == 0 { 1..feeds.len() } else { 0..1 };
-        for other in others {
-            let last = self.engine.last_time(other).unwrap_or(i64::MIN);
-            if last > open_time || (last == open_time && feed != 0) {
-                return Err(Error::Feature(format!(
-                    "bar of {} at {open_time} ms comes after that of {} at {last} ms was taken: \
-                     give bars in time order, at one time those of {} last",
-                    feeds[feed], feeds[other], feeds[0]
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_bar(&self, feed: usize, bar: &BarIn, extra: &[f64]) -> Result<()> {
-        let (open_time, open, high, low, close, volume) = *bar;
-        if feed >= self.engine.feeds().len() {
-            return Err(Error::parameter("feed", feed, "one of the symbols"));
-        }
-        if open_time.unsigned_abs() > MOST_TIME.unsigned_abs() {
-            return Err(Error::Feature(format!(
-                "bar of {} at {open_time} ms is not of this age: give milliseconds since 1970",
-                self.engine.feeds()[feed]
-            )));
-        }
-        self.check_time(feed, open_time)?;
-        let good = |price: f64| price.is_finite() && price > 0.0;
-        let sound = [open, high, low, close].into_iter().all(good);
-        if !(sound && volume.is_finite() && volume >= 0.0) {
-            return Err(Error::Feature(format!(
-                "bar of {} at {open_time} ms must have finite prices > 0 and a volume >= 0, was \
-                 {open}, {high}, {low}, {close}, {volume}",
-                self.engine.feeds()[feed]
-            )));
-        }
-        let need = self.engine.graph().extra.len();
-        if extra.len() != need {
-            return Err(Error::parameter("extra", extra.len(), format!("{need} columns")));
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, feed: usize, bar: BarIn, extra: &[f64], own: &[f64]) -> Result<()> {
-        self.check_bar(feed, &bar, extra)?;
-        let (open_time, open, high, low, close, volume) = bar;
-        let need = if feed == 0 { self.engine.graph().own.len() } else { 0 };
-        if own.len() != need {
-            return Err(Error::parameter("own", own.len(), format!("{need} values")));
-        }
-        let values = [open, high, low, close, volume];
-        self.engine.feed(feed, &Row { open_time, values, extra, own });
-        Ok(())
+        // Without a stop all rows are there.
+        Ok(result.map_err(|e| to_python(py, &e))?.unwrap_or_default())
     }
 }

@@ -12,6 +12,7 @@ mod rules;
 mod signals;
 mod simulate;
 mod stats;
+mod streams;
 mod watch;
 
 use pyo3::prelude::*;
@@ -36,7 +37,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backtest::sweep_paths, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::unserved, m)?)?;
     m.add_class::<features::FeatureGraph>()?;
-    m.add_class::<features::FeatureStream>()?;
+    m.add_class::<features::FeatureTable>()?;
+    m.add_class::<streams::FeatureStream>()?;
     m.add_function(wrap_pyfunction!(features::feature_table, m)?)?;
     m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
     m.add_function(wrap_pyfunction!(stats::stationary_positions, m)?)?;

@@ -111,24 +111,7 @@ impl<'a> Part<'a> {
     fn new(graph: Arc<Graph>, symbols: &Symbols<'a>, columns: Vec<&'a mut [f64]>) -> Result<Self> {
         let (symbol, base) = symbols[0];
         let engine = Engine::new(graph.clone(), symbol, base.interval_ms())?;
-        let feeds = engine
-            .feeds()
-            .iter()
-            .map(|name| {
-                let found = symbols.iter().find(|(s, _)| s == name);
-                let bars = found.map(|(_, bars)| *bars).ok_or_else(|| missing(name, symbols))?;
-                if bars.interval_ms() != base.interval_ms() {
-                    return Err(Error::Feature(format!(
-                        "candles of {name} have bars of {}, those of {} of {}: resample them to \
-                         one interval",
-                        interval_text(bars.interval_ms()),
-                        symbols[0].0,
-                        interval_text(base.interval_ms())
-                    )));
-                }
-                Ok(bars)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let feeds = feeds_of(&engine, symbols)?.into_iter().map(|k| symbols[k].1).collect();
         let extra = engine.further_columns(0, base)?;
         let runner = match Direct::new(graph) {
             Some(direct) => Runner::Direct(direct),
@@ -160,6 +143,26 @@ impl<'a> Part<'a> {
         self.spent = began.elapsed();
         Ok(finished)
     }
+}
+
+/// Which of the symbols each feed of an engine is; they must be there, with bars of one length.
+pub(super) fn feeds_of(engine: &Engine, symbols: &Symbols<'_>) -> Result<Vec<usize>> {
+    let (base, first) = symbols[0];
+    let find = |name: &String| {
+        let found = symbols.iter().position(|(s, _)| s == name);
+        let at = found.ok_or_else(|| missing(name, symbols))?;
+        let length = symbols[at].1.interval_ms();
+        if length != first.interval_ms() {
+            return Err(Error::Feature(format!(
+                "candles of {name} have bars of {}, those of {base} of {}: resample them to one \
+                 interval",
+                interval_text(length),
+                interval_text(first.interval_ms())
+            )));
+        }
+        Ok(at)
+    };
+    engine.feeds().iter().map(find).collect()
 }
 
 fn missing(name: &str, symbols: &Symbols<'_>) -> Error {

@@ -157,6 +157,38 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// The symbol that the whole feature is of, where it names one.
+    pub fn symbol(&self) -> Option<&str> {
+        match self {
+            Self::At { symbol, .. } => symbol.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same feature of another symbol: `rsi(14)@BTCUSDT`, `rsi(14)@BTCUSDT/1h`.
+    pub fn on(&self, symbol: &str) -> Result<Self> {
+        if symbol.is_empty() || symbol.contains('"') {
+            return Err(Error::Feature(format!(
+                "symbol `{symbol}` cannot be written in a feature: give text without quotation marks"
+            )));
+        }
+        let of = |inner: &Self, interval_ms| Self::At {
+            inner: Box::new(inner.clone()),
+            symbol: Some(symbol.to_owned()),
+            interval_ms,
+        };
+        match self {
+            Self::At { symbol: Some(other), .. } => Err(Error::Feature(format!(
+                "feature `{}` is of {other} already: leave it out of the set that is put on {symbol}",
+                self.text()
+            ))),
+            Self::At { inner, symbol: None, interval_ms } => Ok(of(inner, *interval_ms)),
+            _ => Ok(of(self, None)),
+        }
+    }
+}
+
 /// Reads a feature; one expression for each output where none is chosen.
 ///
 /// `own` are the names of the user's own features.

@@ -1,8 +1,9 @@
 //! Features: state machines over closed bars. They know nothing of backtests.
 //!
 //! `node` is what a feature is to the engine, `registry` the table of functions, `grammar` reads and writes features,
-//! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles (by
-//! `direct` where one clock is enough). The other files hold the functions by family, on the windows of `window`, whose loops over many bars are in `wide`.
+//! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles to columns
+//! (by `direct` where one clock is enough), `table` to an array of rows. The other files hold the functions by family, on
+//! the windows of `window`, whose loops over many bars are in `wide`.
 
 pub mod arithmetic;
 pub mod average;
@@ -29,6 +30,7 @@ pub mod returns;
 pub mod rolling;
 pub mod statistics;
 pub mod stream;
+pub mod table;
 pub mod trend;
 pub mod undefined;
 pub mod volatility;

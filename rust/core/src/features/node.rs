@@ -100,6 +100,8 @@ pub trait Kernel<const I: usize, const O: usize>: Clone + Send + Sync + 'static 
 pub trait Node: Send + Sync {
     /// Many steps over columns of one length; outputs that nobody reads are empty.
     fn block(&mut self, at: &[i64], inputs: &[&[f64]], outputs: &mut [&mut [f64]]);
+    /// One step over single values: `inputs` says where they stand in `wires`, outputs stand from `first` on.
+    fn one(&mut self, at: i64, wires: &mut [f64], inputs: &[usize], first: usize);
     /// As [`Kernel::visit`].
     fn visit(&mut self, state: &mut dyn Visit);
     /// A copy with its state.
@@ -119,6 +121,11 @@ impl<K: Kernel<I, O>, const I: usize, const O: usize> Node for Arity<K, I, O> {
             None => unreachable!("the graph gives every output a column"),
         });
         self.0.block(at, x, y);
+    }
+
+    fn one(&mut self, at: i64, wires: &mut [f64], inputs: &[usize], first: usize) {
+        let y = self.0.step(at, std::array::from_fn(|k| wires[inputs[k]]));
+        wires[first..first + O].copy_from_slice(&y);
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {

@@ -1,7 +1,8 @@
 //! The graph at work: bars go in, rows of features come out, in blocks or one by one.
 //!
 //! Batch and live are the same engine; a block of one bar is a live bar. Within a block every clock collects the bars
-//! that close in it, then each step runs once over the ticks of its clock.
+//! that close in it, then each step runs once over the ticks of its clock. `blocks` runs over whole candles, `live` is
+//! the short way for one bar of one symbol, `snapshot` saves the state.
 //!
 //! # When a long bar is known
 //!
@@ -14,15 +15,19 @@
 
 use std::sync::Arc;
 
-use super::graph::{Graph, Source, Work, anchor};
-use super::node::{MOST, Node, Reader, Visit, Writer};
-use crate::bars::Bars;
-use crate::digest::Digest;
-use crate::{Error, Result};
+mod blocks;
+mod live;
+mod snapshot;
 
-const MAGIC: &[u8; 8] = b"BPFEATS\n";
-/// Format of snapshots; raised when state or its order changes.
-pub const SNAPSHOT_FORMAT: u32 = 2;
+pub use blocks::Place;
+pub use snapshot::SNAPSHOT_FORMAT;
+
+use live::Live;
+
+use super::graph::{Graph, Source, Work, anchor};
+use super::node::{MOST, Node};
+use crate::bars::Bars;
+use crate::{Error, Result};
 
 /// One closed bar of a symbol, with what else the graph reads.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +96,7 @@ pub struct Engine {
     merges: Vec<Merge>,
     bars: i64,
     last: Vec<i64>,
+    live: Live,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,6 +182,7 @@ impl Engine {
             wires: vec![vec![]; graph.wires.len()],
             merges: graph.extra.iter().map(|name| Merge::of(name)).collect(),
             last: vec![i64::MIN; feeds.len()],
+            live: Live::new(&graph),
             graph,
             interval_ms,
             feeds,
@@ -224,62 +231,6 @@ impl Engine {
             } else {
                 self.gather(number, row, known);
             }
-        }
-    }
-
-    /// Takes many bars of the first symbol where no other is needed.
-    fn feed_block(
-        &mut self,
-        bars: &Bars,
-        from: usize,
-        to: usize,
-        extra: &[&[f64]],
-        own: &[&[f64]],
-    ) {
-        let times = &bars.open_time()[from..to];
-        let columns = [bars.open(), bars.high(), bars.low(), bars.close(), bars.volume()];
-        for number in 0..self.clocks.len() {
-            if self.clocks[number].long.is_some() {
-                continue;
-            }
-            let clock = &mut self.clocks[number];
-            let (start, length) = (clock.anchor, clock.interval_ms);
-            clock.at.extend(times.iter().map(|t| (t - start).div_euclid(length)));
-            clock.time.extend_from_slice(times);
-            clock.stamp.extend(times.iter().map(|t| 2 * (t + self.interval_ms)));
-            for (source, wire) in &self.graph.clocks[number].sources {
-                let out = &mut self.wires[*wire];
-                match source {
-                    Source::Column(0) => out.extend(times.iter().map(|t| *t as f64)),
-                    Source::Column(k) => out.extend_from_slice(&columns[k - 1][from..to]),
-                    Source::Extra(k) => out.extend_from_slice(&extra[*k][from..to]),
-                    Source::Own(k) => out.extend_from_slice(&own[*k][from..to]),
-                }
-            }
-        }
-        if self.clocks.iter().any(|c| c.long.is_some()) {
-            let mut more = vec![0.0; extra.len()];
-            for i in from..to {
-                for (slot, column) in more.iter_mut().zip(extra) {
-                    *slot = column.get(i).copied().unwrap_or(f64::NAN);
-                }
-                let row = Row {
-                    open_time: bars.open_time()[i],
-                    values: columns.map(|c| c[i]),
-                    extra: &more,
-                    own: &[],
-                };
-                let known = 2 * (row.open_time + self.interval_ms);
-                for number in 0..self.clocks.len() {
-                    if self.clocks[number].long.is_some() {
-                        self.gather(number, &row, known);
-                    }
-                }
-            }
-        }
-        self.bars += times.iter().map(|_| 1_i64).sum::<i64>();
-        if let Some(last) = times.last() {
-            self.last[0] = *last;
         }
     }
 
@@ -408,184 +359,6 @@ impl Engine {
         }
     }
 
-    fn visit(&mut self, state: &mut dyn Visit) {
-        state.int(&mut self.bars);
-        for last in &mut self.last {
-            state.int(last);
-        }
-        for long in self.clocks.iter_mut().filter_map(|c| c.long.as_mut()) {
-            for number in [&mut long.at, &mut long.live, &mut long.whole] {
-                state.int(number);
-            }
-            state.floats(&mut long.values);
-            state.floats(&mut long.extra);
-        }
-        for step in &mut self.states {
-            match step {
-                State::Node(node) => node.visit(state),
-                State::Hold { last, time, .. } => {
-                    state.float(last);
-                    state.int(time);
-                }
-            }
-        }
-    }
-
-    /// What the engine is: features, symbols and interval.
-    fn identity(&self) -> String {
-        let mut digest = Digest::new("feature stream/1");
-        for name in self.graph.names().iter().chain(&self.graph.own).chain(&self.feeds) {
-            digest.text(name);
-        }
-        digest.int(self.interval_ms);
-        digest.hex()
-    }
-
-    /// The state as bytes: magic, format, identity, length and bytes of `more`, state, checksum.
-    ///
-    /// `more` is what the caller keeps beside the engine. Bars that wait for one of the first symbol are run before.
-    pub fn snapshot(&mut self, more: &[u8]) -> Vec<u8> {
-        self.run();
-        self.clear();
-        let mut writer = Writer::default();
-        writer.bytes.extend(MAGIC);
-        writer.bytes.extend(SNAPSHOT_FORMAT.to_le_bytes());
-        writer.bytes.extend(self.identity().as_bytes());
-        writer.bytes.extend((more.len() as u64).to_le_bytes());
-        writer.bytes.extend(more);
-        self.visit(&mut writer);
-        let sum = checksum(&writer.bytes);
-        writer.bytes.extend(sum.as_bytes());
-        writer.bytes
-    }
-
-    /// An engine of the same features that goes on from a snapshot, and what the caller kept beside it; `needed` says
-    /// what a rebuild takes.
-    pub fn restored(&self, bytes: &[u8], needed: &str) -> Result<(Self, Vec<u8>)> {
-        let refuse = |why: &str| Err(Error::Feature(format!("snapshot {why}: {needed}")));
-        let head = MAGIC.len();
-        if bytes.len() < head + 4 + 64 + 8 + 64 || bytes[..head] != *MAGIC {
-            return refuse("is not one of a feature stream");
-        }
-        let format =
-            u32::from_le_bytes([bytes[head], bytes[head + 1], bytes[head + 2], bytes[head + 3]]);
-        if format != SNAPSHOT_FORMAT {
-            return refuse(&format!("has format {format}, this version reads {SNAPSHOT_FORMAT}"));
-        }
-        let (body, sum) = bytes.split_at(bytes.len() - 64);
-        if checksum(body).as_bytes() != sum {
-            return refuse("is damaged");
-        }
-        let (identity, payload) = body[head + 4..].split_at(64);
-        if identity != self.identity().as_bytes() {
-            return refuse("is of other features, symbols or another interval");
-        }
-        let (length, payload) = payload.split_at(8);
-        let length = length.iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
-        let Some((more, payload)) =
-            usize::try_from(length).ok().and_then(|n| payload.split_at_checked(n))
-        else {
-            return refuse("is damaged");
-        };
-        let mut fresh = Self::new(self.graph.clone(), &self.feeds[0], self.interval_ms)?;
-        let mut reader = Reader::new(payload);
-        fresh.visit(&mut reader);
-        if reader.finish().is_err() {
-            return refuse("does not hold the state of these features");
-        }
-        Ok((fresh, more.to_vec()))
-    }
-
-    /// Runs over candles from the state it is in; rows go to `out`, one column a feature, of the candles' length.
-    ///
-    /// `feeds` holds the candles of [`Engine::feeds`], `own` one column a feature of the user's own. `go` is asked
-    /// between blocks and stops the work where it says no. Bars of other symbols behind the last one of the first are
-    /// taken and wait.
-    pub fn compute(
-        &mut self,
-        feeds: &[&Bars],
-        own: &[&[f64]],
-        mut out: Vec<&mut [f64]>,
-        go: &dyn Fn() -> bool,
-    ) -> Result<bool> {
-        let mut extra: Vec<Vec<&[f64]>> = vec![];
-        for (feed, bars) in feeds.iter().enumerate() {
-            extra.push(self.further_columns(feed, bars)?);
-        }
-        let base = feeds[0];
-        let (mut from, n) = (0, base.len());
-        let mut next = vec![0; feeds.len()];
-        while from < n {
-            if !go() {
-                return Ok(false);
-            }
-            let to = n.min(from + super::node::BLOCK);
-            if feeds.len() == 1 {
-                self.feed_block(base, from, to, &extra[0], own);
-            } else {
-                self.feed_merged(feeds, &extra, own, from..to, &mut next);
-            }
-            self.run();
-            for (k, column) in out.iter_mut().enumerate() {
-                let (head, tail) = std::mem::take(column).split_at_mut(to - from);
-                head.copy_from_slice(self.values(k));
-                *column = tail;
-            }
-            self.clear();
-            from = to;
-        }
-        for feed in 1..feeds.len() {
-            for i in next[feed]..feeds[feed].len() {
-                self.feed_bar(feed, feeds[feed], i, &extra[feed], &[]);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes bars of several symbols in time order, the first symbol last among equal times.
-    fn feed_merged(
-        &mut self,
-        feeds: &[&Bars],
-        extra: &[Vec<&[f64]>],
-        own: &[&[f64]],
-        range: std::ops::Range<usize>,
-        next: &mut [usize],
-    ) {
-        let mut mine = vec![0.0; own.len()];
-        for i in range {
-            let time = feeds[0].open_time()[i];
-            for feed in 1..feeds.len() {
-                let times = feeds[feed].open_time();
-                while next[feed] < times.len() && times[next[feed]] <= time {
-                    self.feed_bar(feed, feeds[feed], next[feed], &extra[feed], &[]);
-                    next[feed] += 1;
-                }
-            }
-            for (slot, column) in mine.iter_mut().zip(own) {
-                *slot = column[i];
-            }
-            self.feed_bar(0, feeds[0], i, &extra[0], &mine);
-        }
-    }
-
-    fn feed_bar(&mut self, feed: usize, bars: &Bars, i: usize, extra: &[&[f64]], own: &[f64]) {
-        let more: Vec<f64> =
-            extra.iter().map(|column| column.get(i).copied().unwrap_or(f64::NAN)).collect();
-        let row = Row {
-            open_time: bars.open_time()[i],
-            values: [
-                bars.open()[i],
-                bars.high()[i],
-                bars.low()[i],
-                bars.close()[i],
-                bars.volume()[i],
-            ],
-            extra: &more,
-            own,
-        };
-        self.feed(feed, &row);
-    }
-
     /// Which of [`Graph::extra`] are read of a symbol.
     pub fn reads(&self, feed: usize) -> Vec<bool> {
         let clocks = self.graph.clocks.iter().zip(&self.clocks).filter(|(_, c)| c.feed == feed);
@@ -619,12 +392,6 @@ impl Engine {
     }
 }
 
-fn checksum(bytes: &[u8]) -> String {
-    let mut digest = Digest::new("checksum/1");
-    digest.bytes(bytes);
-    digest.hex()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::grammar::parse;
@@ -632,7 +399,7 @@ mod tests {
 
     const MINUTE: i64 = 60_000;
 
-    fn engine(texts: &[&str]) -> Engine {
+    pub(super) fn engine(texts: &[&str]) -> Engine {
         let features = texts.iter().flat_map(|t| parse(t, &[]).unwrap()).collect();
         Engine::new(Arc::new(Graph::new(features, &[]).unwrap()), "A", MINUTE).unwrap()
     }
@@ -644,7 +411,7 @@ mod tests {
         engine.feed(feed, &Row { open_time: minute * MINUTE, values, extra: &[], own: &[] });
     }
 
-    fn row(engine: &mut Engine, minute: i64, price: f64) -> Vec<f64> {
+    pub(super) fn row(engine: &mut Engine, minute: i64, price: f64) -> Vec<f64> {
         bar(engine, "A", minute, price);
         engine.run();
         let row = (0..engine.graph().results.len()).map(|k| engine.values(k)[0]).collect();
@@ -710,37 +477,5 @@ mod tests {
         let rows = [row(&mut e, 7, 1.0), row(&mut saved, 7, 1.0)];
         same(&rows[0], &[6.0, 7.0]);
         same(&rows[1], &rows[0]);
-    }
-
-    #[test]
-    fn foreign_bytes_are_refused_with_what_a_rebuild_takes() {
-        let mut e = engine(&["ema(3)"]);
-        row(&mut e, 0, 1.0);
-        let good = e.snapshot(b"abc");
-        for end in 0..good.len() {
-            let refused = e.restored(&good[..end], "rebuild it").err().unwrap().to_string();
-            assert!(refused.starts_with("snapshot ") && refused.ends_with(": rebuild it"));
-        }
-        let other = engine(&["ema(4)"]).restored(&good, "rebuild it").err().unwrap();
-        assert_eq!(
-            other.to_string(),
-            "snapshot is of other features, symbols or another interval: rebuild it"
-        );
-        // A length that a forger wrote, with a checksum that fits.
-        let mut forged = good[..good.len() - 64].to_vec();
-        let at = MAGIC.len() + 4 + 64;
-        forged[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
-        forged.extend(checksum(&forged).as_bytes());
-        let refused = e.restored(&forged, "rebuild it").err().unwrap();
-        assert_eq!(refused.to_string(), "snapshot is damaged: rebuild it");
-        // Bytes that are no state of these features.
-        let mut long = good[..good.len() - 64].to_vec();
-        long.push(0);
-        long.extend(checksum(&long).as_bytes());
-        let refused = e.restored(&long, "rebuild it").err().unwrap();
-        assert_eq!(
-            refused.to_string(),
-            "snapshot does not hold the state of these features: rebuild it"
-        );
     }
 }
