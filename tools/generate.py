@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from barproof import FeatureSet, _core
+from barproof.features.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
+# Run as a file, the folder above is not on the path.
+sys.path.insert(0, str(ROOT))
+
+from tools import gallery  # noqa: E402
+
 NOTE = "Written by tools/generate.py from the core's tables; edit those."
 
 
@@ -148,18 +154,53 @@ TARGETS = {
 }
 
 
-def stale() -> list[str]:
-    """Files that differ from what the tables say."""
-    return [
+def presets_table() -> str:
+    """List what comes with barproof, feature by feature."""
+    lines = ["| preset | features | what it is for |", "|---|--:|---|"]
+    for name, preset in PRESETS.items():
+        lines += [f"| [`{name}`](#{name}) | {len(preset.features)} | {preset.about} |"]
+    for name, preset in PRESETS.items():
+        lines += ["", f"### {name}", "", "```text"]
+        lines += textwrap.wrap("; ".join(preset.features), 118, break_on_hyphens=False)
+        lines += ["```"]
+    return "\n".join(lines)
+
+
+def features_page() -> str:
+    """Page of the docs on features, whose list of presets is written between two marks."""
+    text = (ROOT / "docs/features.md").read_text(encoding="utf-8")
+    before, begin, rest = text.partition(f"<!-- presets. {PRESETS_NOTE} -->\n")
+    _, end, after = rest.partition("\n<!-- end of presets -->")
+    if not begin or not end:
+        raise SystemExit("docs/features.md lacks the marks between which presets are written")
+    return f"{before}{begin}\n{presets_table()}\n{end}{after}"
+
+
+PRESETS_NOTE = "Written by tools/generate.py from python/barproof/features/presets.py; edit that."
+TARGETS["docs/features.md"] = features_page
+
+
+def texts() -> dict[str, str]:
+    """Every file that derives from a table, by its path."""
+    return {**{name: make() for name, make in TARGETS.items()}, **gallery.pages()}
+
+
+def stale(wanted: dict[str, str] | None = None) -> list[str]:
+    """Files that differ from what the tables say, and drawings of functions that are gone."""
+    wanted = texts() if wanted is None else wanted
+    differ = [
         name
-        for name, make in TARGETS.items()
-        if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != make()
+        for name, text in wanted.items()
+        if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != text
     ]
+    drawings = (path.relative_to(ROOT) for path in (ROOT / "docs/gallery").glob("*.svg"))
+    return differ + [str(path) for path in drawings if str(path) not in wanted]
 
 
 def main() -> int:
     """Write or check."""
-    names = stale()
+    wanted = texts()
+    names = stale(wanted)
     if "--check" in sys.argv[1:]:
         for name in names:
             print(
@@ -167,9 +208,14 @@ def main() -> int:
                 file=sys.stderr,
             )
         return 1 if names else 0
+    (ROOT / "docs/gallery").mkdir(exist_ok=True)
     for name in names:
-        (ROOT / name).write_text(TARGETS[name](), encoding="utf-8")
-        print(f"wrote {name}")
+        if name in wanted:
+            (ROOT / name).write_text(wanted[name], encoding="utf-8")
+            print(f"wrote {name}")
+        else:
+            (ROOT / name).unlink()
+            print(f"removed {name}")
     return 0
 
 
