@@ -195,6 +195,7 @@ def main() -> None:
     asked = parser.parse_args()
     where = timing.setting(bp.__version__)
     records: list[dict[str, object]] = []
+    files: list[dict[str, object]] = []
 
     def note(case: str, taken: list[Taken], bars: int) -> None:
         first = taken[0].median / taken[0].contender.combinations
@@ -223,7 +224,7 @@ def main() -> None:
             seconds, held, peak, size = file(asked.big, suffix, asked.threads)
             text = f"{held:.0f} MiB held before, file of {size:,.0f} MiB, begun {began} UTC"
             print(f"file   gating_171 to {suffix}: {seconds:.1f} s, peak {peak:,.0f} MiB; {text}")
-            records.append(
+            files.append(
                 {
                     "case": f"file {suffix}", "contender": "barproof, gating_171", "bars": asked.big,
                     "combinations": 171, "threads": asked.threads, "runs": 1,
@@ -243,8 +244,9 @@ def main() -> None:
                 "median_s": f"{seconds:.6f}", "peak_mib": f"{peak:.1f}", "note": text,
             }
         )  # fmt: skip
-    if asked.record:
-        print(timing.write(records, where, "feature_rows"))
+    for name, found in (("feature_rows", records), ("feature_files", files)):
+        if asked.record and found:
+            print(timing.write(list(found), where, name))
 
 
 if __name__ == "__main__":

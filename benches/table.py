@@ -309,11 +309,48 @@ def feature_where(record: Record) -> list[str]:
     ]
 
 
+def rows(record: Record) -> list[str]:
+    """Rows and arrays of features: the best run beside the median, as one bar takes less than a spell of noise."""
+    lines = [
+        "| case | contender | columns | threads | a bar, median (best), ns | a column's time over the first's |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for row in record.rows:
+        if row["case"] == "memory":
+            continue
+        bars = int(row["bars"])
+        median, best = (1e9 * float(row[k]) / bars for k in ("median_s", "min_s"))
+        lines.append(
+            f"| {row['case']} | {row['contender']} | {row['combinations']} | {row['threads']} | "
+            f"{median:,.0f} ({best:,.0f}) | {row['times_barproof']} |"
+        )
+    memory = record.get("memory", "barproof, gating_171")
+    if memory is not None:
+        lines += [
+            "",
+            f"One `matrix` of {int(memory['bars']):,} bars x {memory['combinations']} in f32: peak "
+            f"**{float(memory['peak_mib']):,.0f} MiB** ({memory['note']}).",
+        ]
+    return lines
+
+
+def files(record: Record) -> list[str]:
+    return [
+        f"- `gating_171` over {int(row['bars']):,} bars to `{row['case'].split()[1]}`, {row['threads']} threads: "
+        f"**{float(row['median_s']):,.0f} s**, peak **{float(row['peak_mib']):,.0f} MiB** ({row['note']})."
+        for row in record.rows
+    ]
+
+
 BLOCKS = {
     "feature_where": ("workload_b", feature_where),
     "feature_goals": ("workload_b", bounds),
     "features": ("workload_b", features),
     "feature_sets": ("workload_b", feature_sets),
+    "rows": ("feature_rows", rows),
+    "rows_where": ("feature_rows", where),
+    "files": ("feature_files", files),
+    "files_where": ("feature_files", where),
     "where": ("workload_a", where),
     "goals": ("workload_a", goals),
     "grids": ("workload_a", grids),

@@ -187,6 +187,7 @@ def test_the_page_shows_the_latest_records() -> None:
     page = table.PAGE.read_text(encoding="utf-8")
     assert [found[2] for found in table.BLOCK.finditer(page)] == [
         "where", "goals", "grids", "others", "real_where", "real",
+        "rows_where", "rows", "files_where", "files",
     ]  # fmt: skip
     assert table.render(page) == page
 

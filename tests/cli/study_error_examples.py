@@ -142,6 +142,12 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "barproof.toml, line 3: feature `rsi(14)` is given twice: keep one, in [features]",
     ),
     (
+        "config_preset",
+        toml('[features]\nnames = []\npreset = "gating_10"\n'),
+        ConfigError,
+        "barproof.toml, line 3: there is no preset 'gating_10'; did you mean gating_109?, in [features]",
+    ),
+    (
         "config_model_param",
         toml('[model]\nname = "gradient-boosting"\nparams = { max_iters = 3 }\n'),
         ConfigError,

@@ -183,3 +183,77 @@ def test_nothing_is_written_over_candles_or_by_a_faulty_feature(run: Run, files:
     assert code == 2
     assert "is not a multiple of the candles' 5m" in err
     assert os.listdir() == []
+
+
+# Presets and files.
+
+
+@pytest.mark.parametrize(
+    "words", [["--preset", "gating_109"], ["--preset", "gating_109", "-f", "sma(3)"]]
+)
+def test_a_preset_comes_before_what_is_added(
+    run_json: RunJson, files: Files, words: list[str]
+) -> None:
+    code, document = run_json("features", *words, "--describe")
+    names = [row["feature"] for row in document["features"]]
+    assert code == 0
+    assert names == [*bp.FeatureSet.preset("gating_109"), *words[3:]]
+    code, document = run_json("features", *spot(files), *words, "--out", "x.parquet")
+    assert (code, len(document["features"])) == (0, len(names))
+    assert pl.read_parquet("x.parquet").columns == ["open_time", *names]
+
+
+def test_a_preset_may_stand_in_the_file(run_json: RunJson, files: Files) -> None:
+    Path("barproof.toml").write_text(
+        f'[candles]\nsource = "{files.candles}"\ninstrument = "spot"\n'
+        '[features]\npreset = "cross_market_20"\nnames = ["sma(3)"]\n'
+    )
+    code, document = run_json("features", "--describe")
+    assert code == 0
+    assert len(document["features"]) == 21
+    # What is told wins over the file, both ways.
+    code, document = run_json("features", "--describe", "-f", "rsi(7)")
+    assert [row["feature"] for row in document["features"]] == ["rsi(7)"]
+    code, document = run_json("features", "--describe", "--preset", "classifier_72")
+    assert len(document["features"]) == 72
+
+
+def test_a_preset_that_does_not_exist_is_told(run: Run) -> None:
+    code, _, err = run("features", "--preset", "gating_17", "--explain")
+    assert code == 2
+    assert "there is no preset 'gating_17'; did you mean gating_171?" in err
+    Path("barproof.toml").write_text('[features]\nnames = []\npreset = "classifier"\n')
+    code, _, err = run("features", "--explain")
+    assert code == 2
+    assert (
+        "line 3: there is no preset 'classifier'; did you mean classifier_72?, in [features]"
+        in " ".join(err.split())
+    )
+
+
+def test_a_parquet_file_written_in_blocks_says_what_the_table_says(
+    run_json: RunJson, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*spot(files), "-f", "rsi(14)", "-f", "obv()", "-f", "macd(3, 6, 4)"]
+    code, by_frame = run_json("features", *words, "--out", "x.feather")
+    assert code == 0
+    monkeypatch.setattr("barproof.features.tables._BLOCK_BYTES", 1)
+    code, by_block = run_json("features", *words, "--out", "x.parquet")
+    assert code == 0
+    assert by_block["features"] == by_frame["features"]
+    assert pl.read_parquet("x.parquet").equals(pl.read_ipc("x.feather"), null_equal=True)
+
+
+def test_a_run_that_fails_leaves_no_file(
+    run: Run, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", refuse)
+    Path("x.parquet").write_bytes(b"before")
+    code, _, err = run("features", *spot(files), "-f", "sma(3)", "--out", "x.parquet")
+    assert code == 2
+    assert "No space left on device" in err
+    assert Path("x.parquet").read_bytes() == b"before"
+    assert [path for path in os.listdir() if path.endswith(".tmp")] == []

@@ -149,7 +149,7 @@ EXAMPLES: list[Example] = [
     ('column missing', lambda: bp.FeatureSet(["taker_imbalance()"]).compute(BARS), bp.FeatureError, 'features need the column `taker_buy_volume`, which candles of TEST do not have; further columns: none'),
     ('other intervals', lambda: PAIR.compute({"ETH": BARS, "BTC": HOURS}), bp.FeatureError, 'candles of BTC have bars of 1h, those of ETH of 1m: resample them to one interval'),
     ('dtype', lambda: FEATURES.matrix(BARS, dtype="f16"), bp.ParameterError, '`dtype` must be "f32" or "f64", was \'f16\''),  # type: ignore[arg-type]
-    ('candles', lambda: FEATURES.compute(3), bp.LayoutError, '`candles` must be Candles or a dict of them by symbol, was int'),  # type: ignore[arg-type]
+    ('candles', lambda: FEATURES.compute(3), bp.LayoutError, '`candles` must be Candles or a dict of them by symbol, was int'),  # type: ignore[call-overload]
     ('no candles', lambda: FEATURES.compute({}), bp.ParameterError, '`candles` holds none: give a dict of candles by symbol'),
     ('keys of candles', lambda: FEATURES.compute({1: BARS}), bp.LayoutError, '`candles` must have symbols as keys, had 1: give text'),  # type: ignore[dict-item]
     ('symbol of a table', lambda: FEATURES.compute(BARS, symbol=3), bp.LayoutError, '`symbol` must be text such as ETHUSDT, was 3'),  # type: ignore[call-overload]

@@ -118,7 +118,12 @@ def test_a_refused_push_takes_none_of_its_bars() -> None:
     eth, btc = held["ETH"], held["BTC"]
     made = clock()
     before = pickle.dumps(made)
-    for wrong in ({"BTC": btc[0]._replace(close=-1.0)}, {"BTC": 3}, {"XRP": btc[0]}):
+    wrongs: list[dict[str, Any]] = [
+        {"BTC": btc[0]._replace(close=-1.0)},
+        {"BTC": 3},
+        {"XRP": btc[0]},
+    ]
+    for wrong in wrongs:
         with pytest.raises((bp.FeatureError, bp.LayoutError)):
             made.push({"ETH": eth[0], **wrong})
         assert made.waiting == dict.fromkeys(NAMES, 0)

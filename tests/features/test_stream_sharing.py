@@ -183,8 +183,13 @@ def test_steps_that_say_their_state_survive_an_error_midway() -> None:
 
 def test_plain_bars_take_the_short_way_and_others_the_long_one() -> None:
     stream = FEATURES.stream("5m")
-    long = []
-    stream._core.hand_on(lambda bar, out: long.append(bar) or stream._update(bar, out))
+    long: list[Any] = []
+
+    def slow(bar: Any, out: Any) -> Floats:
+        long.append(bar)
+        return stream._update(bar, out)
+
+    stream._core.hand_on(slow)
     out = np.empty(len(FEATURES))
     rows = []
     for k, bar in enumerate(CANDLES[:60]):

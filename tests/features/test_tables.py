@@ -142,10 +142,10 @@ def test_files_hold_what_the_table_holds(
     one = FEATURES.compute(books, symbol="B", out=tmp_path / "x.parquet").collect()
     assert_frame_equal(one, FEATURES.compute(books["B"]), check_exact=True)
     for dtype in ("f32", "f64"):
-        rows = FEATURES.matrix(books, dtype=dtype, out=tmp_path / "x.npy")  # type: ignore[call-overload]
+        rows = FEATURES.matrix(books, dtype=dtype, out=tmp_path / "x.npy")
         assert isinstance(rows, np.memmap)
         assert not rows.flags.writeable
-        assert bits(rows) == bits(FEATURES.matrix(books, dtype=dtype))  # type: ignore[call-overload]
+        assert bits(rows) == bits(FEATURES.matrix(books, dtype=dtype))
         assert bits(np.load(tmp_path / "x.npy")) == bits(rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "x.parquet"]
 

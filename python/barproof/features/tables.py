@@ -30,7 +30,7 @@ Dtype = Literal["f32", "f64"]
 Join = Literal["left", "inner"]
 # Rows are made and written in blocks of about this size, whole blocks of the core.
 _BLOCK_BYTES = 32 * 2**20
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 2048
 _GROUP_BLOCKS = 4
 
 

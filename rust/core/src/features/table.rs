@@ -2,7 +2,7 @@
 //!
 //! Rows of several *books* (a symbol whose rows are wanted, with the candles that its features read) stand one below the
 //! other. Features of a book that share no step are dealt to *parts*; each part has an engine of its own and writes
-//! columns of its own, a block of 1,024 rows at a time, so that nothing but the blocks is held beside the output and no
+//! columns of its own, a block of rows at a time, so that nothing but the blocks is held beside the output and no
 //! bit depends on the threads. A table can be filled whole, or some rows at a time in order.
 //!
 //! Parts write to one row-major array at once. Their cells are taken as atomic numbers: a relaxed store is the plain
@@ -53,14 +53,25 @@ impl<'a> Cells<'a> {
             Self::F64(cells) => cells.len(),
         }
     }
+}
 
+/// One cell of the output.
+trait Cell {
+    fn put(&self, value: f64);
+}
+
+impl Cell for AtomicU32 {
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // f32 is what the caller asked for
-    fn put(self, at: usize, value: f64) {
-        match self {
-            Self::F32(cells) => cells[at].store((value as f32).to_bits(), Ordering::Relaxed),
-            Self::F64(cells) => cells[at].store(value.to_bits(), Ordering::Relaxed),
-        }
+    fn put(&self, value: f64) {
+        self.store((value as f32).to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl Cell for AtomicU64 {
+    #[inline]
+    fn put(&self, value: f64) {
+        self.store(value.to_bits(), Ordering::Relaxed);
     }
 }
 
@@ -221,14 +232,48 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    #[inline]
+    /// Writes one value.
     fn put(self, row: usize, column: usize, value: f64) {
         let row = row - self.from;
         let at = match self.layout {
             Layout::Rows => row * self.width + column,
             Layout::Columns => column * self.height + row,
         };
-        self.cells.put(at, value);
+        match self.cells {
+            Cells::F32(cells) => cells[at].put(value),
+            Cells::F64(cells) => cells[at].put(value),
+        }
+    }
+
+    /// Writes a block of an engine from a row on.
+    fn put_block(self, row: usize, columns: &[usize], engine: &Engine) {
+        match self.cells {
+            Cells::F32(cells) => self.spread(cells, row - self.from, columns, engine),
+            Cells::F64(cells) => self.spread(cells, row - self.from, columns, engine),
+        }
+    }
+
+    fn spread<C: Cell>(self, cells: &[C], row: usize, columns: &[usize], engine: &Engine) {
+        let count = engine.values(0).len();
+        if self.layout == Layout::Columns {
+            for (k, column) in columns.iter().enumerate() {
+                let cells = &cells[column * self.height + row..][..count];
+                for (cell, value) in cells.iter().zip(engine.values(k)) {
+                    cell.put(*value);
+                }
+            }
+            return;
+        }
+        for start in (0..count).step_by(TILE) {
+            let end = count.min(start + TILE);
+            let cells = &cells[(row + start) * self.width..(row + end) * self.width];
+            for (k, column) in columns.iter().enumerate() {
+                let cells = cells[*column..].iter().step_by(self.width);
+                for (cell, value) in cells.zip(&engine.values(k)[start..end]) {
+                    cell.put(*value);
+                }
+            }
+        }
     }
 }
 
@@ -255,14 +300,7 @@ impl Part {
             let wrote = *rows;
             match &book.keep {
                 None => {
-                    for start in (0..count).step_by(TILE) {
-                        let end = count.min(start + TILE);
-                        for (k, column) in columns.iter().enumerate() {
-                            for (i, value) in engine.values(k)[start..end].iter().enumerate() {
-                                target.put(first + from + start + i, *column, *value);
-                            }
-                        }
-                    }
+                    target.put_block(first + from, columns, engine);
                     *rows = from + count;
                 }
                 Some(keep) => {
