@@ -186,8 +186,9 @@ def test_goals_say_where_they_stand() -> None:
 def test_the_page_shows_the_latest_records() -> None:
     page = table.PAGE.read_text(encoding="utf-8")
     assert [found[2] for found in table.BLOCK.finditer(page)] == [
-        "where", "goals", "grids", "others", "real_where", "real",
-        "rows_where", "rows", "files_where", "files",
+        "where", "goals", "grids", "others", "feature_where", "feature_goals",
+        "features", "feature_sets", "real_where", "real", "rows_where", "rows",
+        "files_where", "files",
     ]  # fmt: skip
     assert table.render(page) == page
 
