@@ -208,7 +208,7 @@ def _held_loss(
 ) -> float:
     module.eval()
     total = 0.0
-    held = torch.from_numpy(task.held).to(table.device)
+    held: Any = torch.from_numpy(task.held).to(table.device)
     with torch.no_grad():
         for rows in held.split(_ROWS_AT_ONCE):
             out = module.body(gather(table, at[rows], net.window))
