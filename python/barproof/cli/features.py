@@ -27,6 +27,8 @@ from barproof.features import FeatureSet, Verification
 
 __all__ = ["features"]
 
+_SIGNATURE = 44
+
 
 def features(
     what: Annotated[
@@ -193,7 +195,8 @@ def _list(json: bool) -> int:
         ],
         left=2,
     )
-    made.columns[0].no_wrap = True
+    # Some functions have more parameters than a line holds: what they mean must stay beside them.
+    made.columns[0].max_width = _SIGNATURE
     out = output.console()
     out.print(made)
     out.print()

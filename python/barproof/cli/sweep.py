@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -206,7 +207,12 @@ def sweep(
     if plan:
         if json:
             output.emit_json(
-                {"command": "sweep", "version": __version__, "exit_code": OK, "plan": vars(planned)}
+                {
+                    "command": "sweep",
+                    "version": __version__,
+                    "exit_code": OK,
+                    "plan": asdict(planned),
+                }
             )
         return OK
     written: dict[str, Path] = {}
@@ -238,7 +244,7 @@ def sweep(
                 "command": "sweep",
                 "version": __version__,
                 "exit_code": OK,
-                "plan": vars(planned),
+                "plan": asdict(planned),
                 **document,
                 "warnings": warnings + document["warnings"],
                 "written": written,
