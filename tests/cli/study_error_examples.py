@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -13,9 +14,16 @@ import polars as pl
 
 import barproof as bp
 from barproof import _judge
-from barproof.cli import audit, evaluate, evidence, features, inputs, study, train
+from barproof.cli import audit, bundle, evaluate, evidence, features, inputs, study, train
 from barproof.cli.config import Config
-from barproof.errors import ConfigError, FeatureError, FileError, ParameterError, ShapeError
+from barproof.errors import (
+    BundleError,
+    ConfigError,
+    FeatureError,
+    FileError,
+    ParameterError,
+    ShapeError,
+)
 
 from .error_examples import EMPTY, folder, toml
 
@@ -128,7 +136,15 @@ def chain_without_tune() -> object:
     return None
 
 
+JUDGED = SimpleNamespace(part=lambda _: SimpleNamespace(facts={"test": {"auc": {"value": 0.6}}}))
+
 EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
+    (
+        "recreate_metric",
+        lambda: bundle._told(cast("bp.Bundle", JUDGED), None, "f1"),
+        BundleError,
+        "the manifest tells no `f1` of test rows, but auc: name one of them with `--metric`, or give `--value`",
+    ),
     (
         "config_feature",
         toml('[features]\nnames = [\n  "rsi(14)",\n  "rsii(14)",\n]\n'),
