@@ -29,6 +29,13 @@ CALLS = {
     "lag": "lag(close, 20)",
     "diff": "diff(close, 20)",
     "zscore": "zscore(close, 20)",
+    "robust_zscore": "robust_zscore(close, 20)",
+    "entropy": "entropy(log_return(1), 50)",
+    "autocorrelation": "autocorrelation(log_return(1), 50)",
+    "cusum": "cusum(log_return(1), 0.02)",
+    "regression": "regression(log_return(1), log_return(1)@ETH, 60)",
+    "covariance": "covariance(log_return(1), log_return(1)@ETH, 60)",
+    "lead_lag": "lead_lag(log_return(1), log_return(1)@ETH, 60)",
 }
 """Calls that show more than the parameters of the table do."""
 SAMPLE = {"bars": 1, "low": -1, "high": 1}
@@ -65,9 +72,9 @@ def drawn(call: str, books: dict[str, bp.Candles]) -> tuple[tuple[str, ...], NDA
 def _with_column(books: dict[str, bp.Candles], error: bp.FeatureError) -> dict[str, bp.Candles]:
     """Add the further column that a function asks for: counts that go with the volume."""
     text = str(error)
-    if not text.startswith("features need the column `"):
+    if " needs the column `" not in text:
         raise error
-    name = text.split("`")[1]
+    name = text.split("`")[3]
     rng = np.random.default_rng(list(name.encode()))
     wider = {}
     for symbol, candles in books.items():

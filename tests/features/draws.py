@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.features.expressions import SERIES, SIGNATURES, At, Call, Expression, Series
+from tests.features import quant_signatures
+from tests.features.expressions import (
+    SERIES,
+    SIGNATURES,
+    At,
+    Call,
+    Expression,
+    Series,
+    single,
+)
 
 # Random walks of other functions meet these bounds.
 _BOUNDS = (-1.0, -0.01, 0.0, 0.01, 0.5, 1.0, 50.0, 101.0)
+
+
+def fits(call: Call) -> bool:
+    """Whether windows leave something of a short market."""
+    return call.name == "session" or max(call.numbers, default=0) <= 60
 
 
 @st.composite
@@ -25,11 +39,15 @@ def calls(
         draw(expressions(depth - 1, clocks, names, shortest)) if depth > 1 else draw(columns())
         for _ in range(signature.series)
     )
-    if name == "clip":
+    if name in quant_signatures.ROWS:
+        numbers: tuple[float, ...] = draw(
+            st.sampled_from([call.numbers for call in single(name) if fits(call)])
+        )
+    elif name == "clip":
         low, high = sorted(
             draw(st.lists(st.sampled_from(_BOUNDS), min_size=2, max_size=2, unique=True))
         )
-        numbers: tuple[float, ...] = (low, high)
+        numbers = (low, high)
     elif name == "macd":
         fast = draw(st.integers(2, 4))
         numbers = (fast, fast + draw(st.integers(1, 4)), draw(st.integers(2, 5)))

@@ -58,6 +58,17 @@ def stepped(value: Any) -> object:
     return made.update(BAR)
 
 
+def settled_twice() -> None:
+    made = stream("funding_rate()")
+    made.settle(1_000, 0.1)
+    made.settle(999, 0.1)
+
+
+def funded(**funding: Any) -> object:
+    """Take a bar that says this of its funding."""
+    return stream("funding_rate()").update({**BAR._asdict(), **funding})
+
+
 def failed(_: bp.Bar) -> float:
     raise ArithmeticError
 
@@ -146,7 +157,7 @@ EXAMPLES: list[Example] = [
     ('out of bounds', lambda: bp.FeatureSet(["rsi(0)"]), bp.FeatureError, '`period` of rsi must be a whole number from 1 to 1000000, was 0 in feature `rsi(0)`'),
     ('timeframe no multiple', lambda: bp.FeatureSet(["close@90s"]).compute(BARS), bp.FeatureError, "timeframe `90s` is not a multiple of the candles' 1m: use one that is, or resample the candles"),
     ('symbol missing', lambda: PAIR.compute(BARS), bp.FeatureError, 'features name the symbol `BTC`, which is not among the candles of TEST: give a dict of candles by symbol'),
-    ('column missing', lambda: bp.FeatureSet(["taker_imbalance()"]).compute(BARS), bp.FeatureError, 'features need the column `taker_buy_volume`, which candles of TEST do not have; further columns: none'),
+    ('column missing', lambda: bp.FeatureSet(["taker_imbalance()"]).compute(BARS), bp.FeatureError, '`taker_imbalance` needs the column `taker_buy_volume`, which candles of TEST do not have (further columns: none): read candles with it, or leave the feature out'),
     ('other intervals', lambda: PAIR.compute({"ETH": BARS, "BTC": HOURS}), bp.FeatureError, 'candles of BTC have bars of 1h, those of ETH of 1m: resample them to one interval'),
     ('dtype', lambda: FEATURES.matrix(BARS, dtype="f16"), bp.ParameterError, '`dtype` must be "f32" or "f64", was \'f16\''),  # type: ignore[arg-type]
     ('candles', lambda: FEATURES.compute(3), bp.LayoutError, '`candles` must be Candles or a dict of them by symbol, was int'),  # type: ignore[call-overload]
@@ -210,7 +221,15 @@ EXAMPLES: list[Example] = [
     ('stream: price of 0', lambda: stream().update(with_(low=0.0)), bp.FeatureError, 'bar of UNKNOWN at 1704067200000 ms must have finite prices > 0 and a volume >= 0, was 100, 100, 0, 100, 1'),
     ('stream: order', lambda: [stream_.update(BAR) for stream_ in [stream()] for _ in range(2)], bp.FeatureError, 'bar of UNKNOWN at 1704067200000 ms comes less than one interval after the last one at 1704067200000 ms: give each closed bar once, in time order'),
     ('stream: value missing', lambda: stream().update({"open_time": 0}), bp.FeatureError, 'bar of UNKNOWN has no `open`: give a mapping with open_time, open, high, low, close, volume'),
-    ('stream: column missing', lambda: stream("taker_imbalance()").update(BAR), bp.FeatureError, 'bar of UNKNOWN has no column `taker_buy_volume`, which the features read: give a mapping with it'),
+    ('funding missing', lambda: bp.FeatureSet(["funding_age()"]).compute(BARS), bp.FeatureError, '`funding_age` needs the funding of TEST, which its candles do not carry: attach it with with_funding(...)'),
+    ('stream: no funding', lambda: stream("sma(funding_rate(), 2)").update(tuple(BAR)), bp.FeatureError, 'bar of UNKNOWN says nothing of funding, which `funding_rate` needs: give a mapping with `funding`, pairs of time and rate, or tell the stream by settle(...)'),
+    ('settle: symbol', lambda: stream("funding_rate()").settle(0, 0.1, symbol="BTC"), bp.FeatureError, "settle(...) takes funding of UNKNOWN, was given that of 'BTC': name one of them"),
+    ('settle: twice', settled_twice, bp.FeatureError, 'settlement of UNKNOWN at 999 ms does not come after the last one, which was at 1000 ms: give each once, in order'),
+    ('settle: time', lambda: stream("funding_rate()").settle("noon", 0.1), bp.LayoutError, "`funding_time` of UNKNOWN must be whole milliseconds UTC, was 'noon': such as 1704067200000"),  # type: ignore[arg-type]
+    ('funding: pairs', lambda: funded(funding=[3]), bp.LayoutError, '`funding` of a bar of UNKNOWN must be pairs of time (milliseconds UTC) and rate, was [3]'),
+    ('funding: time', lambda: funded(funding_time=0.5, funding_rate=0.1), bp.LayoutError, '`funding_time` of UNKNOWN must be whole milliseconds UTC, was 0.5: such as 1704067200000'),
+    ('funding: rate', lambda: funded(funding=[(0, float("inf"))]), bp.LayoutError, '`funding_rate` of UNKNOWN must be a finite number, was inf: a fraction such as 0.0001'),
+    ('stream: column missing', lambda: stream("taker_imbalance()").update(BAR), bp.FeatureError, 'bar of UNKNOWN has no column `taker_buy_volume`, which `taker_imbalance` needs: give a mapping with it'),
     ('stream: own symbol missing', lambda: pair().update({"BTC": BAR}), bp.FeatureError, 'a bar of ETH is missing: features name BTC too, so give a dict of symbol to bar; bars of others alone go to feed(...)'),
     ('stream: times differ', lambda: pair().update({"ETH": BAR, "BTC": BARS[1]}), bp.FeatureError, 'bar of BTC opens at 1704067260000 ms, that of ETH at 1704067200000 ms: give bars of one time, and leave out what is not there'),
     ('stream: other behind', other_behind, bp.FeatureError, 'bar of BTC at 1704067200000 ms comes after that of ETH at 1704067200000 ms was taken: give bars in time order, at one time those of ETH last'),
@@ -261,6 +280,6 @@ EXAMPLES: list[Example] = [
     ('where: nesting', lambda: where("not " * 33 + "close > 1"), bp.FeatureError, 'condition `not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not not close > 1` nests deeper than 32: split it'),
     ('where: outputs', lambda: where("macd() > 0"), bp.FeatureError, 'feature `macd()` has 3 outputs: choose one, such as macd(12, 26, 9).macd'),
     ('where: symbols', lambda: where("close@BTC > 0"), bp.FeatureError, 'conditions name other symbols (BTC), but know one candles: compute them with FeatureSet and compare the columns'),
-    ('where: unknown feature', lambda: where("clos > 0"), bp.FeatureError, 'unknown name `clos`; did you mean `close`, `clip`, `cmo`? in feature `clos`'),
+    ('where: unknown feature', lambda: where("clos > 0"), bp.FeatureError, 'unknown name `clos`; did you mean `close`? in feature `clos`'),
 ]
 # fmt: on

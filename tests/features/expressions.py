@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.features import twin
+from tests.features import quant_signatures, quant_twin, twin
 from tests.features.markets import Floats, Market
 
 SERIES = ("open", "high", "low", "close", "volume")
@@ -30,6 +30,7 @@ class Signature:
     default_close: bool = False
     parameters: tuple[Parameter, ...] = ()
     outputs: tuple[str, ...] = ()
+    default: str = "close"
 
 
 def _period(
@@ -102,6 +103,21 @@ SIGNATURES: dict[str, Signature] = {
 }
 
 
+SIGNATURES.update(
+    {
+        name: Signature(
+            series,
+            default is not None,
+            tuple(Parameter(*parameter) for parameter in parameters),
+            outputs,
+            default or "close",
+        )
+        for name, (series, default, parameters, outputs) in quant_signatures.ROWS.items()
+    }
+)
+assert set(quant_twin.FUNCTIONS) == set(quant_signatures.ROWS)
+
+
 @dataclass(frozen=True)
 class Series:
     """A column of the candles."""
@@ -123,7 +139,8 @@ class Call:
 
     def __str__(self) -> str:
         series = [str(x) for x in self.series]
-        if SIGNATURES[self.name].default_close and series == ["close"]:
+        signature = SIGNATURES[self.name]
+        if signature.default_close and series == [signature.default]:
             series = []
         text = ", ".join(series + [number(v) for v in self.numbers])
         return f"{self.name}({text})" + (f".{self.output}" if self.output else "")

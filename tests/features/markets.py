@@ -6,6 +6,7 @@ import functools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,18 @@ LENGTHS = {"1m": MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "1h": HOUR, "4h":
 LENGTHS |= {"12h": 12 * HOUR, "1d": 24 * HOUR, "1w": 7 * 24 * HOUR}
 
 
+COLUMNS = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "taker_buy_volume",
+    "trades",
+)
+
+
 @dataclass(frozen=True)
 class Market:
     """Bars as plain arrays."""
@@ -36,6 +49,9 @@ class Market:
     volume: Floats
     taker_buy_volume: Floats
     interval: str
+    trades: Floats
+    funding_time: Ints
+    funding_rate: Floats
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -51,18 +67,31 @@ class Market:
 
     def take(self, index: slice | NDArray[np.bool_]) -> Market:
         """Keep some bars."""
-        columns = ("open_time", "open", "high", "low", "close", "volume", "taker_buy_volume")
-        return replace(self, **{name: getattr(self, name)[index] for name in columns})
+        return replace(self, **{name: getattr(self, name)[index] for name in COLUMNS})
+
+    def bar(self, t: int) -> dict[str, Any]:
+        """One bar with its further columns and the settlements that end with it."""
+        close = self.open_time[t] + self.interval_ms
+        first, end = np.searchsorted(self.funding_time, [self.open_time[t], close])
+        known = slice(max(0, min(first, end - 2)), end)
+        pairs = zip(
+            self.funding_time[known].tolist(), self.funding_rate[known].tolist(), strict=True
+        )
+        return {**{name: getattr(self, name)[t].item() for name in COLUMNS}, "funding": list(pairs)}
 
     def candles(self, symbol: str = "TEST") -> bp.Candles:
         """The same bars, in barproof's own type."""
-        columns = ("open_time", "open", "high", "low", "close", "volume", "taker_buy_volume")
+        # As times, not numbers: the unit of those before 1970 would be guessed wrong.
+        when = pl.Datetime("ms", "UTC")
+        funding = pl.DataFrame(
+            {"funding_time": self.funding_time, "funding_rate": self.funding_rate}
+        )
         return bp.read_candles(
-            pl.DataFrame({name: getattr(self, name) for name in columns}).with_columns(
-                # As times, not numbers: the unit of those before 1970 would be guessed wrong.
-                pl.col("open_time").cast(pl.Datetime("ms", "UTC"))
+            pl.DataFrame({name: getattr(self, name) for name in COLUMNS}).with_columns(
+                pl.col("open_time").cast(when)
             ),
-            instrument="spot",
+            instrument="perpetual",
+            funding=funding.with_columns(pl.col("funding_time").cast(when)),
             symbol=symbol,
             interval=self.interval,
             on_fault="ignore",
@@ -92,7 +121,13 @@ def walk(
     volume = np.round(rng.lognormal(3.0, 1.0, n), 3)
     taker = volume * rng.uniform(0.0, 1.0, n)
     time = start + LENGTHS[interval] * np.arange(n, dtype=np.int64)
-    return Market(time, open_, high, low, close, volume, taker, interval)
+    trades = 1.0 + rng.integers(0, 500, n).astype(np.float64)
+    # Settlements every two hours on the clock, from long before the first bar on.
+    hours = 2 * HOUR
+    first = start // hours - 9
+    settled = hours * np.arange(first, (start + n * LENGTHS[interval]) // hours + 1, dtype=np.int64)
+    rate = 1e-4 * rng.standard_normal(len(settled))
+    return Market(time, open_, high, low, close, volume, taker, interval, trades, settled, rate)
 
 
 def jumps(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
@@ -176,7 +211,7 @@ def mixed(seed: int, n: int = 500, *, interval: str = "5m") -> Market:
 def poisoned(market: Market, rows: slice, seed: int) -> Market:
     """The same bars, but with other prices and volumes in some rows."""
     rng = np.random.default_rng([seed, 7])
-    names = ("open", "high", "low", "close", "volume", "taker_buy_volume")
+    names = COLUMNS[1:]
     columns = {name: getattr(market, name).copy() for name in names}
     factor = np.exp(rng.normal(0.0, 3.0, len(market)))
     for name in names[:4]:
@@ -184,6 +219,7 @@ def poisoned(market: Market, rows: slice, seed: int) -> Market:
     wild = rng.lognormal(5.0, 5.0, len(market))
     columns["volume"][rows] = wild[rows]
     columns["taker_buy_volume"][rows] = (wild * rng.uniform(size=len(market)))[rows]
+    columns["trades"][rows] = (1.0 + np.floor(wild))[rows]
     return replace(market, **columns)
 
 

@@ -1,7 +1,7 @@
 """What is pinned of features: every function on one simulated market, and a snapshot of it; see tests/golden/README.md.
 
 ``python -m tests.features.pinned`` writes the digests again, ``python -m tests.features.pinned snapshot`` the snapshot
-of this version, and never that of an earlier one.
+of this version, with a name behind it one of that name, and never that of an earlier one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BARS = 3_000
 SAVED = 600
 """Bars that the snapshot has behind it."""
 
-NUMBERS = {"low": -1.0, "high": 120.0, "bars": 3.0}
+NUMBERS = {"low": -1.0, "high": 120.0, "bars": 3.0, "threshold": 200.0}
 NESTED = (
     "ema(9)@15m",
     "rsi(14)@4h",
@@ -36,6 +36,7 @@ NESTED = (
     "clip(zscore(log_return(1), 100), -3, 3)",
     "ratio(ema(realised_volatility(20), 12), median(realised_volatility(20), 96))",
     "median(rank(close, 50), 7)",
+    "cusum(log_return(1), 0.01)",
 )
 
 
@@ -70,8 +71,10 @@ def patterns() -> bp.FeatureSet:
 
 
 def candles() -> bp.Candles:
-    """The market."""
-    return bp.simulate_candles(SEED, bars=BARS, interval="5m")
+    """The market; numbers of trades, which it has none of, follow from the volume."""
+    market = bp.simulate_candles(SEED, bars=BARS, interval="5m")
+    trades = 1.0 + np.floor(market.volume % 100.0)
+    return market._replace(extra={**market.extra, "trades": trades})
 
 
 def figures() -> bp.Candles:
@@ -106,11 +109,12 @@ def snapshot() -> bytes:
 
 def main() -> None:
     """Write what is pinned."""
-    if sys.argv[1:] == ["snapshot"]:
+    if sys.argv[1:2] == ["snapshot"]:
+        name = sys.argv[2] if len(sys.argv) > 2 else bp.__version__
         SNAPSHOTS.mkdir(parents=True, exist_ok=True)
-        (SNAPSHOTS / f"{bp.__version__}.bin").write_bytes(snapshot())
-        names = json.dumps(list(features().names), indent=1, ensure_ascii=False)
-        (SNAPSHOTS / f"{bp.__version__}.json").write_text(names + "\n", encoding="utf-8")
+        (SNAPSHOTS / f"{name}.bin").write_bytes(snapshot())
+        columns = json.dumps(list(features().names), indent=1, ensure_ascii=False)
+        (SNAPSHOTS / f"{name}.json").write_text(columns + "\n", encoding="utf-8")
     else:
         text = json.dumps(digests(), indent=1, ensure_ascii=False)
         DIGESTS.write_text(text + "\n", encoding="utf-8")

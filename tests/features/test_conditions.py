@@ -152,7 +152,7 @@ def test_each_array_has_its_condition() -> None:
         ("rsii(14) < 30", "unknown function `rsii`; did you mean `rsi`? in feature `rsii(14)`"),
         (
             "clos > 30",
-            "unknown name `clos`; did you mean `close`, `clip`, `cmo`? in feature `clos`",
+            "unknown name `clos`; did you mean `close`? in feature `clos`",
         ),
         ("mine > 0", "unknown name `mine`"),
         ("macd() > 0", "feature `macd()` has 3 outputs: choose one, such as macd(12, 26, 9).macd"),

@@ -120,7 +120,7 @@ def test_odd_names_of_columns_and_symbols() -> None:
         ),
         (
             "sma(minee, 3)",
-            "unknown name `minee`; did you mean `mine`, `min`? in feature `sma(minee, 3)`",
+            "unknown name `minee`; did you mean `mine`? in feature `sma(minee, 3)`",
         ),
         ("sma('ü', 3)", "expected a name, found `'` at character 5 in feature `sma('ü', 3)`"),
         ('sma("ü", x)', 'expected a name, found `"` at character 5 in feature `sma("ü", x)`'),

@@ -41,7 +41,9 @@ def test_columns_hold_more_than_their_warm_up() -> None:
     for name in table.columns[1:]:
         known = table[name].drop_nans()
         assert len(known) > 2_000, name
-        assert known.n_unique() > 2 or name == "ht_trendmode()", name
+        # Flags and directions have two values; the market has no holes, and prices fall below no threshold.
+        still = ("time_gap()", "cusum(close, 200).down")
+        assert known.n_unique() > 1 or name in still, name
     for name in patterns.columns[1:]:
         assert np.count_nonzero(patterns[name].drop_nans().to_numpy()) > 2, name
 

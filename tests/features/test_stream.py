@@ -429,7 +429,7 @@ def test_sets_and_own_features_pickle() -> None:
     assert bar == CANDLES[3]
     assert (bar.interval_ms, bar.extra) == (
         300_000,
-        {"taker_buy_volume": CANDLES.extra["taker_buy_volume"][3]},
+        {name: column[3] for name, column in CANDLES.extra.items()},
     )
 
 

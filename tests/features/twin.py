@@ -458,13 +458,15 @@ def longer(market: Market, interval: str) -> tuple[Market, Ints]:
                 np.nan
                 if np.isnan(market.taker_buy_volume[cut]).any()
                 else math.fsum(market.taker_buy_volume[cut]),
+                math.fsum(market.trades[cut]),
             )
         )
         known.append(closed)
-    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 7)
+    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 8)
     time = columns[:, 0].astype(np.int64)
-    o, h, l, c, v, b = columns.T[1:].copy()  # noqa: E741
-    return Market(time, o, h, l, c, v, b, interval), np.array(known, dtype=np.int64)
+    o, h, l, c, v, b, n = columns.T[1:].copy()  # noqa: E741
+    funding = market.funding_time, market.funding_rate
+    return Market(time, o, h, l, c, v, b, interval, n, *funding), np.array(known, dtype=np.int64)
 
 
 def held(values: Floats, known: Ints, n: int) -> Floats:

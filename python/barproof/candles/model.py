@@ -59,19 +59,25 @@ class ClockBar(Bar):
         Bar length.
     extra : mapping of str to float
         Further columns.
+    funding : tuple of (int, float) or None
+        Times (milliseconds UTC) and rates of the settlements within the bar, and of as many before as make two; None
+        where the candles carry no funding.
     """
 
     interval_ms: ClassVar[int] = 0
     extra: Mapping[str, float] = MappingProxyType({})
+    funding: tuple[tuple[int, float], ...] | None = None
 
     def _replace(self, **changes: Any) -> Self:
         new = super()._replace(**changes)
         if self.extra:
             new.extra = self.extra
+        if self.funding is not None:
+            new.funding = self.funding
         return new
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_bar, (self.interval_ms, tuple(self), dict(self.extra))
+        return _rebuild_bar, (self.interval_ms, tuple(self), dict(self.extra), self.funding)
 
 
 @cache
@@ -80,10 +86,17 @@ def bar_class(interval_ms: int) -> type[ClockBar]:
     return type("Bar", (ClockBar,), {"interval_ms": interval_ms, "__doc__": Bar.__doc__})
 
 
-def _rebuild_bar(interval_ms: int, values: tuple[Any, ...], extra: dict[str, float]) -> ClockBar:
+def _rebuild_bar(
+    interval_ms: int,
+    values: tuple[Any, ...],
+    extra: dict[str, float],
+    funding: tuple[tuple[int, float], ...] | None = None,
+) -> ClockBar:
     bar = bar_class(interval_ms)._make(values)
     if extra:
         bar.extra = extra
+    if funding is not None:
+        bar.funding = funding
     return bar
 
 
@@ -384,7 +397,28 @@ class Candles(Sequence[Bar]):
         columns = (self.open, self.high, self.low, self.close, self.volume)
         values = (int(self.open_time[i]), *(float(values[i]) for values in columns))
         extra = {name: float(column[i]) for name, column in self.extra.items()}
-        return _rebuild_bar(self.interval_ms, values, extra)
+        settled = self._settled(slice(i, i + 1 or None))
+        return _rebuild_bar(self.interval_ms, values, extra, next(settled) if settled else None)
+
+    def _settled(self, rows: slice) -> Iterator[tuple[tuple[int, float], ...]] | None:
+        """Settlements that bars carry: those within each, and as many before as make two."""
+        time, rate = self._bars.funding_time, self._bars.funding_rate
+        if time is None or rate is None or self._no_funding:
+            return None
+        opens = self.open_time[rows]
+        end = np.searchsorted(time, opens + self.interval_ms)
+        begin = np.maximum(0, np.minimum(np.searchsorted(time, opens), end - 2))
+        made: dict[tuple[int, int], tuple[tuple[int, float], ...]] = {}
+
+        def each() -> Iterator[tuple[tuple[int, float], ...]]:
+            for a, b in zip(begin.tolist(), end.tolist(), strict=True):
+                if (a, b) not in made:
+                    # Bars between two settlements share what they carry.
+                    made.clear()
+                    made[a, b] = tuple(zip(time[a:b].tolist(), rate[a:b].tolist(), strict=True))
+                yield made[a, b]
+
+        return each()
 
     def _bound(self, bound: Any) -> int | None:
         """Turn a bound of a slice into a position."""
@@ -423,12 +457,16 @@ class Candles(Sequence[Bar]):
         for start in range(0, len(self), _CHUNK):
             part = slice(start, start + _CHUNK)
             bars = map(make, zip(*(values[part].tolist() for values in columns), strict=True))
-            if not extra:
+            settled = self._settled(part)
+            if not extra and settled is None:
                 yield from bars
                 continue
             more = zip(*(values[part].tolist() for values in extra.values()), strict=True)
-            for bar, row in zip(bars, more, strict=True):
-                bar.extra = dict(zip(extra, row, strict=True))
+            for bar in bars:
+                if extra:
+                    bar.extra = dict(zip(extra, next(more), strict=True))
+                if settled is not None:
+                    bar.funding = next(settled)
                 yield bar
 
     def __eq__(self, other: object) -> bool:

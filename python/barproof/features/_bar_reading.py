@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from barproof.candles.model import Bar
 from barproof.errors import FeatureError, LayoutError
+from barproof.features.settlements import FUNDING_COLUMNS
 
-__all__ = ["FIELDS", "BarLike", "bar_numbers", "further", "is_number"]
+__all__ = ["FIELDS", "BarLike", "bar_numbers", "further", "is_number", "milliseconds"]
 
 BarLike: TypeAlias = "Bar | tuple[Any, ...] | list[Any] | NDArray[Any] | Mapping[str, Any]"
 FIELDS = Bar._fields
@@ -20,7 +21,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bar_numbers(
-    bar: Any, whose: str, columns: list[str], reads: list[bool]
+    bar: Any,
+    whose: str,
+    columns: list[str],
+    readers: list[str],
+    reads: list[bool],
+    funding: Callable[[int, str], dict[str, float]],
 ) -> tuple[tuple[Any, ...], list[float]]:
     """Six values and further columns of a bar, as the core takes them.
 
@@ -32,8 +38,12 @@ def bar_numbers(
         Its symbol, for messages.
     columns : list of str
         Further columns that the set reads of some symbol.
+    readers : list of str
+        What reads each of them first, for messages.
     reads : list of bool
         Which of them it reads of this one.
+    funding : callable
+        From the opening time and a reader to what funding tells at this bar.
 
     Returns
     -------
@@ -61,10 +71,16 @@ def bar_numbers(
         )
     values = (milliseconds(given[0], whose), *map(number, FIELDS[1:], given[1:]))
     extra = []
-    for name, read in zip(columns, reads, strict=True):
+    settled: dict[str, float] | None = None
+    for name, reader, read in zip(columns, readers, reads, strict=True):
+        if read and name in FUNDING_COLUMNS and (name not in known or "funding_time" in known):
+            if settled is None:
+                settled = funding(int(values[0]), reader)
+            extra.append(settled[name])
+            continue
         if read and name not in known:
             raise FeatureError(
-                f"bar of {whose} has no column `{name}`, which the features read: give a mapping with it"
+                f"bar of {whose} has no column `{name}`, which `{reader}` needs: give a mapping with it"
             )
         value = known[name] if read else None
         extra.append(np.nan if value is None else number(name, value))

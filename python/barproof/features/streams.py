@@ -6,6 +6,8 @@ import json
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,9 +16,10 @@ from numpy.typing import NDArray
 from barproof.candles.interval import format_interval, parse_interval
 from barproof.candles.model import Candles
 from barproof.errors import FeatureError, LayoutError
-from barproof.features._bar_reading import BarLike, bar_numbers, further
+from barproof.features._bar_reading import BarLike, bar_numbers, further, milliseconds
 from barproof.features._own_streams import OwnStream
 from barproof.features.own import Stepper
+from barproof.features.settlements import FUNDING_COLUMNS, Settlements, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +68,10 @@ class FeatureStream:
         self._warmup = 0
         self._extra: list[str] = list(features._graph.extra)
         self._plain = not (features.own or features.symbols or self._extra)
+        self._readers: list[str] = list(features._graph.readers)
+        self._funded = any(name in FUNDING_COLUMNS for name in self._extra)
+        self._funding = [Settlements() for _ in (self._name, *self._others)]
+        self._told: dict[int, Settlements] = {}
         self._own = [OwnStream(one) for one in features.own]
         self._spoiled: str | None = None
         self._lock = threading.RLock()
@@ -134,8 +141,10 @@ class FeatureStream:
         ----------
         bar : Bar, six values or mapping
             A :class:`barproof.Bar`, six values in its order, or a mapping with its names and those of further columns
-            that features read; the time in milliseconds UTC or as a datetime (naive ones are UTC). Where features name
-            other symbols: a mapping of symbol to bar, all of one time; a symbol without a bar is left out.
+            that features read; the time in milliseconds UTC or as a datetime (naive ones are UTC). Where features read
+            funding, a mapping says ``funding``: pairs of time and rate of settlements, or ``funding_time`` and
+            ``funding_rate`` of the last; what is known already is passed over, and :meth:`settle` serves as well. Where
+            features name other symbols: a mapping of symbol to bar, all of one time; a symbol without one is left out.
         out : ndarray of shape (n_features,), float64, optional
             Written to and given back, to save a new array.
 
@@ -188,7 +197,7 @@ class FeatureStream:
                     self._core.check(*one)
                 own = self._own_values(mine, read[1])
             for other in others:
-                self._core.feed(*other)
+                self._give(other)
             if self._plain and isinstance(mine, tuple):
                 # It was read as a bar of this interval: the next of its kind need not be asked again.
                 self._core.know(type(mine))
@@ -227,12 +236,84 @@ class FeatureStream:
             for one in found:
                 self._core.check(*one)
         for one in found:
-            self._core.feed(*one)
+            self._give(one)
+
+    def settle(
+        self, funding_time: int | datetime, funding_rate: float, *, symbol: str | None = None
+    ) -> None:
+        """Take a settlement of funding; bars that close after it know it.
+
+        Parameters
+        ----------
+        funding_time : int or datetime
+            Milliseconds UTC, or a datetime; rounded to the nearest second, as in candles.
+        funding_rate : float
+            A fraction; positive where longs pay shorts.
+        symbol : str, optional
+            Whose; the stream's own by default.
+
+        Raises
+        ------
+        FeatureError
+            If it is not later than the last one, or the symbol is not among those that features name.
+        LayoutError
+            If time or rate is no number.
+
+        Examples
+        --------
+        >>> import barproof as bp
+        >>> stream = bp.FeatureSet(["funding_age()"]).stream("1h")
+        >>> stream.settle(28_800_000, 0.0001)
+        >>> stream.update((32_400_000, 1.0, 1.0, 1.0, 1.0, 0.0))
+        array([2.])
+        """
+        with self._alone():
+            names = (self._name, *self._others)
+            whose = names[0] if symbol is None or symbol == self._symbol else symbol
+            if whose not in names:
+                raise FeatureError(
+                    f"settle(...) takes funding of {', '.join(names)}, was given that of {whose!r}: name one of them"
+                )
+            dated = isinstance(funding_time, datetime)
+            given = milliseconds(funding_time, whose) if dated else funding_time
+            found = told({"funding": [(given, funding_rate)]}, whose) or []
+            feed = names.index(whose)
+            new = self._funding[feed].joined_by(found)
+            if new.last == self._funding[feed].last:
+                raise FeatureError(
+                    f"settlement of {whose} at {found[0][0]} ms does not come after the last one, which was at "
+                    f"{new.last} ms: give each once, in order"
+                )
+            self._funding[feed] = new
+
+    def _give(self, read: _Read) -> None:
+        self._core.feed(*read)
+        self._keep_funding(read)
+
+    def _keep_funding(self, read: _Read) -> None:
+        """Take the settlements of a bar that was taken."""
+        if read[0] in self._told:
+            self._funding[read[0]] = self._told.pop(read[0])
+            self._funding[read[0]].keep(read[1][0])
+
+    def _funding_columns(
+        self, feed: int, bar: Any, whose: str, open_time: int, reader: str
+    ) -> dict[str, float]:
+        """Give what funding tells at a bar, which :meth:`_keep_funding` then takes for good."""
+        found = told(bar, whose)
+        if found is None and not self._funding[feed]:
+            raise FeatureError(
+                f"bar of {whose} says nothing of funding, which `{reader}` needs: give a mapping with `funding`, "
+                f"pairs of time and rate, or tell the stream by settle(...)"
+            )
+        self._told[feed] = self._funding[feed].joined_by(found or [])
+        return self._told[feed].columns(open_time, open_time + self._known())
 
     def _take(
         self, read: _Read, own: list[float], out: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         row: NDArray[np.float64] = self._core.update(read[1], read[2], own, out)
+        self._keep_funding(read)
         for one in self._own:
             one.keep()
         return row
@@ -304,7 +385,10 @@ class FeatureStream:
     def _read(self, feed: int, bar: Any) -> _Read:
         """Feed, six values and further columns of a bar, as the core takes them."""
         whose = (self._name, *self._others)[feed]
-        return feed, *bar_numbers(bar, whose, self._extra, self._reads[feed])
+        funding = partial(self._funding_columns, feed, bar, whose)
+        return feed, *bar_numbers(
+            bar, whose, self._extra, self._readers, self._reads[feed], funding
+        )
 
     def update_many(self, candles: Candles | Mapping[str, Candles]) -> NDArray[np.float64]:
         """Take many closed bars.
@@ -336,7 +420,11 @@ class FeatureStream:
             if self._own:
                 # Own features may keep a state that only steps can move.
                 return self._step_many(books)
-            return self._core.update_many([one._bars for one in books], [])  # type: ignore[no-any-return]
+            rows: NDArray[np.float64] = self._core.update_many([one._bars for one in books], [])
+            if self._funded:
+                for feed, one in enumerate(books):
+                    self._funding[feed] = _settled(self._funding[feed], one)
+            return rows
 
     def _candles(self, candles: Any) -> list[Candles]:
         """Candles of every feed."""
@@ -363,6 +451,7 @@ class FeatureStream:
                 with self._started(one):
                     self._core.check(*self._read(feed, one[0]))
         before, kept = self._core.copy(), [one.save() for one in self._own]
+        funding = list(self._funding)
         rows, at = [], [0] * len(books)
         try:
             for bar in books[0]:
@@ -371,7 +460,7 @@ class FeatureStream:
                 rows.append(self._take(read, self._own_values(bar, read[1]), None))
             self._feed_until(books, at, None)
         except BaseException:
-            self._core = before
+            self._core, self._funding = before, funding
             for mine, saved in zip(self._own, kept, strict=True):
                 mine.load(saved)
                 if rows and mine.steps and not mine.saves and self._spoiled is None:
@@ -384,7 +473,7 @@ class FeatureStream:
         for feed in range(1, len(books)):
             one = books[feed]
             while at[feed] < len(one) and (time is None or one.open_time[at[feed]] <= time):
-                self._core.feed(*self._read(feed, one[at[feed]]))
+                self._give(self._read(feed, one[at[feed]]))
                 at[feed] += 1
 
     def snapshot(self) -> bytes:
@@ -418,8 +507,10 @@ class FeatureStream:
             return self._state()
 
     def _state(self) -> bytes:
-        kept = json.dumps([one.save() for one in self._own]).encode()
-        return bytes(self._core.snapshot(kept))
+        own = [one.save() for one in self._own]
+        # Where no funding is read, the format of releases that knew none.
+        kept = {"own": own, "funding": [f.save() for f in self._funding]} if self._funded else own
+        return bytes(self._core.snapshot(json.dumps(kept).encode()))
 
     def restore(self, snapshot: bytes) -> FeatureStream:
         """Go on from a snapshot.
@@ -458,14 +549,20 @@ class FeatureStream:
         try:
             saved = json.loads(kept)
             given = [None] * len(fresh) if steppers is None else steppers
-            for one, state, stepper in zip(fresh, saved, given, strict=True):
+            own = saved["own"] if self._funded else saved
+            for one, state, stepper in zip(fresh, own, given, strict=True):
                 one.load(state, stepper)
+            funding = [Settlements() for _ in self._funding]
+            if self._funded:
+                for settlements, state in zip(funding, saved["funding"], strict=True):
+                    settlements.load(state)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             raise FeatureError(
                 f"snapshot does not hold the bars of features of your own, or their memory was another: "
                 f"{self._rebuild()}"
             ) from None
         self._own, self._spoiled = fresh, None
+        self._funding, self._told = funding, {}
         self._put(core)
 
     def gather(
@@ -535,3 +632,15 @@ def _rebuild_stream(
     if state is not None:
         stream._restore(state, steppers)
     return stream
+
+
+def _settled(known: Settlements, candles: Candles) -> Settlements:
+    """Settlements as they are known behind the last of some candles."""
+    time, rate = candles._bars.funding_time, candles._bars.funding_rate
+    if time is None or rate is None or not len(candles):
+        return known
+    last = int(candles.open_time[-1])
+    begin = max(0, int(np.searchsorted(time, last)) - 2)
+    new = known.joined_by(zip(time[begin:].tolist(), rate[begin:].tolist(), strict=True))
+    new.keep(last)
+    return new

@@ -100,9 +100,11 @@ impl Error {
         let mut ranked: Vec<(usize, &str)> =
             known.iter().map(|k| (edit_distance(name, k), *k)).collect();
         ranked.sort_unstable();
+        // Where one letter makes a name, those further off are no help.
+        let slip = ranked.first().is_some_and(|(d, _)| *d <= 1);
         let near: Vec<String> = ranked
             .iter()
-            .take_while(|(d, k)| *d <= (k.len().max(name.len()) / 3).max(2))
+            .take_while(|(d, k)| *d <= if slip { 1 } else { (k.len().max(name.len()) / 3).max(2) })
             .take(3)
             .map(|(_, k)| format!("`{k}`"))
             .collect();

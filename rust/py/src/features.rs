@@ -118,6 +118,12 @@ impl FeatureGraph {
         self.core.extra.clone()
     }
 
+    /// What reads each of the further columns first.
+    #[getter]
+    fn readers(&self) -> Vec<String> {
+        self.core.readers.clone()
+    }
+
     /// Memory and warm-up of each feature; None where a longer interval is named and the candles' own is not told.
     fn facts(
         &self,

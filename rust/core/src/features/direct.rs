@@ -126,10 +126,11 @@ impl Direct {
         }
         for (source, wire) in &graph.clocks[0].sources {
             let given = match source {
-                Source::Column(0) => {
+                Source::Column(0) | Source::CloseTime => {
+                    let later = if *source == Source::CloseTime { bars.interval_ms() } else { 0 };
                     if let Place::Made(column) = &mut places[*wire] {
                         for (slot, time) in column.iter_mut().zip(times) {
-                            *slot = *time as f64;
+                            *slot = (time + later) as f64;
                         }
                     }
                     continue;

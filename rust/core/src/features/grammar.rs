@@ -12,7 +12,7 @@
 //! Features among the arguments come first, in the order of the inputs. The canonical form writes every parameter,
 //! leaves a default input out, and one space after each comma; equal features have equal canonical forms.
 
-use super::registry::{COLUMNS, Function, Input};
+use super::registry::{CLOSE_TIME, COLUMNS, Function, Input};
 use crate::{Error, Result};
 
 /// Deepest nesting, far beyond use: the stack must not overflow on a hostile text.
@@ -326,10 +326,10 @@ impl<'a> Parser<'a> {
         if name.is_empty() {
             return Err(self.unexpected("the name of a column"));
         }
-        if name == COLUMNS[0] {
-            return Err(self.error(
-                "`open_time` is the clock, not a feature: use time_of_day() or time_of_week()",
-            ));
+        if name == COLUMNS[0] || name == CLOSE_TIME {
+            return Err(self.error(format_args!(
+                "`{name}` is the clock, not a feature: use time_of_day() or time_of_week()",
+            )));
         }
         if !self.take(')') {
             return Err(self.unexpected("`)`"));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::grammar::{Expr, interval_text};
 use super::node::Memory;
-use super::registry::{COLUMNS, Function, Input};
+use super::registry::{CLOSE_TIME, COLUMNS, Function, Input};
 use crate::digest::Digest;
 use crate::{Error, Result};
 
@@ -26,6 +26,8 @@ pub fn anchor(interval_ms: i64) -> i64 {
 pub enum Source {
     /// One of [`COLUMNS`], by position.
     Column(usize),
+    /// When the bar closes, milliseconds UTC.
+    CloseTime,
     /// A further column, by position in [`Graph::extra`].
     Extra(usize),
     /// A feature of the user's own, by position.
@@ -91,6 +93,8 @@ pub struct Graph {
     pub results: Vec<usize>,
     /// Further columns that are read.
     pub extra: Vec<String>,
+    /// What reads each of them first: a function, or the column itself.
+    pub readers: Vec<String>,
     /// Clock of each wire.
     pub wires: Vec<usize>,
     known: BTreeMap<String, usize>,
@@ -106,6 +110,7 @@ impl Graph {
             steps: vec![],
             results: vec![],
             extra: vec![],
+            readers: vec![],
             wires: vec![],
             known: BTreeMap::new(),
         };
@@ -162,11 +167,13 @@ impl Graph {
         wire
     }
 
-    fn column(&mut self, clock: usize, name: &str) -> usize {
+    fn column(&mut self, clock: usize, name: &str, reader: &str) -> usize {
         let source = match COLUMNS.iter().position(|c| *c == name) {
             Some(column) => Source::Column(column),
+            None if name == CLOSE_TIME => Source::CloseTime,
             None => Source::Extra(self.extra.iter().position(|e| e == name).unwrap_or_else(|| {
                 self.extra.push(name.to_owned());
+                self.readers.push(reader.to_owned());
                 self.extra.len() - 1
             })),
         };
@@ -176,7 +183,7 @@ impl Graph {
     /// The wire of an expression on a clock; `whole` is the feature that it is part of, for messages.
     fn wire(&mut self, expr: &Expr, clock: usize, whole: &Expr) -> Result<usize> {
         match expr {
-            Expr::Column(name) => Ok(self.column(clock, name)),
+            Expr::Column(name) => Ok(self.column(clock, name, &expr.text())),
             Expr::Own(name) => {
                 if clock != 0 {
                     return Err(Error::Feature(format!(
@@ -193,7 +200,7 @@ impl Graph {
                 let mut wires = Vec::with_capacity(function.inputs.len());
                 for input in function.inputs {
                     wires.push(match (input, given.next_if_series(*input)) {
-                        (Input::Column(name), _) => self.column(clock, name),
+                        (Input::Column(name), _) => self.column(clock, name, function.name),
                         (_, Some(expr)) => self.wire(expr, clock, whole)?,
                         (_, None) => unreachable!("the parser fills every input"),
                     });

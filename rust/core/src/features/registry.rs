@@ -8,6 +8,8 @@ use super::{
     arithmetic, average, calendar, cycles, directional, flow, momentum, operators, oscillators,
     overlap, parabolic, patterns, price, returns, rolling, statistics, trend, volatility, volume,
 };
+use super::{bands, candle_shape, dependence, distribution, drawdown, fractional, funding};
+use super::{liquidity, pairs, range_volatility, sessions, swing, volume_lines};
 use crate::{Error, Result};
 
 /// Where an input comes from.
@@ -141,6 +143,19 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         calendar::FUNCTIONS,
         operators::FUNCTIONS,
         arithmetic::FUNCTIONS,
+        range_volatility::FUNCTIONS,
+        distribution::FUNCTIONS,
+        dependence::FUNCTIONS,
+        drawdown::FUNCTIONS,
+        candle_shape::FUNCTIONS,
+        bands::FUNCTIONS,
+        swing::FUNCTIONS,
+        liquidity::FUNCTIONS,
+        volume_lines::FUNCTIONS,
+        funding::FUNCTIONS,
+        sessions::FUNCTIONS,
+        pairs::FUNCTIONS,
+        fractional::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
@@ -148,6 +163,9 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
 
 /// Columns of candles that a feature may name.
 pub const COLUMNS: [&str; 6] = ["open_time", "open", "high", "low", "close", "volume"];
+
+/// Column of the times at which bars close, which functions alone may name.
+pub const CLOSE_TIME: &str = "close_time";
 
 impl Function {
     /// Number of outputs.

@@ -26,7 +26,7 @@ use live::Live;
 
 use super::graph::{Graph, Source, Work, anchor};
 use super::node::{MOST, Node};
-use crate::bars::Bars;
+use crate::bars::{Bars, FUNDING_COLUMNS};
 use crate::{Error, Result};
 
 /// One closed bar of a symbol, with what else the graph reads.
@@ -109,10 +109,10 @@ enum Merge {
 }
 
 impl Merge {
-    /// Volumes and counts add, asks widen as bids do, anything else is that of the last bar: as candles are resampled.
+    /// Volumes, counts and payments add, asks widen as bids do, anything else is that of the last bar: as candles are resampled.
     fn of(name: &str) -> Self {
         match name {
-            "trades" => Self::Sum,
+            "trades" | "funding_paid" => Self::Sum,
             "ask_open" => Self::First,
             "ask_high" => Self::Largest,
             "ask_low" => Self::Smallest,
@@ -237,13 +237,15 @@ impl Engine {
     /// Closes a bar of a clock.
     fn tick(&mut self, number: usize, row: &Row<'_>, stamp: i64) {
         let clock = &mut self.clocks[number];
-        clock.at.push((row.open_time - clock.anchor).div_euclid(clock.interval_ms));
+        let length = clock.interval_ms;
+        clock.at.push((row.open_time - clock.anchor).div_euclid(length));
         clock.time.push(row.open_time);
         clock.stamp.push(stamp);
         for (source, wire) in &self.graph.clocks[number].sources {
             self.wires[*wire].push(match source {
                 Source::Column(0) => row.open_time as f64,
                 Source::Column(k) => row.values[k - 1],
+                Source::CloseTime => (row.open_time + length) as f64,
                 Source::Extra(k) => row.extra[*k],
                 Source::Own(k) => row.own[*k],
             });
@@ -373,20 +375,29 @@ impl Engine {
         bars: &'a Bars,
     ) -> Result<Vec<&'a [f64]>> {
         let reads = self.reads(feed);
-        let names = self.graph.extra.iter().zip(reads);
+        let names = self.graph.extra.iter().zip(&self.graph.readers).zip(reads);
         names
-            .map(|(name, read)| match bars.extra().get(name) {
-                _ if !read => Ok(&[][..]),
-                Some(column) => Ok(column.as_slice()),
-                None => {
-                    let known: Vec<&str> = bars.extra().keys().map(String::as_str).collect();
-                    let have = if known.is_empty() { "none".into() } else { known.join(", ") };
-                    Err(Error::Feature(format!(
-                        "features need the column `{name}`, which candles of {} do not have; \
-                         further columns: {have}",
-                        self.feeds[feed]
-                    )))
+            .map(|((name, reader), read)| {
+                if !read {
+                    return Ok(&[][..]);
                 }
+                let own = bars.extra().get(name).map(Vec::as_slice);
+                if let Some(column) = own.or_else(|| bars.funding_column(name)) {
+                    return Ok(column);
+                }
+                let whose = &self.feeds[feed];
+                if FUNDING_COLUMNS.contains(&name.as_str()) {
+                    return Err(Error::Feature(format!(
+                        "`{reader}` needs the funding of {whose}, which its candles do not carry: \
+                         attach it with with_funding(...)"
+                    )));
+                }
+                let known: Vec<&str> = bars.extra().keys().map(String::as_str).collect();
+                let have = if known.is_empty() { "none".into() } else { known.join(", ") };
+                Err(Error::Feature(format!(
+                    "`{reader}` needs the column `{name}`, which candles of {whose} do not have \
+                     (further columns: {have}): read candles with it, or leave the feature out"
+                )))
             })
             .collect()
     }

@@ -155,6 +155,7 @@ impl Engine {
                 match source {
                     Source::Column(0) => out.extend(times.iter().map(|t| *t as f64)),
                     Source::Column(k) => out.extend_from_slice(&columns[k - 1][range.clone()]),
+                    Source::CloseTime => out.extend(times.iter().map(|t| (t + length) as f64)),
                     Source::Extra(k) => out.extend_from_slice(&extra[*k][range.clone()]),
                     Source::Own(k) => out.extend_from_slice(&own[*k][range.clone()]),
                 }

@@ -111,6 +111,7 @@ impl Engine {
                 self.live.wires[*wire] = match source {
                     Source::Column(0) => row.open_time as f64,
                     Source::Column(k) => row.values[k - 1],
+                    Source::CloseTime => (row.open_time + clock.interval_ms) as f64,
                     Source::Extra(k) => row.extra[*k],
                     Source::Own(k) => row.own[*k],
                 };
