@@ -246,3 +246,34 @@ def test_verify_takes_funding() -> None:
     candles = markets.walk(5, 300).candles()
     found = bp.FeatureSet([*TEXTS, "trade_size()", "kyle_lambda(9)"]).verify(candles, cuts=5)
     assert "no lookahead" in repr(found)
+
+
+def told(i: int, **more: object) -> dict[str, object]:
+    """Bar i of a market of hours that stands still."""
+    prices = dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0)
+    return {"open_time": i * 3_600_000, **prices, **more}
+
+
+def test_a_pickle_before_the_first_bar_keeps_what_was_settled() -> None:
+    stream = bp.FeatureSet(["funding_rate()"]).stream()
+    stream.settle(8 * 3_600_000, 0.1)
+    assert pickle.loads(pickle.dumps(stream))._funding[0].save() == stream._funding[0].save() != []
+
+
+def test_bars_that_wait_know_the_funding_of_those_before() -> None:
+    features = bp.FeatureSet(["funding_rate()", "close@B"])
+    clock = features.stream("1h", symbol="A").gather()
+    assert clock.push({"A": told(1, funding=[(3_600_000, 0.1)])}) == []
+    assert clock.push({"A": told(2)}) == []
+    rows = clock.push({"B": told(2)})
+    assert [row.values[0] for row in rows] == [0.1, 0.1]
+
+
+def test_a_refused_bar_leaves_no_settlement() -> None:
+    hour = 3_600_000
+    stream = bp.FeatureSet(["funding_rate()"]).stream("1h")
+    stream.update(told(1, funding=[(hour, 0.1)]))
+    with pytest.raises(bp.FeatureError):
+        stream.update(told(1, funding=[(hour, 0.1), (2 * hour, 0.9)]))
+    stream.update(told(2, funding_rate=0.5))
+    assert stream._funding[0].save() == [[hour, 0.1]]

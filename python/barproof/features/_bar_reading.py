@@ -23,10 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def bar_numbers(
     bar: Any,
     whose: str,
-    columns: list[str],
-    readers: list[str],
-    reads: list[bool],
-    funding: Callable[[int, str], dict[str, float]],
+    columns: list[tuple[str, bool, str]],
+    funding: Callable[[int, str], Mapping[str, float]],
 ) -> tuple[tuple[Any, ...], list[float]]:
     """Six values and further columns of a bar, as the core takes them.
 
@@ -36,14 +34,11 @@ def bar_numbers(
         The bar.
     whose : str
         Its symbol, for messages.
-    columns : list of str
-        Further columns that the set reads of some symbol.
-    readers : list of str
-        What reads each of them first, for messages.
-    reads : list of bool
-        Which of them it reads of this one.
+    columns : list of (str, bool, str)
+        Further columns that the set reads of some symbol: name, whether it reads it of this one, and what needs it.
     funding : callable
-        From the opening time and a reader to what funding tells at this bar.
+        Gives the columns of funding at the bar of an opening time, or says that what needs them has none; asked where
+        the bar does not carry them as they are.
 
     Returns
     -------
@@ -71,8 +66,8 @@ def bar_numbers(
         )
     values = (milliseconds(given[0], whose), *map(number, FIELDS[1:], given[1:]))
     extra = []
-    settled: dict[str, float] | None = None
-    for name, reader, read in zip(columns, readers, reads, strict=True):
+    settled: Mapping[str, float] | None = None
+    for name, read, reader in columns:
         if read and name in FUNDING_COLUMNS and (name not in known or "funding_time" in known):
             if settled is None:
                 settled = funding(int(values[0]), reader)

@@ -162,7 +162,8 @@ class BarClock:
             raise FeatureError(
                 f"push(...) takes bars of {', '.join(symbols)}, was given {name!r}: leave it out"
             )
-        one = self.stream._read(symbols.index(name), bar)
+        waiting = (held for _, held in self._waiting[name])
+        one = self.stream._read(symbols.index(name), bar, waiting)
         time = int(one[1][0])
         if self._settled is not None and time <= self._settled:
             if self._late == "drop":

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,7 +21,7 @@ from barproof.features.own import Stepper
 from barproof.features.settlements import FUNDING_COLUMNS, Settlements, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from barproof.features.bar_clock import BarClock
     from barproof.features.sets import FeatureSet
@@ -268,23 +267,29 @@ class FeatureStream:
         array([2.])
         """
         with self._alone():
-            names = (self._name, *self._others)
-            whose = names[0] if symbol is None or symbol == self._symbol else symbol
-            if whose not in names:
-                raise FeatureError(
-                    f"settle(...) takes funding of {', '.join(names)}, was given that of {whose!r}: name one of them"
-                )
-            dated = isinstance(funding_time, datetime)
-            given = milliseconds(funding_time, whose) if dated else funding_time
-            found = told({"funding": [(given, funding_rate)]}, whose) or []
-            feed = names.index(whose)
-            new = self._funding[feed].joined_by(found)
-            if new.last == self._funding[feed].last:
-                raise FeatureError(
-                    f"settlement of {whose} at {found[0][0]} ms does not come after the last one, which was at "
-                    f"{new.last} ms: give each once, in order"
-                )
-            self._funding[feed] = new
+            self._settle(funding_time, funding_rate, symbol)
+
+    def _settle(self, funding_time: Any, funding_rate: Any, symbol: str | None) -> None:
+        names = (self._name, *self._others)
+        whose = names[0] if symbol is None or symbol == self._symbol else symbol
+        if whose not in names:
+            raise FeatureError(
+                f"settle(...) takes funding of {', '.join(names)}, was given that of {whose!r}: name one of them"
+            )
+        given = (
+            milliseconds(funding_time, whose)
+            if isinstance(funding_time, datetime)
+            else funding_time
+        )
+        found = told({"funding": [(given, funding_rate)]}, whose) or []
+        feed = names.index(whose)
+        new = self._funding[feed].joined_by(found)
+        if new.last == self._funding[feed].last:
+            raise FeatureError(
+                f"settlement of {whose} at {found[0][0]} ms does not come after the last one, which was at "
+                f"{new.last} ms: give each once, in order"
+            )
+        self._funding[feed] = new
 
     def _give(self, read: _Read) -> None:
         self._core.feed(*read)
@@ -296,18 +301,17 @@ class FeatureStream:
             self._funding[read[0]] = self._told.pop(read[0])
             self._funding[read[0]].keep(read[1][0])
 
-    def _funding_columns(
-        self, feed: int, bar: Any, whose: str, open_time: int, reader: str
-    ) -> dict[str, float]:
-        """Give what funding tells at a bar, which :meth:`_keep_funding` then takes for good."""
-        found = told(bar, whose)
-        if found is None and not self._funding[feed]:
+    def _funding_known(
+        self, feed: int, bar: Any, whose: str, reader: str, waiting: Iterable[Any] | None
+    ) -> Settlements:
+        """Settlements with those that a bar tells, which :meth:`_keep_funding` then takes for good."""
+        found, known = told(bar, whose), self._funding[feed]
+        if found is None and not known and not any(told(one, whose) for one in waiting or ()):
             raise FeatureError(
                 f"bar of {whose} says nothing of funding, which `{reader}` needs: give a mapping with `funding`, "
                 f"pairs of time and rate, or tell the stream by settle(...)"
             )
-        self._told[feed] = self._funding[feed].joined_by(found or [])
-        return self._told[feed].columns(open_time, open_time + self._known())
+        return known.joined_by(found or [])
 
     def _take(
         self, read: _Read, own: list[float], out: NDArray[np.float64] | None
@@ -382,13 +386,23 @@ class FeatureStream:
         found = [(1 + k, bars[name]) for k, name in enumerate(self._others) if name in bars]
         return bars[self._symbol], found
 
-    def _read(self, feed: int, bar: Any) -> _Read:
-        """Feed, six values and further columns of a bar, as the core takes them."""
+    def _read(self, feed: int, bar: Any, waiting: Iterable[Any] | None = None) -> _Read:
+        """Feed, six values and further columns of a bar, as the core takes them.
+
+        With `waiting`, bars of the feed that come before and were not taken yet, it is only looked at.
+        """
         whose = (self._name, *self._others)[feed]
-        funding = partial(self._funding_columns, feed, bar, whose)
-        return feed, *bar_numbers(
-            bar, whose, self._extra, self._readers, self._reads[feed], funding
-        )
+        if waiting is None:
+            self._told.pop(feed, None)
+
+        def funding(open_time: int, reader: str) -> Mapping[str, float]:
+            known = self._funding_known(feed, bar, whose, reader, waiting)
+            if waiting is None:
+                self._told[feed] = known
+            return known.columns(open_time, open_time + self._known())
+
+        columns = list(zip(self._extra, self._reads[feed], self._readers, strict=True))
+        return feed, *bar_numbers(bar, whose, columns, funding)
 
     def update_many(self, candles: Candles | Mapping[str, Candles]) -> NDArray[np.float64]:
         """Take many closed bars.
@@ -509,8 +523,12 @@ class FeatureStream:
     def _state(self) -> bytes:
         own = [one.save() for one in self._own]
         # Where no funding is read, the format of releases that knew none.
-        kept = {"own": own, "funding": [f.save() for f in self._funding]} if self._funded else own
+        kept = {"own": own, "funding": self._settlements()} if self._funded else own
         return bytes(self._core.snapshot(json.dumps(kept).encode()))
+
+    def _settlements(self) -> list[Any]:
+        """Settlements of every feed, for JSON."""
+        return [one.save() for one in self._funding]
 
     def restore(self, snapshot: bytes) -> FeatureStream:
         """Go on from a snapshot.
@@ -546,13 +564,13 @@ class FeatureStream:
     def _restore(self, snapshot: bytes, steppers: list[Any] | None) -> None:
         core, kept = self._core.restored(snapshot, self._rebuild())
         fresh = [OwnStream(one.feature) for one in self._own]
+        funding = [Settlements() for _ in self._funding]
         try:
             saved = json.loads(kept)
             given = [None] * len(fresh) if steppers is None else steppers
-            own = saved["own"] if self._funded else saved
-            for one, state, stepper in zip(fresh, own, given, strict=True):
+            states = saved["own"] if self._funded else saved
+            for one, state, stepper in zip(fresh, states, given, strict=True):
                 one.load(state, stepper)
-            funding = [Settlements() for _ in self._funding]
             if self._funded:
                 for settlements, state in zip(funding, saved["funding"], strict=True):
                     settlements.load(state)
@@ -613,7 +631,8 @@ class FeatureStream:
             interval = None if self._interval_ms is None else format_interval(self._interval_ms)
             state = None if self._core is None else self._state()
             steppers = [one.stepper for one in self._own]
-        return _rebuild_stream, (self.features, interval, self._symbol, state, steppers)
+            funding = self._settlements()
+        return _rebuild_stream, (self.features, interval, self._symbol, state, steppers, funding)
 
     def __repr__(self) -> str:
         clock = "" if self._interval_ms is None else f" of {format_interval(self._interval_ms)}"
@@ -627,10 +646,14 @@ def _rebuild_stream(
     symbol: str | None,
     state: bytes | None,
     steppers: list[Stepper | None],
+    funding: list[Any] | None = None,
 ) -> FeatureStream:
     stream = features.stream(interval, symbol=symbol)
     if state is not None:
         stream._restore(state, steppers)
+    elif funding is not None:
+        for settlements, saved in zip(stream._funding, funding, strict=True):
+            settlements.load(saved)
     return stream
 
 
