@@ -38,7 +38,6 @@
 //! | a search looks at eight groups of bars before it climbs (the same) | 1,555 ms | 1,468 ms |
 //! | tiles of 512, 2,048, 8,192 bars (the same) | 1,470 | 1,480, 1,498 ms |
 //! | drawdown without a division where a mark is no record (256, dense) | 70.7 ms | 64.1 ms |
-//! | trailing stops by entry instead of bar by bar (a trade, against simple rules) | 13.5 times | 1.03 times |
 //!
 //! Dropped: extremes left to the compiler's own vectors (it stored every lane to memory: the first line of the table).
 //!
