@@ -308,4 +308,13 @@ def real(name: str, *, whole: bool = False) -> Market:
         columns["low"] = np.minimum.reduce(list(columns.values()))
     volume = frame["volume"].to_numpy().astype(float)
     time = frame["open_time"].dt.epoch("ms").to_numpy().astype(np.int64)
-    return Market(time, **columns, volume=volume, taker_buy_volume=0.5 * volume, interval=interval)
+    return Market(
+        time,
+        **columns,
+        volume=volume,
+        taker_buy_volume=0.5 * volume,
+        interval=interval,
+        trades=np.ones(len(time)),
+        funding_time=time[::96],
+        funding_rate=np.full(len(time[::96]), 1e-4),
+    )
