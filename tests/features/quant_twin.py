@@ -569,7 +569,7 @@ def super_smoother(m: Market, x: Floats, period: int) -> Floats:
     b, c = 2 * d * math.cos(angle), -(d**2)
     keep = ~np.isnan(x)
     v = x[keep]
-    y = v.copy()
+    y = v.astype(float)
     for t in range(2, len(v)):
         y[t] = (1 - b - c) * (v[t] + v[t - 1]) / 2 + b * y[t - 1] + c * y[t - 2]
     y[:2] = np.nan
@@ -1012,12 +1012,20 @@ def lead_lag(m: Market, x: Floats, y: Floats, period: int = 60, lag: int = 1) ->
     return rolled([x, shifted(y, lag)], period, compute)
 
 
+def quotients(x: Floats, period: int) -> Floats:
+    """Logarithms of quotients, which two negative numbers have too."""
+    with np.errstate(all="ignore"):
+        share = x / shifted(x, period)
+    return defined(np.array([math.log(s) if 0 < s < math.inf else math.nan for s in share]))
+
+
 def relative_strength(m: Market, x: Floats, y: Floats, period: int = 60) -> Floats:
-    return logs(x, shifted(x, period)) - logs(y, shifted(y, period))
+    return quotients(x, period) - quotients(y, period)
 
 
 def tracking_error(m: Market, x: Floats, y: Floats, period: int = 60) -> Floats:
-    return rolling(growth(x) - growth(y), period, lambda w: deviation_of(w, 1))
+    both = quotients(x, 1) - quotients(y, 1)
+    return rolling(both, period, lambda w: deviation_of(w, 1))
 
 
 # Stationarity.
