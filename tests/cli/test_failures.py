@@ -146,8 +146,7 @@ def test_ctrl_c_stops_a_sweep_within_a_second(tmp_path: Path, written: bool) -> 
     began = time.perf_counter()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    # A second on a machine that has one to spare.
-    assert time.perf_counter() - began < 4.0
+    assert time.perf_counter() - began < 1.0
     assert process.returncode == 130
     assert err.count("\n") == 1
     assert err.startswith("error: interrupted after ")

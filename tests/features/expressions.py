@@ -190,7 +190,8 @@ def evaluate(
             size = np.abs(out)
             if expression.name.endswith("_ratio"):
                 size = size + 1.0  # A quotient was rounded before 1 was taken off.
-            elif expression.name == "macd":
+            elif expression.name in ("macd", "dpo"):
+                # A difference of numbers of the size of the series.
                 size = size + np.abs(series[0])
             out = out + 4.0 * np.finfo(float).eps * size * noise.uniform(-1.0, 1.0, len(out))
         return out

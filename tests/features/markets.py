@@ -52,6 +52,8 @@ class Market:
     trades: Floats
     funding_time: Ints
     funding_rate: Floats
+    # Of longer bars: the bars that they are made of.
+    inside: Market | None = None
 
     def __len__(self) -> int:
         return len(self.open_time)

@@ -851,8 +851,10 @@ def day_vwap_ratio(m: Market) -> Floats:
 
 
 def settled(m: Market, t: int) -> list[tuple[int, float]]:
-    """Settlements before the close of a bar."""
+    """Settlements before the close of a bar; of a longer one, of the last bar inside."""
     close = m.open_time[t] + m.interval_ms
+    if m.inside is not None:
+        return settled(m.inside, int(np.searchsorted(m.inside.open_time, close)) - 1)
     pairs = zip(m.funding_time.tolist(), m.funding_rate.tolist(), strict=True)
     return [(time, rate) for time, rate in pairs if time < close]
 
@@ -895,6 +897,11 @@ def funding_to_next(m: Market) -> Floats:
 
 def funding_paid(m: Market) -> Floats:
     out = np.zeros(len(m))
+    if m.inside is not None:
+        paid, time = funding_paid(m.inside), m.inside.open_time
+        for t, begin in enumerate(m.open_time):
+            out[t] = math.fsum(paid[(time >= begin) & (time < begin + m.interval_ms)])
+        return out
     for t in range(len(m)):
         out[t] = math.fsum(rate for time, rate in settled(m, t) if time >= m.open_time[t])
     return out

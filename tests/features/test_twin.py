@@ -322,8 +322,8 @@ STEADY = (
     *(name for name in SIGNATURES if name not in quant_signatures.ROWS),
     *("parkinson", "yang_zhang", "downside_volatility", "quantile", "iqr", "drawdown", "run_up"),
     *("max_drawdown", "range_position", "donchian", "hma", "zlema", "super_smoother", "coppock"),
-    *("efficiency_ratio", "frac_diff", "flow_imbalance", "heikin_ashi"),
-    *("session", "relative_strength", "body_share"),
+    *("efficiency_ratio", "frac_diff", "dpo", "flow_imbalance", "heikin_ashi", "funding_rate"),
+    *("funding_sum", "session", "relative_strength", "body_share"),
 )
 
 

@@ -466,7 +466,8 @@ def longer(market: Market, interval: str) -> tuple[Market, Ints]:
     time = columns[:, 0].astype(np.int64)
     o, h, l, c, v, b, n = columns.T[1:].copy()  # noqa: E741
     funding = market.funding_time, market.funding_rate
-    return Market(time, o, h, l, c, v, b, interval, n, *funding), np.array(known, dtype=np.int64)
+    made = Market(time, o, h, l, c, v, b, interval, n, *funding, inside=market)
+    return made, np.array(known, dtype=np.int64)
 
 
 def held(values: Floats, known: Ints, n: int) -> Floats:
