@@ -303,17 +303,22 @@ def real(name: str, *, whole: bool = False) -> Market:
     """Bars from ``BARPROOF_DATA``, 20,000 of them at most; with `whole`, in ticks, which floats hold exactly."""
     file, interval, ticks = _REAL[name]
     frame = pl.read_parquet(Path(FOLDER) / file).head(20_000)
-    columns = {key: frame[key].to_numpy().astype(float) for key in ("open", "high", "low", "close")}
+    open_, high, low, close = (
+        frame[key].to_numpy().astype(float) for key in ("open", "high", "low", "close")
+    )
     if whole:
-        columns = {key: np.round(values * ticks) for key, values in columns.items()}
-        columns["high"] = np.maximum.reduce(list(columns.values()))
-        columns["low"] = np.minimum.reduce(list(columns.values()))
+        open_, high, low, close = (np.round(values * ticks) for values in (open_, high, low, close))
+        high = np.maximum.reduce([open_, high, low, close])
+        low = np.minimum.reduce([open_, high, low, close])
     volume = frame["volume"].to_numpy().astype(float)
     time = frame["open_time"].dt.epoch("ms").to_numpy().astype(np.int64)
     return Market(
         time,
-        **columns,
-        volume=volume,
+        open_,
+        high,
+        low,
+        close,
+        volume,
         taker_buy_volume=0.5 * volume,
         interval=interval,
         trades=np.ones(len(time)),
