@@ -233,12 +233,12 @@ class Job:
             elif self.ranged:
                 more = [pl.Series(f"{m}_{way}", [], dtype=pl.Float64) for m, way in RANGE]
             tables[table] = main, more
-        return Done(
-            numbers,
-            self._frame(leg, numbers, *tables["frame"]),
-            self._pooled(leg, numbers, *tables["pooled"]),
-            interrupted,
-        )
+        frame = self._frame(leg, numbers, *tables["frame"])
+        if windows == 1 and all(leg.pooling == "compounded" for leg in self.legs):
+            pooled = _own_pool(frame, leg.pooling)
+        else:
+            pooled = self._pooled(leg, numbers, *tables["pooled"])
+        return Done(numbers, frame, pooled, interrupted)
 
     def _ways(self, piece: Piece) -> dict[str, str | None]:
         """Ways to settle ambiguous bars, and the run that shows each: None is the sweep's own."""
@@ -258,6 +258,8 @@ class Job:
             names = pl.Series("signals", list(self.names), dtype=pl.String)
             out.append(names[numbers // len(self.grid)])
         at = numbers % len(self.grid)
+        if np.array_equal(at, np.arange(len(self.grid))):
+            return [*out, *self._axis_series]
         return [*out, *(series[at] for series in self._axis_series)]
 
     def _symbol(self, leg: Leg, n: int) -> list[pl.Series]:
@@ -350,6 +352,17 @@ class Job:
 
 
 _COLUMN = {row["name"]: i for i, row in enumerate(METRICS)}
+
+
+def _own_pool(frame: pl.DataFrame, pooling: str) -> pl.DataFrame:
+    """Pooled rows of one window: its own, to the bit, without what tells windows apart."""
+    word = pl.Series("pooling", [pooling] * len(frame), dtype=pl.String)
+    kept = [
+        word if column.name == "window" else column
+        for column in frame.get_columns()
+        if column.name not in ("start", "end")
+    ]
+    return pl.DataFrame(kept)
 
 
 def _where(error: BaseException, symbol: str | None, name: str | None) -> None:
