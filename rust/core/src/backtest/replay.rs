@@ -510,7 +510,7 @@ pub(crate) fn choose<'r>(
     close: f64,
 ) -> Option<Order<'r>> {
     let order = |side: Side, p: f64, threshold: Option<f64>| {
-        let threshold = threshold?;
+        let threshold = threshold.filter(|threshold| p >= *threshold)?;
         let order = Order {
             rules,
             side,
@@ -523,7 +523,7 @@ pub(crate) fn choose<'r>(
             target: row.target,
             size: row.size,
         };
-        (p >= threshold && order.is_complete(close)).then_some(order)
+        order.is_complete(close).then_some(order)
     };
     let long = order(Side::Long, row.long, rules.entry_long);
     let short = order(Side::Short, row.short, rules.entry_short);

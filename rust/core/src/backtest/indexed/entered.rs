@@ -17,11 +17,9 @@ pub const NEVER: usize = usize::MAX;
 /// A way out that was not asked for yet.
 const UNKNOWN: usize = usize::MAX;
 
-/// A way out of a position, and what it leaves per unit of equity.
+/// A position that ended, per unit of equity.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// Bar of the exit.
-    pub bar: usize,
+pub struct Ended {
     /// Bars held.
     pub bars_held: usize,
     /// Why it ended.
@@ -32,6 +30,15 @@ pub struct Outcome {
     pub ambiguous_trail: bool,
     /// What it leaves.
     pub closed: UnitClose,
+}
+
+/// A way out of a position, and what it leaves per unit of equity.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Bar of the exit.
+    pub bar: usize,
+    /// What it leaves.
+    pub ended: Ended,
     /// Worst and best mark at closes before it.
     pub extremes: (f64, f64),
     /// How many ends of days lie before it, in [`Entered::days`].
@@ -385,84 +392,47 @@ impl<'r> Entered<'r> {
         };
         let held = &self.positions[after - 1].1;
         let open = bars.open()[at];
-        let at_open = |exit, reason| (exit, reason, true, false);
-        let gapped = at > self.bar && held.side.at_or_worse(open, held.liquidation);
-        let (exit, reason, is_at_open, ambiguous) = match way {
-            Way::Bankrupt(_) => at_open(Exit::Bankruptcy { price: open }, Reason::Liquidation),
-            // A price at liquidation would have been a level reached.
-            Way::End => (held.taker_exit(bars.close()[at], costs), Reason::End, false, false),
-            _ if gapped => {
-                at_open(Exit::Liquidation { price: held.liquidation }, Reason::Liquidation)
+        let Leaving { exit, reason, is_at_open, ambiguous } = match way {
+            Way::Bankrupt(_) => {
+                Leaving::at_open(Exit::Bankruptcy { price: open }, Reason::Liquidation)
             }
-            Way::Quit(_, reason) => at_open(held.taker_exit(open, costs), reason),
-            Way::Levels { stop, take, .. } => self.leave(group, held, at, stop, take),
+            // A price at liquidation would have been a level reached.
+            Way::End => Leaving::at_end(group, held, at),
+            _ if at > self.bar && held.side.at_or_worse(open, held.liquidation) => {
+                let exit = Exit::Liquidation { price: held.liquidation };
+                Leaving::at_open(exit, Reason::Liquidation)
+            }
+            Way::Quit(_, reason) => Leaving::at_open(held.taker_exit(open, costs), reason),
+            Way::Levels { stop, take, .. } => {
+                let (stopped, target) = self.in_force(held, at, stop, take);
+                Leaving::by_prices(group, held, (self.bar, at), stopped, target)
+            }
         };
         let closed = held.unit_close(exit);
         let ambiguous_trail = self.trail.ambiguous.min(self.even.ambiguous) < until;
         let extremes = self.extremes(group, at);
         let days = self.days_before(group, at);
-        Outcome {
-            bar: at,
-            bars_held: at - self.bar + usize::from(!is_at_open),
-            reason,
-            ambiguous,
-            ambiguous_trail,
-            closed,
-            extremes,
-            days,
-        }
+        let bars_held = at - self.bar + usize::from(!is_at_open);
+        let ended = Ended { bars_held, reason, ambiguous, ambiguous_trail, closed };
+        Outcome { bar: at, ended, extremes, days }
     }
 
-    /// Steps 4 and 6 of the bar in which prices end a position; levels that the bar does not reach play no part.
-    fn leave(
+    /// Levels in force in the bar in which prices end a position; what the bar does not reach is NaN.
+    fn in_force(
         &self,
-        group: &Group<'_, '_, 'r>,
         held: &Position<'r>,
         at: usize,
         stop: Option<usize>,
         take: Option<usize>,
-    ) -> (Exit, Reason, bool, bool) {
-        let costs = &group.market.costs;
-        let bar = group.market.bars.bar(at);
-        let (side, open, liquidation) = (held.side, bar.open, held.liquidation);
+    ) -> ((f64, Reason), f64) {
         // The most favourable in force; of equal ones the first.
         let mut stopped = (stop.map_or(f64::NAN, |stop| self.stops[stop].0), Reason::Stop);
         for (moved, reason) in [(self.even, Reason::BreakEven), (self.trail, Reason::Trail)] {
-            if moved.hit == at && (stopped.0.is_nan() || side.beyond(moved.level, stopped.0)) {
+            if moved.hit == at && (stopped.0.is_nan() || held.side.beyond(moved.level, stopped.0)) {
                 stopped = (moved.level, reason);
             }
         }
-        let (stop, stop_reason) = stopped;
-        let target = take.map_or(f64::NAN, |take| self.takes[take].0);
-        if at > self.bar {
-            if side.at_or_worse(open, stop) {
-                return (held.taker_exit(open, costs), stop_reason, true, false);
-            }
-            if held.target_hit_at(target, open) {
-                return (held.target_exit_at(target, costs), Reason::Take, true, false);
-            }
-        }
-        // The level nearer to the winning side comes first; the stop if equal or if it alone is set.
-        let liquidated = side.beyond(liquidation, stop) || (stop.is_nan() && !liquidation.is_nan());
-        let level = if liquidated { liquidation } else { stop };
-        let adverse = side.at_or_worse(side.worst(&bar), level);
-        let met = held.target_hit_at(target, side.best(&bar));
-        let wins = met
-            && match held.rules.intrabar {
-                Intrabar::Optimistic => true,
-                Intrabar::Pessimistic => !adverse,
-                Intrabar::NearestOpen => !adverse || (target - open).abs() < (level - open).abs(),
-            };
-        let ambiguous = adverse && met;
-        if wins {
-            (held.target_exit_at(target, costs), Reason::Take, false, ambiguous)
-        } else if liquidated {
-            let exit = Exit::Liquidation { price: liquidation };
-            (exit, Reason::Liquidation, false, ambiguous)
-        } else {
-            let base = if side.beyond(stop, open) { open } else { stop };
-            (held.taker_exit(base, costs), stop_reason, false, ambiguous)
-        }
+        (stopped, take.map_or(f64::NAN, |take| self.takes[take].0))
     }
 
     /// Worst and best mark at the closes before `to`.
@@ -498,5 +468,73 @@ impl<'r> Entered<'r> {
             self.days.push(self.positions[after - 1].1.unit_mark(close[*end]));
         }
         ends[first..first + self.days.len()].partition_point(|end| *end < to)
+    }
+}
+
+/// How a position ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving {
+    /// The fill.
+    pub exit: Exit,
+    /// Why.
+    pub reason: Reason,
+    /// At the bar's open, not inside of the bar or at its close.
+    pub is_at_open: bool,
+    /// Stop and target could not be ordered.
+    pub ambiguous: bool,
+}
+
+impl Leaving {
+    /// At a bar's open.
+    pub fn at_open(exit: Exit, reason: Reason) -> Self {
+        Self { exit, reason, is_at_open: true, ambiguous: false }
+    }
+
+    /// At the close of the window's last bar.
+    pub fn at_end(group: &Group<'_, '_, '_>, held: &Position<'_>, at: usize) -> Self {
+        let exit = held.taker_exit(group.market.bars.close()[at], &group.market.costs);
+        Self { exit, reason: Reason::End, is_at_open: false, ambiguous: false }
+    }
+
+    /// Steps 4 and 6 of bar `at`, in which prices end a position that was entered at bar `entered`; levels that the bar
+    /// does not reach are NaN, and an open at liquidation was looked at before.
+    pub fn by_prices(
+        group: &Group<'_, '_, '_>,
+        held: &Position<'_>,
+        (entered, at): (usize, usize),
+        (stop, stop_reason): (f64, Reason),
+        target: f64,
+    ) -> Self {
+        let costs = &group.market.costs;
+        let bar = group.market.bars.bar(at);
+        let (side, open, liquidation) = (held.side, bar.open, held.liquidation);
+        if at > entered {
+            if side.at_or_worse(open, stop) {
+                return Self::at_open(held.taker_exit(open, costs), stop_reason);
+            }
+            if held.target_hit_at(target, open) {
+                return Self::at_open(held.target_exit_at(target, costs), Reason::Take);
+            }
+        }
+        // The level nearer to the winning side comes first; the stop if equal or if it alone is set.
+        let liquidated = side.beyond(liquidation, stop) || (stop.is_nan() && !liquidation.is_nan());
+        let level = if liquidated { liquidation } else { stop };
+        let adverse = side.at_or_worse(side.worst(&bar), level);
+        let met = held.target_hit_at(target, side.best(&bar));
+        let wins = met
+            && match held.rules.intrabar {
+                Intrabar::Optimistic => true,
+                Intrabar::Pessimistic => !adverse,
+                Intrabar::NearestOpen => !adverse || (target - open).abs() < (level - open).abs(),
+            };
+        let (exit, reason) = if wins {
+            (held.target_exit_at(target, costs), Reason::Take)
+        } else if liquidated {
+            (Exit::Liquidation { price: liquidation }, Reason::Liquidation)
+        } else {
+            let base = if side.beyond(stop, open) { open } else { stop };
+            (held.taker_exit(base, costs), stop_reason)
+        };
+        Self { exit, reason, is_at_open: false, ambiguous: adverse && met }
     }
 }

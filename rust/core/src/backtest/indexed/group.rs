@@ -74,6 +74,8 @@ pub struct Group<'m, 'a, 'r> {
     pub exits: Vec<[Option<f64>; 2]>,
     /// What each combination has.
     pub seats: Vec<Seat>,
+    /// One combination, whose stops stay where they are.
+    pub is_lone: bool,
 }
 
 /// Distinct values from the smallest, none last.
@@ -116,6 +118,8 @@ impl<'m, 'a, 'r> Group<'m, 'a, 'r> {
             if market.funding().0.is_empty() { &[] } else { &market.bars.index().settlements };
         let (range, closes) = (market.bars.range(), market.bars.closes());
         let prepared = members[0];
-        Self { market, prepared, range, closes, settlements, stops, takes, exits, seats }
+        let moves = prepared.rules.trailing.is_some() || prepared.rules.break_even.is_some();
+        let is_lone = members.len() == 1 && !moves;
+        Self { market, prepared, range, closes, settlements, stops, takes, exits, seats, is_lone }
     }
 }

@@ -196,6 +196,22 @@ impl<'a> Gauge<'a> {
         }
     }
 
+    /// Passes bars `from..to` in which one account holds a position and nothing happens, `equity` being that at entry.
+    #[inline]
+    pub fn hold_alone(&mut self, held: &Position<'_>, (from, to): (usize, usize), equity: f64) {
+        let close = self.bars.close();
+        let mark = |price: f64| marked(equity, held.unit_mark(price));
+        self.days.pass(self.ends, to, |bar| mark(close[bar]));
+        if from >= to {
+            return; // no close lies before the exit
+        }
+        let (low, high) = self.bars.closes().range(self.simd, (from, to));
+        let (worst, best) = extremes(held.side, low, high);
+        if !self.absorb(mark(worst), mark(best)) {
+            self.falls_by_block(from, to, held.side, mark);
+        }
+    }
+
     /// Adds a trade that many accounts took alike; `after` is the equity it leaves.
     #[inline]
     pub fn count(&mut self, trade: &Counted, after: f64) {

@@ -14,11 +14,12 @@
 //!
 //! The order of events in a bar is that of EXECUTION.md, section 2; prices and profits come from `position.rs`.
 
-use super::entered::{Asked, Entered, NEVER, Outcome};
+use super::entered::{Asked, Ended, Entered, Leaving, NEVER};
 use super::group::Group;
-use super::marks::{Gauge, Held};
-use crate::backtest::position::{EntryFill, Order, Position, taker_price};
-use crate::backtest::record::Side;
+use super::marks::{Gauge, Held, extremes};
+use super::walk::outer_levels;
+use crate::backtest::position::{EntryFill, Exit, Order, Position, taker_price};
+use crate::backtest::record::{Reason, Side};
 use crate::backtest::replay::choose;
 use crate::backtest::tally::Counted;
 use crate::market::{Series, Unordered};
@@ -69,6 +70,7 @@ pub struct Shared<'g, 'm, 'a, 'r> {
     /// For longs and shorts, by the number of the thresholds.
     exits: [Vec<Option<Cursor<'a>>>; 2],
     next_day: usize,
+    next_settlement: usize,
     entered: Entered<'r>,
 }
 
@@ -107,6 +109,7 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
             entries: [cursor(0, rules.entry_long), cursor(1, rules.entry_short)],
             exits: [exits(0), exits(1)],
             next_day: ends.partition_point(|end| *end < window.start),
+            next_settlement: group.settlements.partition_point(|s| s.bar <= window.start),
             entered: Entered::new(group),
         }
     }
@@ -170,6 +173,9 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
         };
         // Per unit of equity: without lots and least notional the account's size does not enter.
         let Some(position) = Position::open(order, fill, 1.0, &market.instrument) else { return };
+        if group.is_lone && self.enter_alone(&position, bar, last) {
+            return;
+        }
         let ends = &market.bars.index().day_ends;
         while ends.get(self.next_day).is_some_and(|end| *end < bar) {
             self.next_day += 1;
@@ -208,44 +214,103 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
             let outcome = self.entered.outcome(group, &asked);
             let outcome = self.entered.known(outcome);
             let member = &mut self.members[*number];
-            let after = take_part(member, &self.entered, outcome, self.initial_equity);
-            let free = if after == 0.0 {
-                f64::INFINITY
-            } else {
-                outcome.bar.saturating_add(cooldown) as f64
+            member.gauge.rest(self.entered.bar, member.equity);
+            let held = Held {
+                positions: &self.entered.positions,
+                to: outcome.bar,
+                extremes: outcome.extremes,
+                days: &self.entered.days[..outcome.days],
             };
-            self.free.set(*number, free);
+            member.gauge.hold(&held, member.equity);
+            let after = book(member, &outcome.ended, self.initial_equity);
+            self.free.set(*number, free_after(after, outcome.bar, cooldown));
         }
+    }
+
+    /// The entry of a combination that shares it with nobody, where neither funding nor a stop that moves is in the
+    /// way; false if it is, and nothing was done.
+    ///
+    /// The same steps as for many ([`Entered`]), without tables of levels and of ways out.
+    fn enter_alone(&mut self, held: &Position<'r>, bar: usize, last: usize) -> bool {
+        let group = self.group;
+        let (market, bars) = (group.market, group.market.bars);
+        let (seat, stop) = (&group.seats[0], self.window.stop);
+        let signalled = match &mut self.exits[usize::from(held.side == Side::Short)][0] {
+            Some(cursor) => cursor.from(group, bar, stop),
+            None => stop,
+        };
+        // Past the last bar but one nobody quits: the window ends first.
+        let overdue = bar.saturating_add(seat.most) - 1;
+        let quits = signalled.min(overdue);
+        let far = quits.min(last);
+        let (level, target) = (held.stop_in_force().0, held.target);
+        let levels = outer_levels(held, level, target);
+        let reached = group.range.first_outside(market.simd, (bar, far + 1), levels);
+        let at = match () {
+            () if reached <= far => reached,
+            () if quits >= last => last,
+            () => quits + 1,
+        };
+        while group.settlements.get(self.next_settlement).is_some_and(|s| s.bar <= bar) {
+            self.next_settlement += 1;
+        }
+        if group.settlements.get(self.next_settlement).is_some_and(|s| s.bar <= at) {
+            return false;
+        }
+        let open = bars.open()[at];
+        let side = held.side;
+        let leaving = if reached > far && quits >= last {
+            Leaving::at_end(group, held, at)
+        } else if at > bar && side.at_or_worse(open, held.liquidation) {
+            let exit = Exit::Liquidation { price: held.liquidation };
+            Leaving::at_open(exit, Reason::Liquidation)
+        } else if reached > far {
+            let reason = if signalled > overdue { Reason::Time } else { Reason::Signal };
+            Leaving::at_open(held.taker_exit(open, &market.costs), reason)
+        } else {
+            let (worst, best) = extremes(side, bars.low()[at], bars.high()[at]);
+            let liquidated = side.at_or_worse(worst, held.liquidation);
+            let stopped = liquidated || side.at_or_worse(worst, level);
+            let taken = held.target_hit_at(target, best);
+            let in_force = |reached: bool, level: f64| if reached { level } else { f64::NAN };
+            let stopped = (in_force(stopped, level), Reason::Stop);
+            Leaving::by_prices(group, held, (bar, at), stopped, in_force(taken, target))
+        };
+        let member = &mut self.members[0];
+        member.gauge.rest(bar, member.equity);
+        member.gauge.hold_alone(held, (bar, at), member.equity);
+        let ended = Ended {
+            bars_held: at - bar + usize::from(!leaving.is_at_open),
+            reason: leaving.reason,
+            ambiguous: leaving.ambiguous,
+            ambiguous_trail: false,
+            closed: held.unit_close(leaving.exit),
+        };
+        let after = book(member, &ended, self.initial_equity);
+        self.free.set(0, free_after(after, at, group.prepared.rules.cooldown as usize));
+        true
     }
 }
 
-/// Books a trade: marks before and while it was held, and its sums. The equity after it.
+/// First bar at whose close an account decides again, after an exit at `bar`; never, if nothing is left of it.
+fn free_after(equity: f64, bar: usize, cooldown: usize) -> f64 {
+    if equity == 0.0 { f64::INFINITY } else { bar.saturating_add(cooldown) as f64 }
+}
+
+/// Books a trade into the sums of a combination. The equity after it.
 #[inline]
-fn take_part(
-    member: &mut Member<'_>,
-    entered: &Entered<'_>,
-    outcome: &Outcome,
-    initial_equity: f64,
-) -> f64 {
+fn book(member: &mut Member<'_>, ended: &Ended, initial_equity: f64) -> f64 {
     let equity = member.equity;
-    member.gauge.rest(entered.bar, equity);
-    let held = Held {
-        positions: &entered.positions,
-        to: outcome.bar,
-        extremes: outcome.extremes,
-        days: &entered.days[..outcome.days],
-    };
-    member.gauge.hold(&held, equity);
-    let (unit_return, after) = outcome.closed.settle(equity, initial_equity);
+    let (unit_return, after) = ended.closed.settle(equity, initial_equity);
     let trade = Counted {
         unit_return,
         pnl: equity * unit_return,
-        bars_held: outcome.bars_held,
-        reason: outcome.reason,
-        ambiguous: outcome.ambiguous,
-        ambiguous_trail: outcome.ambiguous_trail,
-        fees: outcome.closed.fees * equity,
-        funding: outcome.closed.funding * equity,
+        bars_held: ended.bars_held,
+        reason: ended.reason,
+        ambiguous: ended.ambiguous,
+        ambiguous_trail: ended.ambiguous_trail,
+        fees: ended.closed.fees * equity,
+        funding: ended.closed.funding * equity,
     };
     member.gauge.count(&trade, after);
     member.equity = after;
