@@ -126,6 +126,7 @@ lint: $(BUILD_STAMP) $(DEV_STAMP)
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --package barproof-core --all-targets --no-default-features --quiet -- -D warnings
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .

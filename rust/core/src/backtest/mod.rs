@@ -3,10 +3,12 @@
 pub mod costs;
 pub mod daily;
 pub mod finer;
+#[cfg(feature = "indexed")]
 pub mod indexed;
 pub mod market;
 pub mod metrics;
 pub mod paths;
+pub mod pooling;
 pub mod position;
 pub mod record;
 pub mod replay;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "indexed")]
 use crate::backtest::indexed::group::{shared_part, why_alone};
 use crate::backtest::market::Market;
 use crate::backtest::rules::Rules;
@@ -34,7 +35,7 @@ impl Path {
 
 /// What decides which way combinations take: what [`sweep`](super::sweep::sweep) follows is what
 /// [`paths`] tells.
-pub(super) struct Routes {
+pub struct Routes {
     instrument: Instrument,
     /// Why every bar must be stepped, if it must.
     every_bar: Option<&'static str>,
@@ -45,6 +46,7 @@ pub(super) struct Routes {
 }
 
 impl Routes {
+    /// For so many combinations over these windows.
     pub fn new(
         market: &Market<'_>,
         combinations: usize,
@@ -53,6 +55,7 @@ impl Routes {
     ) -> Self {
         let every_bar = match settings.engine {
             Engine::Replay => Some("asked for"),
+            Engine::Indexed if cfg!(not(feature = "indexed")) => Some("built without `indexed`"),
             Engine::Indexed => market.needs_every_bar(),
         };
         let split_windows = combinations < 4 * settings.threads && windows.len() > 1;
@@ -114,7 +117,7 @@ pub fn paths(
 }
 
 /// Numbers of the combinations that enter alike, in groups, and of those that go by themselves.
-pub(super) fn grouped<'r>(
+pub fn grouped<'r>(
     routes: &Routes,
     combinations: impl Iterator<Item = &'r Rules>,
 ) -> (Vec<Vec<usize>>, Vec<usize>) {
@@ -144,7 +147,18 @@ pub(super) fn grouped<'r>(
     (groups.into_iter().map(|(_, members)| members).collect(), alone)
 }
 
-#[cfg(test)]
+/// Nobody asks where every bar is stepped.
+#[cfg(not(feature = "indexed"))]
+fn why_alone(_: &Rules, _: &Instrument) -> Option<&'static str> {
+    None
+}
+
+#[cfg(not(feature = "indexed"))]
+fn shared_part(_: &Rules, _: &Instrument) -> Option<Rules> {
+    None
+}
+
+#[cfg(all(test, feature = "indexed"))]
 mod tests {
     use super::*;
     use crate::backtest::costs::Costs;

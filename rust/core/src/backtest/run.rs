@@ -1,8 +1,8 @@
 //! One run over one window: rules, or a schedule of rules, stepped through bars.
 
 use crate::backtest::daily::{DailyReturns, Drawdown};
-use crate::backtest::indexed::marks::Gauge;
-use crate::backtest::indexed::walk::Course;
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed;
 use crate::backtest::market::{Market, Prepared};
 use crate::backtest::metrics::Measured;
 use crate::backtest::record::{Observer, Trade};
@@ -276,21 +276,15 @@ pub fn run(
     marks: Vec<f64>,
     engine: Engine,
 ) -> Outcome {
-    if engine == Engine::Replay || market.needs_every_bar().is_some() {
-        let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
-        replay(market, schedule, window, initial_equity, &mut recorder);
-        return recorder.finish(market, window, initial_equity);
+    #[cfg(feature = "indexed")]
+    if engine == Engine::Indexed && market.needs_every_bar().is_none() {
+        return indexed::run(market, schedule, window, initial_equity, keep_trades, marks);
     }
-    let gauge = Gauge::new(market, window, initial_equity, keep_trades, Some(marks), None);
-    let mut course = Course::new(market, schedule, window, initial_equity, gauge);
-    course.advance(window.stop);
-    let mut gauge = course.gauge;
-    Outcome {
-        measured: gauge.finish(initial_equity),
-        days: gauge.days_seen(),
-        trades: gauge.trades.unwrap_or_default(),
-        marks: gauge.marks.unwrap_or_default(),
-    }
+    #[cfg(not(feature = "indexed"))]
+    let _ = engine;
+    let mut recorder = Recorder::new(market, window, initial_equity, keep_trades, marks);
+    replay(market, schedule, window, initial_equity, &mut recorder);
+    recorder.finish(market, window, initial_equity)
 }
 
 /// Holding the market over a window, unlevered and without costs: the yardstick beside a strategy.

@@ -9,17 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::backtest::daily::Drawdown;
-use crate::backtest::indexed::group::Group;
-use crate::backtest::indexed::marks::{Compounded, Gauge};
-use crate::backtest::indexed::shared::Shared;
-use crate::backtest::indexed::walk::Course;
-use crate::backtest::market::{Market, Prepared};
-use crate::backtest::metrics::{Measured, Metrics, mean_over_windows};
-use crate::backtest::paths::{Routes, grouped};
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed::side_by_side;
+use crate::backtest::market::Market;
+use crate::backtest::metrics::Metrics;
+use crate::backtest::paths::Routes;
+use crate::backtest::pooling::Gather;
 use crate::backtest::rules::Rules;
 use crate::backtest::run::{Engine, Outcome, Schedule, run};
-use crate::backtest::tally::Tally;
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -61,70 +58,6 @@ pub fn disjoint(windows: &[Window]) -> bool {
     windows.windows(2).all(|pair| pair[0].stop <= pair[1].start)
 }
 
-/// Joins windows: trades together, daily returns one after the other, equity compounded.
-struct Pool {
-    tally: Tally,
-    daily: Vec<f64>,
-    equity: f64,
-    drawdown: Drawdown,
-    initial: f64,
-    bars: usize,
-    span_ms: i64,
-    growth: f64,
-}
-
-impl Pool {
-    fn new(initial: f64) -> Self {
-        Self {
-            tally: Tally::default(),
-            daily: vec![],
-            equity: initial,
-            drawdown: Drawdown::new(initial),
-            initial,
-            bars: 0,
-            span_ms: 0,
-            growth: 1.0,
-        }
-    }
-
-    /// Factor from a window's equity to the compounded one.
-    fn scale(&self) -> f64 {
-        self.equity / self.initial
-    }
-
-    /// Follows the compounded drawdown through the marks of the next window.
-    fn follow(&mut self, marks: &[f64]) {
-        let scale = self.scale();
-        for mark in marks {
-            self.drawdown.mark(mark * scale);
-        }
-    }
-
-    /// Adds a window whose drawdown was followed.
-    fn add(&mut self, measured: &Measured) {
-        self.tally.join(&measured.tally);
-        self.daily.extend_from_slice(&measured.daily);
-        let scale = self.scale();
-        self.equity = measured.final_equity * scale;
-        self.bars += measured.bars;
-        self.span_ms += measured.span_ms;
-        self.growth *= measured.growth;
-    }
-
-    fn finish(self) -> Measured {
-        Measured {
-            tally: self.tally,
-            daily: self.daily,
-            max_drawdown: self.drawdown.largest,
-            initial_equity: self.initial,
-            final_equity: self.equity,
-            bars: self.bars,
-            span_ms: self.span_ms,
-            growth: self.growth,
-        }
-    }
-}
-
 /// Runs every combination over every window.
 ///
 /// Slots of combinations that were not finished when `progress.cancel` was set are `None`. `keep_daily` fills
@@ -151,19 +84,10 @@ pub fn sweep(
         .map_err(|e| Error::parameter("threads", settings.threads, format!("startable ({e})")))?;
     let routes = Routes::new(market, combinations.len(), windows, settings);
     let split_windows = routes.split_windows;
+    #[cfg(feature = "indexed")]
     if routes.side_by_side {
-        pool.install(|| market.index(&schedules));
-        let job = Job { market, windows, settings, keep_daily, progress };
-        let tasks = plan(&routes, &schedules, settings.threads);
-        let done: Vec<(Vec<usize>, Vec<Option<Combination>>)> =
-            pool.install(|| tasks.into_par_iter().map(|task| job.run(&schedules, task)).collect());
-        let mut slots: Vec<Option<Combination>> = combinations.iter().map(|_| None).collect();
-        for (members, results) in done {
-            for (member, result) in members.into_iter().zip(results) {
-                slots[member] = result;
-            }
-        }
-        return Ok(slots);
+        let job = side_by_side::Job { market, windows, settings, keep_daily, progress };
+        return Ok(pool.install(|| job.all(&routes, &schedules)));
     }
     let one = |marks: &mut Vec<f64>, schedule: &Schedule<'_>| {
         if progress.cancel.load(Ordering::Relaxed) {
@@ -180,203 +104,6 @@ pub fn sweep(
         done
     };
     Ok(pool.install(|| schedules.par_iter().map_init(Vec::new, one).collect()))
-}
-
-/// Combinations that one thread takes on together, by their numbers.
-enum Task {
-    /// Groups of such as enter alike: each entry is looked at once for a group.
-    Shared(Vec<Vec<usize>>),
-    /// Each walks by itself, side by side.
-    Together(Vec<usize>),
-}
-
-/// Deals combinations to tasks, by what they share.
-fn plan(routes: &Routes, schedules: &[Schedule<'_>], threads: usize) -> Vec<Task> {
-    let rules = schedules.iter().map(|schedule| schedule.segments()[0].1.rules);
-    let (groups, alone) = grouped(routes, rules);
-    // A few tasks a thread, so that none waits long for the last; small groups share a task, and what it fetches.
-    let share = schedules.len().div_ceil(4 * threads).clamp(1, GROUP);
-    let mut tasks = vec![];
-    let mut small: Vec<Vec<usize>> = vec![];
-    for members in groups {
-        if members.len() > share / 2 {
-            let most = schedules.len().div_ceil(2 * threads).max(32);
-            tasks.extend(members.chunks(most).map(|part| Task::Shared(vec![part.to_vec()])));
-            continue;
-        }
-        let held: usize = small.iter().map(Vec::len).sum();
-        if held + members.len() > share {
-            tasks.push(Task::Shared(std::mem::take(&mut small)));
-        }
-        small.push(members);
-    }
-    if !small.is_empty() {
-        tasks.push(Task::Shared(small));
-    }
-    let group = alone.len().div_ceil(4 * threads).clamp(1, GROUP);
-    tasks.extend(alone.chunks(group).map(|part| Task::Together(part.to_vec())));
-    tasks
-}
-
-/// What every task needs.
-struct Job<'m, 'a> {
-    market: &'m Market<'a>,
-    windows: &'m [Window],
-    settings: &'m Settings,
-    keep_daily: bool,
-    progress: &'m Progress,
-}
-
-impl Job<'_, '_> {
-    fn run(
-        &self,
-        schedules: &[Schedule<'_>],
-        task: Task,
-    ) -> (Vec<usize>, Vec<Option<Combination>>) {
-        match task {
-            Task::Together(members) => {
-                let group: Vec<&Schedule<'_>> = members.iter().map(|m| &schedules[*m]).collect();
-                let together = Together::new(self.market, &group, self.windows, self.settings);
-                let done = together.run(self.keep_daily, self.progress);
-                (members, done)
-            }
-            Task::Shared(groups) => {
-                let rules: Vec<Vec<&Prepared<'_>>> = groups
-                    .iter()
-                    .map(|group| group.iter().map(|m| &schedules[*m].segments()[0].1).collect())
-                    .collect();
-                let done = self.shared(&rules);
-                (groups.concat(), done)
-            }
-        }
-    }
-
-    /// Groups that go through the market side by side, a tile at a time; within a group entries are shared.
-    fn shared(&self, groups: &[Vec<&Prepared<'_>>]) -> Vec<Option<Combination>> {
-        let initial = self.settings.initial_equity;
-        let count = groups.iter().map(Vec::len).sum();
-        let mut gathers: Vec<Gather<'_>> =
-            (0..count).map(|_| Gather::new(self.windows, self.settings)).collect();
-        let groups: Vec<Group<'_, '_, '_>> =
-            groups.iter().map(|members| Group::new(self.market, members)).collect();
-        for window in self.windows {
-            let mut first = 0;
-            let mut runs: Vec<Shared<'_, '_, '_, '_>> = vec![];
-            for group in &groups {
-                let gauge = |number: usize| {
-                    let compounded = gathers[first + number].compounded();
-                    Gauge::new(self.market, *window, initial, false, None, compounded)
-                };
-                runs.push(Shared::new(group, *window, initial, gauge));
-                first += group.seats.len();
-            }
-            let mut until = window.start;
-            while until < window.stop {
-                if self.progress.cancel.load(Ordering::Relaxed) {
-                    return (0..count).map(|_| None).collect();
-                }
-                until = window.stop.min(until + TILE);
-                for run in &mut runs {
-                    run.advance(until);
-                }
-            }
-            let gauges = runs.into_iter().flat_map(Shared::finish);
-            for (gather, gauge) in gathers.iter_mut().zip(gauges) {
-                gather.add_gauge(gauge, initial);
-            }
-        }
-        self.progress.done.fetch_add(count, Ordering::Relaxed);
-        gathers.into_iter().map(|gather| Some(gather.finish(self.keep_daily))).collect()
-    }
-}
-
-/// Bars that a group of combinations goes through before the next: their columns stay in the second-level cache.
-const TILE: usize = 2048;
-/// Most combinations in a group.
-const GROUP: usize = 64;
-
-/// One combination of a group under way.
-struct Runner<'m, 'a, 'r> {
-    schedule: &'m Schedule<'r>,
-    gather: Gather<'m>,
-    course: Option<Course<'m, 'a, 'r>>,
-    next_window: usize,
-}
-
-/// Combinations that go through the market side by side, a tile at a time, so that what one has fetched serves all.
-struct Together<'m, 'a, 'r> {
-    market: &'m Market<'a>,
-    windows: &'m [Window],
-    settings: &'m Settings,
-    runners: Vec<Runner<'m, 'a, 'r>>,
-}
-
-impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
-    fn new(
-        market: &'m Market<'a>,
-        schedules: &[&'m Schedule<'r>],
-        windows: &'m [Window],
-        settings: &'m Settings,
-    ) -> Self {
-        let runners = schedules
-            .iter()
-            .map(|schedule| Runner {
-                schedule,
-                gather: Gather::new(windows, settings),
-                course: None,
-                next_window: 0,
-            })
-            .collect();
-        Self { market, windows, settings, runners }
-    }
-
-    fn run(mut self, keep_daily: bool, progress: &Progress) -> Vec<Option<Combination>> {
-        let stop = self.windows.last().map_or(0, |w| w.stop);
-        let mut until = self.windows.first().map_or(0, |w| w.start);
-        while until < stop {
-            if progress.cancel.load(Ordering::Relaxed) {
-                return self.runners.iter().map(|_| None).collect();
-            }
-            until = stop.min(until + TILE);
-            for number in 0..self.runners.len() {
-                self.advance(number, until);
-            }
-        }
-        progress.done.fetch_add(self.runners.len(), Ordering::Relaxed);
-        self.runners.into_iter().map(|r| Some(r.gather.finish(keep_daily))).collect()
-    }
-
-    /// Takes one combination to `until`, through as many windows as end before it.
-    fn advance(&mut self, number: usize, until: usize) {
-        let (market, windows, initial) = (self.market, self.windows, self.settings.initial_equity);
-        let runner = &mut self.runners[number];
-        loop {
-            let mut course = match runner.course.take() {
-                Some(course) => course,
-                None => match windows.get(runner.next_window) {
-                    Some(window) if window.start < until => {
-                        let gauge = Gauge::new(
-                            market,
-                            *window,
-                            initial,
-                            false,
-                            None,
-                            runner.gather.compounded(),
-                        );
-                        Course::new(market, runner.schedule, *window, initial, gauge)
-                    }
-                    _ => return,
-                },
-            };
-            course.advance(until);
-            if !course.is_done() {
-                runner.course = Some(course);
-                return;
-            }
-            runner.gather.add_gauge(course.gauge, initial);
-            runner.next_window += 1;
-        }
-    }
 }
 
 fn named(combination: usize, error: Error) -> Error {
@@ -433,67 +160,6 @@ fn in_parallel(
         gather.add(&outcome);
     }
     Some(gather.finish(keep_daily))
-}
-
-/// Collects the windows of one combination, in time order.
-struct Gather<'a> {
-    settings: &'a Settings,
-    count: usize,
-    windows: Vec<Metrics>,
-    pool: Option<Pool>,
-    daily: Vec<f64>,
-}
-
-impl<'a> Gather<'a> {
-    fn new(windows: &[Window], settings: &'a Settings) -> Self {
-        let pool = disjoint(windows).then(|| Pool::new(settings.initial_equity));
-        let count = windows.len();
-        Self { settings, count, windows: Vec::with_capacity(count), pool, daily: vec![] }
-    }
-
-    fn add(&mut self, outcome: &Outcome) {
-        if let Some(pool) = &mut self.pool {
-            pool.follow(&outcome.marks);
-        }
-        self.join(&outcome.measured);
-    }
-
-    /// Drawdown over windows so far, for the next one to go on with.
-    fn compounded(&self) -> Option<Compounded> {
-        // One window alone is its own pool.
-        let pool = self.pool.as_ref().filter(|_| self.count > 1)?;
-        Some(Compounded { scale: pool.scale(), drawdown: pool.drawdown })
-    }
-
-    /// Adds a window that was measured without marks.
-    fn add_gauge(&mut self, mut gauge: Gauge<'_>, initial_equity: f64) {
-        if let (Some(pool), Some(compounded)) = (&mut self.pool, gauge.compounded) {
-            pool.drawdown = compounded.drawdown;
-        }
-        self.join(&gauge.finish(initial_equity));
-    }
-
-    fn join(&mut self, measured: &Measured) {
-        self.windows.push(measured.metrics(self.settings.periods_per_year));
-        match &mut self.pool {
-            Some(pool) => pool.add(measured),
-            None => self.daily.extend_from_slice(&measured.daily),
-        }
-    }
-
-    fn finish(self, keep_daily: bool) -> Combination {
-        let (pooled, daily) = match self.pool {
-            // One window alone is its own pool, to the bit.
-            Some(pool) if self.windows.len() == 1 => (self.windows[0], pool.finish().daily),
-            Some(pool) => {
-                let measured = pool.finish();
-                (measured.metrics(self.settings.periods_per_year), measured.daily)
-            }
-            None => (mean_over_windows(&self.windows), self.daily),
-        };
-        let daily = if keep_daily { daily } else { vec![] };
-        Combination { windows: self.windows, pooled, daily }
-    }
 }
 
 #[cfg(test)]

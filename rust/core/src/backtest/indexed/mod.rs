@@ -48,13 +48,40 @@
 //! below the running peak can only deepen the fall at its worst close; one that sets a new peak is passed if even its
 //! worst close below its best would not be the deepest fall, and entered else ([`marks`]).
 //!
-//! Nothing in here computes money. Delete this folder and every result stays the same, only later.
+//! Nothing in here computes money. Delete this folder, build without the feature
+//! `indexed`, and every result stays the same, only later.
 
 pub mod entered;
 pub mod group;
 pub mod marks;
 pub mod shared;
+pub mod side_by_side;
 pub mod walk;
+
+use crate::backtest::market::Market;
+use crate::backtest::run::{Outcome, Schedule};
+use crate::window::Window;
+
+/// Runs a schedule over a window; `marks` is a buffer to reuse.
+pub fn run(
+    market: &Market<'_>,
+    schedule: &Schedule<'_>,
+    window: Window,
+    initial_equity: f64,
+    keep_trades: bool,
+    marks: Vec<f64>,
+) -> Outcome {
+    let gauge = marks::Gauge::new(market, window, initial_equity, keep_trades, Some(marks), None);
+    let mut course = walk::Course::new(market, schedule, window, initial_equity, gauge);
+    course.advance(window.stop);
+    let mut gauge = course.gauge;
+    Outcome {
+        measured: gauge.finish(initial_equity),
+        days: gauge.days_seen(),
+        trades: gauge.trades.unwrap_or_default(),
+        marks: gauge.marks.unwrap_or_default(),
+    }
+}
 
 #[cfg(test)]
 mod equality;
