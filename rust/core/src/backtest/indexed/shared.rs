@@ -230,7 +230,9 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
     /// The entry of a combination that shares it with nobody, where neither funding nor a stop that moves is in the
     /// way; false if it is, and nothing was done.
     ///
-    /// The same steps as for many ([`Entered`]), without tables of levels and of ways out.
+    /// The same steps as for many ([`Entered`]), without tables of levels and of ways out. Apart, or the way for many
+    /// loses its registers to it.
+    #[inline(never)]
     fn enter_alone(&mut self, held: &Position<'r>, bar: usize, last: usize) -> bool {
         let group = self.group;
         let (market, bars) = (group.market, group.market.bars);
