@@ -48,6 +48,16 @@ def deviations(returns: Floats, mean_block: float) -> Floats:
     return out
 
 
+def sample_deviations(returns: Floats, mean_block: float, how: str) -> Floats:
+    """Of the sample: by the kernel, or with twice the kernel less that of half the block, at least a tenth of it."""
+    w = deviations(returns, mean_block)
+    if how != "resample":
+        return w
+    half = deviations(returns, max(1.0, mean_block / 2))
+    out: Floats = np.sqrt(np.maximum(2 * w**2 - half**2, 0.1 * w**2))
+    return out
+
+
 def resample_deviations(returns: Floats, row: Floats) -> Floats:
     """Of one resample: squared sums of its blocks' centred returns, over n; a block may go around the end."""
     n = len(returns)
@@ -73,7 +83,7 @@ def studentised(returns: Floats, row: Floats, moved: Floats, w: Floats, how: str
 def spa(returns: Floats, index: Floats, mean_block: float, how: str) -> tuple[float, list[int]]:
     """Hansen's test on given resamples: statistic, and how many reach it (lower, consistent, upper)."""
     n = len(returns)
-    w = deviations(returns, mean_block)
+    w = sample_deviations(returns, mean_block, how)
     means = returns.mean(axis=0)
     statistic = max(0.0, float(np.max(math.sqrt(n) * means / w)))
     bound = -w / math.sqrt(n) * math.sqrt(2 * math.log(math.log(n)))
@@ -91,7 +101,7 @@ def spa(returns: Floats, index: Floats, mean_block: float, how: str) -> tuple[fl
 def stepm(returns: Floats, index: Floats, mean_block: float, how: str) -> Floats:
     """Step-down adjusted p-values, trial by trial from the best on."""
     n, trials = returns.shape
-    w = deviations(returns, mean_block)
+    w = sample_deviations(returns, mean_block, how)
     means = returns.mean(axis=0)
     z = math.sqrt(n) * means / w
     stars = np.array(
@@ -114,7 +124,7 @@ def stepwise(
 ) -> list[int]:
     """Romano and Wolf's procedure as they state it: reject, leave out, look again."""
     n, trials = returns.shape
-    w = deviations(returns, mean_block)
+    w = sample_deviations(returns, mean_block, how)
     means = returns.mean(axis=0)
     z = math.sqrt(n) * means / w
     stars = np.array(

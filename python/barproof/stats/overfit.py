@@ -23,6 +23,8 @@ Report: TypeAlias = "bool | Callable[[int, int], None] | None"
 Studentise: TypeAlias = Literal["resample", "sample", "none"]
 
 _MOST_BLOCKS = 20
+_LEAST_SHARE = 0.1
+"""Of the variance by blocks that the corrected one keeps at least; strong negative dependence would take more."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -271,13 +273,22 @@ class Superior:
     def measure(self, rows: Floats) -> tuple[Floats, Floats]:
         """Means and long-run deviations of trials, a row each; a deviation of 0 is rounding at most."""
         means = rows.mean(axis=1)
-        deviations = _core.long_run_deviations(
-            np.ascontiguousarray(rows).ravel(),
-            periods=self.setup.periods,
-            mean_block=self.setup.mean_block,
-        )
+        block = self.setup.mean_block
+        deviations = self._deviations(rows, block)
+        if self._anew:
+            # A geometric block cuts memory short, so that a deviation by blocks is too small, by about as much more
+            # at half the length. Resamples have none of that: their memory is that of their blocks.
+            half = self._deviations(rows, max(1.0, block / 2))
+            flat = 2.0 * deviations**2 - half**2
+            deviations = np.sqrt(np.maximum(flat, _LEAST_SHARE * deviations**2))
         size = np.abs(rows).max(axis=1, initial=0.0)
         return means, np.where(deviations > 1e-13 * size, deviations, 0.0)
+
+    def _deviations(self, rows: Floats, block: float) -> Floats:
+        found: Floats = _core.long_run_deviations(
+            np.ascontiguousarray(rows).ravel(), periods=self.setup.periods, mean_block=block
+        )
+        return found
 
     def statistics(self, means: Floats, deviations: Floats) -> Floats:
         """Compute what trials are compared by; -inf where there is nothing."""
@@ -468,9 +479,12 @@ def spa(
     -----
     P. Hansen 2005: the largest ``sqrt(n) mean / w``, at least 0, against resamples recentred by means that are not far
     below 0: where ``mean >= -w / sqrt(n) sqrt(2 ln ln n)``. w is the root of the long-run variance that the stationary
-    bootstrap implies (D. Politis and J. Romano 1994). With the sample's w in the resamples too, noise with a skewness
-    of -2 passes at 5% in 16% of cases (20 trials, 365 days): resamples are studentised by their own blocks' sums
-    (F. Goetze and H. R. Kuensch 1996), as J. Romano and M. Wolf 2005 advise.
+    bootstrap implies (D. Politis and J. Romano 1994), v(b) with the mean block b. With the sample's w in the resamples
+    too, noise with a skewness of -2 passes at 5% in 16% of cases (20 trials, 365 days): resamples are studentised by
+    their own blocks' sums (F. Goetze and H. R. Kuensch 1996), as J. Romano and M. Wolf 2005 advise. v(b) itself is too
+    small where returns have memory, as blocks cut it short: of AR(1) with 0.2 it misses a tenth, and 8% of such noise
+    passes at 5% (8 trials, 200 days). So with "resample" the sample's own variance is ``2 v(b) - v(max(1, b / 2))``,
+    in which the first-order error cancels (a flat-top window, D. Politis and J. Romano 1995), and 5% pass.
 
     Examples
     --------
