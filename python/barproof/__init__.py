@@ -62,6 +62,7 @@ from barproof.training import Part, Run, train
 
 if TYPE_CHECKING:
     from barproof import audits, checkpoints, stats
+    from barproof._ablation import Ablation, ablation
     from barproof._controls import RandomEntries, cost_curve, one_bar_later, random_entries
     from barproof._procedure import ProcedureTest, procedure_test
     from barproof.audits import Finding, Report, audit
@@ -70,10 +71,12 @@ __version__: str = _core.__version__
 
 # Loaded where they are first used: audits and statistics are no part of a backtest.
 _LAZY = {
+    "Ablation": "_ablation",
     "Finding": "audits",
     "ProcedureTest": "_procedure",
     "RandomEntries": "_controls",
     "Report": "audits",
+    "ablation": "_ablation",
     "audit": "audits",
     "audits": "",
     "cost_curve": "_controls",
@@ -101,6 +104,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Ablation",
     "Bar",
     "BarproofError",
     "Best",
@@ -158,6 +162,7 @@ __all__ = [
     "WalkForwardResult",
     "WindowError",
     "__version__",
+    "ablation",
     "align",
     "audit",
     "audits",

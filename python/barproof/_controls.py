@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from barproof import _core
 from barproof._backtest import Result, backtest
-from barproof._grid import Grid
+from barproof._frames import METRICS
+from barproof._machine import thread_count
 from barproof._progress import reporter
-from barproof._signal_sets import SignalSets
-from barproof._sweep import sweep
 from barproof.errors import LayoutError, ParameterError
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
@@ -23,8 +23,8 @@ from barproof.stats._common import Stat, undefined
 __all__ = ["RandomEntries", "cost_curve", "one_bar_later", "random_entries"]
 
 _DAY = 86_400_000
-_BYTES = 256 * 2**20  # of signals at a time
-_KEPT = ("exit_long", "exit_short", "stop", "target", "size")
+
+Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -96,8 +96,8 @@ def random_entries(
 
     Notes
     -----
-    The window is cut into blocks, and their order shuffled: the bars that signalled keep their sides, number and
-    clusters, and lose their place. The draws are signal sets of a sweep, as many at a time as fit 256 MiB.
+    The window is cut into blocks, and their order shuffled: the signals that became trades keep sides, values, number
+    and clusters, and lose their place. All draws go through the engine in one call, each as a list of its bars.
 
     Examples
     --------
@@ -131,66 +131,102 @@ def random_entries(
         reason = f"{high - low} bars are fewer than two blocks of {length}"
     if reason:
         return undefined(RandomEntries, reason, **known)
-    rules = result.rules
-    sides = {"long": rules.entry_long, "short": rules.entry_short}
-    used = [side for side, threshold in sides.items() if threshold is not None]
-    levels: dict[str, Any] = {f"entry_{side}": 0.5 for side in used}
-    grid = Grid(replace(rules, **levels))
-    drawn, counts = [], []
     with reporter(progress, draws, "random entries") as report:
-        for sets in _sets(result, used, length, draws, seed):
-            found = sweep(
-                result.candles,
-                SignalSets(sets),
-                grid,
-                costs=result.costs,
-                windows=[result.window],
-                initial_equity=result.initial_equity,
-                threads=threads,
-                ledger=False,
-                progress=False,
-            ).pooled
-            drawn.append(found[metric].cast(pl.Float64).to_numpy())
-            counts.append(found["trades"].cast(pl.Float64).to_numpy())
-            if report is not None:
-                report(sum(map(len, drawn)), draws)
-    values = np.concatenate(drawn)
-    values = np.where(np.isnan(values), -np.inf, values)
+        columns, _ = enter(
+            result, places(result, length), result.rules, draws, seed, threads, report=report
+        )
+    values = np.where(np.isnan(columns[metric]), -np.inf, columns[metric])
     p = (1 + int(np.sum(values >= real))) / (1 + draws)
-    return RandomEntries(
-        p=p, drawn=values, drawn_trades=float(np.mean(np.concatenate(counts))), **known
+    return RandomEntries(p=p, drawn=values, drawn_trades=float(columns["trades"].mean()), **known)
+
+
+@dataclass(frozen=True)
+class Places:
+    """The signals that became trades, and blocks of bars in which they change places together."""
+
+    low: int
+    bars: NDArray[np.int64]
+    long: NDArray[np.bool_]
+    values: Floats
+    sizes: NDArray[np.int64]
+    length: int
+
+    def drawn(self, seed: int, number: int) -> NDArray[np.int64]:
+        """Bars of one draw: the blocks in another order."""
+        from barproof.stats import uniforms
+
+        blocks = len(self.sizes)
+        order = np.argsort(uniforms(seed, blocks, skip=number * blocks), kind="stable")
+        begins = np.empty(blocks, np.int64)
+        begins[order] = np.cumsum(self.sizes[order]) - self.sizes[order]
+        return self.low + begins[self.bars // self.length] + self.bars % self.length
+
+
+def places(result: Result, length: int) -> Places:
+    """Where a result entered, each with the value of its signal: sizes by confidence go with it."""
+    low, high = result.window
+    trades = result.trades
+    blocks = -(-(high - low) // length)
+    sizes = np.full(blocks, length, np.int64)
+    sizes[-1] = high - low - (blocks - 1) * length
+    return Places(
+        low,
+        # Bars of trades count from the window's first.
+        trades["signal_bar"].cast(pl.Int64).to_numpy(),
+        (trades["side"] == "long").to_numpy(),
+        trades["p_entry"].cast(pl.Float64).to_numpy(),
+        sizes,
+        length,
     )
 
 
-def _sets(
-    result: Result, used: list[str], length: int, draws: int, seed: int
-) -> Iterator[dict[str, Signals]]:
-    """Signal sets of shuffled entries, some at a time."""
-    from barproof.stats import uniforms
-
-    n = len(result.candles)
-    low, high = result.window
-    pattern = np.zeros(high - low, np.int8)
-    # Bars of trades count from the window's first.
-    at = result.trades["signal_bar"].to_numpy()
-    pattern[at] = np.where(result.trades["side"].to_numpy() == "long", 1, -1)
-    held = result._setting.signals
-    kept = {name: held[name] for name in _KEPT if name in held.names}
-    some = max(1, int(_BYTES // (8 * n * (len(used) + len(kept)))))
-    blocks = -(-len(pattern) // length)
-    for first in range(0, draws, some):
-        sets = {}
-        for number in range(first, min(first + some, draws)):
-            order = np.argsort(uniforms(seed, blocks, skip=number * blocks), kind="stable")
-            places = (order[:, None] * length + np.arange(length)).ravel()
-            shuffled = pattern[places[places < len(pattern)]]
-            arrays: dict[str, NDArray[np.float64]] = dict(kept)
-            for side in used:
-                entry = np.full(n, np.nan)
-                entry[low + np.flatnonzero(shuffled == (1 if side == "long" else -1))] = 1.0
-                arrays[side] = entry
-            sets[str(number)] = Signals(kind=result.signals.kind, **arrays)
-        yield sets
+def enter(
+    result: Result,
+    held: Places,
+    rules: Rules,
+    draws: int,
+    seed: int,
+    threads: int | None,
+    *,
+    daily: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> tuple[dict[str, Floats], Floats]:
+    """Run rules from shuffled places, all draws in one call; metrics by name, and daily returns a row a draw."""
+    # Signals are lists of bars: nothing is as long as the candles.
+    sides = {
+        side: chosen
+        for side, threshold, chosen in (
+            ("long", rules.entry_long, held.long),
+            ("short", rules.entry_short, ~held.long),
+        )
+        if threshold is not None
+    }
+    parts: dict[str, list[tuple[NDArray[np.int64], Floats]]] = {side: [] for side in sides}
+    for number in range(draws):
+        at = held.drawn(seed, number)
+        for side, chosen in sides.items():
+            order = np.argsort(at[chosen], kind="stable")
+            parts[side].append((at[chosen][order], held.values[chosen][order]))
+    entries: dict[str, Any] = {"long": None, "short": None}
+    for side, sets in parts.items():
+        bars, values = (np.concatenate(column) for column in zip(*sets, strict=True))
+        entries[side] = (bars, values, np.cumsum([len(one) for one, _ in sets]).tolist())
+    made = result._setting
+    raw = _core.sweep_entries(
+        made.candles._bars,
+        made.signals._bars,
+        # A side was chosen when the trade was: what compares the two sides has no say.
+        rules.replace(short_gate=None).to_dict(),
+        window_=result.window,
+        threads=thread_count(threads),
+        keep_daily=daily,
+        progress=report,
+        finer=None if made.intrabar is None else made.intrabar._bars,
+        **entries,
+        **made.options(),
+    )
+    columns = {row["name"]: c for row, c in zip(METRICS, raw["metrics"], strict=True)}
+    return columns, raw["daily"].reshape(draws, -1)
 
 
 def one_bar_later(result: Result) -> Result:

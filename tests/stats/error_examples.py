@@ -322,6 +322,30 @@ EXAMPLES: list[Example] = [
         "`block` must be at least 1 bar, was 0",
     ),
     (
+        "ablation of nothing",
+        lambda: bp.ablation(BAD),
+        LayoutError,
+        "an ablation needs the Result of one set of rules, was given str",
+    ),
+    (
+        "few draws of an ablation",
+        lambda: bp.ablation(done(), draws=5),
+        ParameterError,
+        "`draws` of an ablation must be at least 19, was 5",
+    ),
+    (
+        "hold of an ablation",
+        lambda: bp.ablation(done(), hold=0),
+        ParameterError,
+        "`hold` of time exits must be at least 1 bar, was 0",
+    ),
+    (
+        "blocks of an ablation",
+        lambda: bp.ablation(done(), mean_block=0.5),
+        ParameterError,
+        "`mean_block` of an ablation must be at least 1, was 0.5",
+    ),
+    (
         "control of nothing",
         lambda: bp.one_bar_later(BAD),
         LayoutError,

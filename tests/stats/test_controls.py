@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 
 import barproof as bp
-from barproof import _controls
+from barproof import stats
 from tests.tolerances import REFERENCE
 
 near = pytest.approx
@@ -22,30 +26,113 @@ def result(edge: float, seed: int = 3, bars: int = 4_000, **options: object) -> 
     return bp.backtest(candles, signals, RULES, costs=costs, ledger=False, **options)  # type: ignore[arg-type]
 
 
-def test_random_entries_tell_an_edge_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_entries_tell_an_edge_from_none() -> None:
     found = bp.random_entries(result(0.2), draws=99)
     assert found.p == 0.01 and found.real > found.drawn.max()
     assert found.drawn_trades == near(found.trades, rel=0.15)
     none = [bp.random_entries(result(0.0, seed=s, bars=1_500), draws=19).p for s in range(20)]
     assert 0.25 < float(np.mean(none)) < 0.8 and min(none) < 0.5
-    # Few at a time, the same draws.
-    monkeypatch.setattr(_controls, "_BYTES", 8 * 4_000 * 2 * 7)
     again = bp.random_entries(result(0.2), draws=99, threads=1)
     assert again.drawn.tolist() == found.drawn.tolist()
 
 
-def test_entries_keep_sides_number_and_window() -> None:
-    real = result(0.1, window=(1_000, 3_000))
-    bars = real.trades["signal_bar"].to_numpy()
-    for sets in _controls._sets(real, ["long", "short"], 24, 6, 1):
-        for signals in sets.values():
-            for side in ("long", "short"):
-                array = signals[side]
-                at = np.flatnonzero(~np.isnan(array))
-                assert len(at) == real.trades.filter(side=side).height
-                assert at.min() >= 1_000 and at.max() < 3_000
-                # Places within a day stay, as blocks of a day are shuffled; the last block is shorter.
-                assert len(bars) == real.trades.height
+@pytest.mark.parametrize("engine", ["indexed", "replay"])
+def test_draws_are_backtests_of_the_shuffled_pattern(engine: str) -> None:
+    """Each draw against a backtest of whole arrays, made from the definition: blocks of a day in another order."""
+    rules = bp.Rules(
+        entry_long=0.7,
+        entry_short=0.75,
+        exit_long=0.9,
+        max_hold=9,
+        stop_loss=0.01,
+        sizing="confidence",
+    )
+    candles = bp.simulate_candles(7, bars=1_515, interval="1h", edge=0.1)
+    planted = candles.planted
+    assert planted is not None
+    up = 1 / (1 + np.exp(-planted))
+    signals = bp.Signals(long=up, short=1 - up, exit_long=1 - up)
+    options: dict[str, Any] = {"costs": bp.Costs(taker=0.0004), "window": (40, 1_490)}
+    real = bp.backtest(candles, signals, rules, engine=engine, ledger=False, **options)
+    found = bp.random_entries(real, draws=19, seed=5)
+    low, high = real.window
+    pattern = np.full((2, high - low), np.nan)
+    for trade in real.trades.iter_rows(named=True):
+        pattern[int(trade["side"] == "short"), trade["signal_bar"]] = trade["p_entry"]
+    blocks = -(-(high - low) // 24)
+    for number, drawn in enumerate(found.drawn):
+        order = np.argsort(stats.uniforms(5, blocks, skip=number * blocks), kind="stable")
+        cut = [pattern[:, 24 * b : 24 * (b + 1)] for b in order]
+        whole = np.full((2, len(candles)), np.nan)
+        whole[:, low:high] = np.concatenate(cut, axis=1)
+        moved = bp.Signals(long=whole[0], short=whole[1], exit_long=1 - up)
+        want = bp.backtest(candles, moved, rules, engine=engine, ledger=False, **options)
+        assert drawn == want.metrics["total_return"]
+
+
+def test_random_entries_take_no_memory_by_bar() -> None:
+    """500 whole arrays of a million bars would be 4 GB."""
+    code = """
+import resource
+import numpy as np
+import barproof as bp
+candles = bp.simulate_candles(3, bars=1_000_000)
+long = np.full(len(candles), np.nan)
+long[100::1_000] = 1.0
+rules = bp.Rules(entry_long=0.5, max_hold=60)
+real = bp.backtest(candles, bp.Signals(long=long), rules, costs=bp.Costs(taker=0.0), ledger=False)
+bp.random_entries(real, draws=19)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = bp.random_entries(real, draws=500)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, len(found.drawn))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    grown, draws = map(int, done.stdout.split())
+    assert draws == 500 and grown < 64 * 1024  # KiB
+
+
+def test_an_ablation_tells_entries_from_exits() -> None:
+    # The edge is the entry's: how long a trade is held is the same for all.
+    found = bp.ablation(result(0.2), draws=60)
+    assert found.defined and found.hold == 4 and found.frame.height == 4
+    assert found.entry.low > 0
+    assert found.exit.low <= 0 <= found.exit.high and found.exit.estimate == near(0.0, abs=1e-4)
+    none = bp.ablation(result(0.0, seed=8), draws=60)
+    assert none.entry.low <= 0 <= none.entry.high
+
+
+def test_an_ablation_finds_exits_that_help() -> None:
+    """Entries without any edge; the exit signal knows that the next bars fall."""
+    candles = bp.simulate_candles(4, bars=8_000, interval="1h", edge=0.2)
+    planted = candles.planted
+    assert planted is not None
+    rng = np.random.default_rng(5)
+    signals = bp.Signals(long=rng.normal(size=8_000), exit_long=-planted, kind="score")
+    rules = bp.Rules(entry_long=1.0, exit_long=0.3)
+    real = bp.backtest(candles, signals, rules, costs=bp.Costs(taker=0.0), ledger=False)
+    found = bp.ablation(real, draws=60)
+    assert found.exit.low > 0 and found.entry.low <= 0 <= found.entry.high
+
+
+def test_effects_are_those_of_the_four_runs() -> None:
+    real = result(0.1, bars=3_000)
+    found = bp.ablation(real, draws=19, hold=7, mean_block=2, resamples=199, seed=3)
+    again = bp.ablation(real, draws=19, hold=7, mean_block=2, resamples=199, seed=3, threads=1)
+    assert repr(found) == repr(again)
+    mean = {(row["entries"], row["exits"]): row["mean_return"] for row in found.frame.to_dicts()}
+    mm, mt, rm, rt = (mean[a, b] for a in ("model", "random") for b in ("model", "time"))
+    assert mm == near(real.daily_returns["return"].mean(), rel=1e-12)
+    assert found.entry.estimate == near(((mm - rm) + (mt - rt)) / 2, rel=1e-9)
+    assert found.exit.estimate == near(((mm - mt) + (rm - rt)) / 2, rel=1e-9)
+    assert found.interaction.estimate == near((mm - rm) - (mt - rt), rel=1e-9)
+    timed = bp.backtest(
+        real.candles,
+        real.signals,
+        bp.Rules(entry_long=1.0, entry_short=1.0, max_hold=7),
+        costs=real.costs,
+        ledger=False,
+    )
+    assert mt == near(timed.daily_returns["return"].mean(), rel=1e-12)
 
 
 def test_a_bar_later_and_other_costs() -> None:
@@ -71,3 +158,18 @@ def test_nothing_to_compare_has_a_reason() -> None:
     assert "no trade" in bp.random_entries(idle, draws=19).reason
     few = result(0.2, bars=60)
     assert "blocks" in bp.random_entries(few, draws=19, block=40).reason
+    assert "no trade" in bp.ablation(idle, draws=19).reason
+    assert "days" in bp.ablation(few, draws=19).reason
+    assert "fifth" in bp.ablation(result(0.2, bars=900), draws=19, mean_block=30).reason
+    by_risk = bp.Rules(entry_long=1.0, stop_loss=0.01, sizing="risk", risk=0.01)
+    planted = few.candles.planted
+    assert planted is not None
+    risky = bp.backtest(
+        few.candles,
+        bp.Signals(long=planted, kind="score"),
+        by_risk,
+        costs=bp.Costs(taker=0.0),
+        ledger=False,
+    )
+    assert "risk" not in bp.ablation(few, draws=19).reason
+    assert "sizes go by the stop" in bp.ablation(risky, draws=19).reason

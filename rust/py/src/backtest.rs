@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use barproof_core::Result;
 use barproof_core::backtest::costs::Costs;
+use barproof_core::backtest::entries::{Entered, Entries, sweep_entries as core_sweep_entries};
 use barproof_core::backtest::finer::{Finer, Unserved};
 use barproof_core::backtest::market::Market;
 use barproof_core::backtest::metrics::Metrics;
@@ -14,15 +14,17 @@ use barproof_core::backtest::run::{Boundary, Engine, Outcome, Schedule, hold, ru
 use barproof_core::backtest::sweep::{self, Combination, Progress, Settings};
 use barproof_core::bars::Bars as CoreBars;
 use barproof_core::instrument::{Instrument, Kind};
-use barproof_core::signals::Signals as CoreSignals;
+use barproof_core::signals::{Few, Signals as CoreSignals};
 use barproof_core::simd::Simd;
 use barproof_core::window::Window;
+use barproof_core::{Error, Result};
 use numpy::{Element, IntoPyArray};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::bars::Bars;
+use crate::convert::copied;
 use crate::error::to_python;
 use crate::rules::{rules, value};
 use crate::signals::Signals;
@@ -269,6 +271,93 @@ pub fn sweep_table<'py>(
         out.set_item("daily", daily.into_pyarray(py))?;
     }
     Ok(out)
+}
+
+/// Runs rules once for each set of entries, given as bars, values and how many belong to each; Ctrl-C ends it.
+#[pyfunction]
+#[pyo3(signature = (bars, signals, base, *, long, short, costs, instrument_, window_, initial_equity, periods_per_year, engine, threads, keep_daily, progress, finer=None))]
+#[allow(clippy::too_many_arguments)] // keyword-only at the boundary
+pub fn sweep_entries<'py>(
+    py: Python<'py>,
+    bars: &Bars,
+    signals: &Signals,
+    base: &Bound<'py, PyDict>,
+    long: Option<EntriesIn<'py>>,
+    short: Option<EntriesIn<'py>>,
+    costs: CostsIn,
+    instrument_: InstrumentIn,
+    window_: (usize, usize),
+    initial_equity: f64,
+    periods_per_year: f64,
+    engine: &str,
+    threads: usize,
+    keep_daily: bool,
+    progress: Option<Py<PyAny>>,
+    finer: Option<&Bars>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let rules = rules(base)?;
+    let (bars, signals) = (bars.core.clone(), signals.core.clone());
+    let fine = finer.map(|fine| fine.core.clone());
+    let len = signals.len();
+    let sides = [entries("long", long, len)?, entries("short", short, len)?];
+    let count = sides.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let mut draws: Vec<Entries> = (0..count).map(|_| [None, None]).collect();
+    for (side, sets) in sides.into_iter().enumerate() {
+        for (draw, few) in draws.iter_mut().zip(sets.unwrap_or_default()) {
+            draw[side] = Some(few);
+        }
+    }
+    let state = Progress::default();
+    let work = || -> Result<Vec<Option<Entered>>> {
+        let engine = Engine::parse(engine)?;
+        let settings = Settings { initial_equity, periods_per_year, threads, engine };
+        let window = window(window_, &bars)?;
+        on_market(&bars, &signals, fine.as_deref(), costs, &instrument_, |market| {
+            core_sweep_entries(market, &rules, window, draws, &settings, keep_daily, &state)
+        })
+    };
+    let watch = || -> PyResult<()> {
+        Python::attach(|py| {
+            py.check_signals()?;
+            if let Some(progress) = &progress {
+                progress.call1(py, (state.done.load(Ordering::Relaxed), count))?;
+            }
+            Ok(())
+        })
+    };
+    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
+    if let Some(error) = stopped {
+        return Err(error);
+    }
+    let finished = result.map_err(|e| to_python(py, &e))?;
+    let rows = || finished.iter().flatten();
+    let out = PyDict::new(py);
+    out.set_item("metrics", metric_columns(py, rows().map(|c| &c.metrics))?)?;
+    let daily: Vec<f64> = rows().flat_map(|c| c.daily.iter().copied()).collect();
+    out.set_item("daily", daily.into_pyarray(py))?;
+    Ok(out)
+}
+
+/// Bars and values of all sets, one set after the other, and where each ends.
+type EntriesIn<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Vec<usize>);
+
+/// Entries of one side, by set.
+fn entries(name: &str, given: Option<EntriesIn<'_>>, len: usize) -> PyResult<Option<Vec<Few>>> {
+    let Some((bars, values, ends)) = given else { return Ok(None) };
+    let py = bars.py();
+    let (bars, values) = (copied::<i64>(name, &bars)?, copied::<f64>(name, &values)?);
+    let mut begin = 0;
+    let cut = |end: usize| -> Result<Few> {
+        let span = begin..end;
+        begin = end;
+        let (Some(bars), Some(values)) = (bars.get(span.clone()), values.get(span)) else {
+            return Err(Error::parameter(name, end, format!("at most {}", bars.len())));
+        };
+        let places = bars.iter().map(|bar| usize::try_from(*bar).unwrap_or(usize::MAX)).collect();
+        Few::new(places, values.to_vec(), len)
+    };
+    let sets = ends.into_iter().map(cut).collect::<Result<Vec<Few>>>();
+    sets.map(Some).map_err(|e| to_python(py, &e))
 }
 
 /// Instructions that the engine uses now: those `BARPROOF_SIMD` asks for, or the widest this machine has.

@@ -32,6 +32,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backtest::backtest, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::check_table, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::sweep_table, m)?)?;
+    m.add_function(wrap_pyfunction!(backtest::sweep_entries, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::simd_path, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::simd_paths, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::sweep_paths, m)?)?;

@@ -76,8 +76,7 @@ impl<'a> Market<'a> {
     /// Builds what searches need, on the threads of the pool it is called in.
     pub fn index(&self, schedules: &[Schedule<'_>]) {
         let needed = |array: usize| {
-            self.signals.array(array).is_some()
-                && schedules.iter().any(|schedule| schedule.uses(array))
+            self.signals.has(array) && schedules.iter().any(|schedule| schedule.uses(array))
         };
         rayon::scope(|scope| {
             scope.spawn(|_| {
@@ -156,13 +155,13 @@ pub struct Prepared<'r> {
 impl Prepared<'_> {
     /// Signals and indicators known at the close of bar `i` of the candles.
     pub fn row(&self, signals: &Signals, i: usize) -> SignalRow {
-        let at = |index: usize| signals.array(index).map_or(f64::NAN, |values| values[i]);
+        let at = |index: usize| signals.at(index, i);
         SignalRow { exit_long: at(2), exit_short: at(3), ..self.entry_row(signals, i) }
     }
 
     /// The same without the signals for leaving, which decide no entry.
     pub fn entry_row(&self, signals: &Signals, i: usize) -> SignalRow {
-        let at = |index: usize| signals.array(index).map_or(f64::NAN, |values| values[i]);
+        let at = |index: usize| signals.at(index, i);
         SignalRow {
             long: at(0),
             short: at(1),

@@ -2,6 +2,7 @@
 
 pub mod costs;
 pub mod daily;
+pub mod entries;
 pub mod finer;
 #[cfg(feature = "indexed")]
 pub mod indexed;

@@ -261,7 +261,7 @@ impl Rules {
         ];
         for (index, (name, threshold)) in thresholds.into_iter().enumerate() {
             let Some(threshold) = threshold else { continue };
-            if signals.array(index).is_none() {
+            if !signals.has(index) {
                 let array = Signals::NAMES[index];
                 return Err(Error::Rules(format!(
                     "threshold `{name}` is {threshold:?} but the signals have no array `{array}`: give it, or set \
@@ -290,7 +290,7 @@ impl Rules {
             (6, "sizing", self.sizing == Sizing::Signal),
         ];
         for (index, field, needed) in arrays {
-            if needed && signals.array(index).is_none() {
+            if needed && !signals.has(index) {
                 let array = Signals::NAMES[index];
                 return Err(Error::Rules(format!(
                     "{field}=\"signal\" needs the signal array `{array}`, which the signals do not have: give \

@@ -22,7 +22,8 @@ use crate::backtest::position::{EntryFill, Exit, Order, Position, taker_price};
 use crate::backtest::record::{Reason, Side};
 use crate::backtest::replay::choose;
 use crate::backtest::tally::Counted;
-use crate::market::{Series, Unordered};
+use crate::market::Unordered;
+use crate::signals::Decisions;
 use crate::window::Window;
 
 /// One combination under way.
@@ -34,7 +35,7 @@ struct Member<'a> {
 
 /// A series with its index, and the bar of the last search in it for each of some thresholds.
 struct Cursor<'a> {
-    series: Series<'a>,
+    series: Decisions<'a>,
     threshold: f64,
     found: Option<usize>,
 }

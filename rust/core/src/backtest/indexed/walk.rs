@@ -8,7 +8,8 @@ use crate::backtest::replay::{Replay, StepInput};
 use crate::backtest::rules::{Rules, TargetOrder};
 use crate::backtest::run::{Boundary, NOTHING, Schedule};
 use crate::bars::Settlements;
-use crate::market::{Series, Span};
+use crate::market::Span;
+use crate::signals::Decisions;
 use crate::window::Window;
 
 /// Positions of the decision arrays among those of the signals.
@@ -36,7 +37,7 @@ struct Search<'m, 'a> {
     window: Window,
     range: Span<'a>,
     /// Decision arrays.
-    series: [Option<Series<'a>>; 4],
+    series: [Option<Decisions<'a>>; 4],
     /// Last search of each decision array.
     found: [Option<Found>; 4],
     next_settlement: usize,
