@@ -358,6 +358,18 @@ EXAMPLES: list[Example] = [
         "`factors` of costs must be finite and >= 0, were [-1.0]",
     ),
     (
+        "correlations",
+        lambda: stats.clusters([[1.0, 0.5]]),
+        ShapeError,
+        "`correlations` must be a square matrix of finite numbers, had shape (1, 2)",
+    ),
+    (
+        "most groups",
+        lambda: stats.clusters([[1.0]], most=1),
+        ParameterError,
+        "`most` groups must be at least 2, was 1",
+    ),
+    (
         "form",
         lambda: stats.psr([1.0], form=BAD),
         ParameterError,

@@ -17,6 +17,17 @@ from barproof.stats.bootstrap import (
     stationary_indices,
     uniforms,
 )
+from barproof.stats.cscv import Pbo, pbo
+from barproof.stats.deflated import (
+    Deflated,
+    Odds,
+    deflated_sharpe,
+    deflated_size,
+    deviation_of_maximum,
+    expected_maximum,
+    min_backtest_years,
+    odds_of_skill,
+)
 from barproof.stats.drift import (
     KolmogorovSmirnov,
     Psi,
@@ -29,6 +40,7 @@ from barproof.stats.drift import (
     psi_of,
     wasserstein,
 )
+from barproof.stats.grouping import clusters
 from barproof.stats.memory import (
     EffectiveSize,
     HacMean,
@@ -62,16 +74,6 @@ from barproof.stats.multiple import (
     holm,
     sidak,
 )
-from barproof.stats.overfit import (
-    Pbo,
-    RealityCheck,
-    Spa,
-    StepM,
-    pbo,
-    reality_check,
-    spa,
-    stepm,
-)
 from barproof.stats.pairs import (
     ClusteredMean,
     ForecastTest,
@@ -81,6 +83,14 @@ from barproof.stats.pairs import (
     diebold_mariano,
     paired_difference,
     sharpe_difference,
+)
+from barproof.stats.power import (
+    RequiredTrials,
+    detectable_share,
+    interval_size,
+    least_trials,
+    power_of_share,
+    required_trials,
 )
 from barproof.stats.scores import (
     Baseline,
@@ -101,42 +111,29 @@ from barproof.stats.scores import (
 from barproof.stats.shares import (
     BinomialTest,
     RateTest,
-    RequiredTrials,
     ScoreTest,
     binomial_tail,
     binomial_test,
     clopper_pearson,
-    detectable_share,
-    interval_size,
-    least_trials,
     mcnemar,
-    power_of_share,
     proportion_test,
     rate_test,
-    required_trials,
     two_proportions,
     upper_bound,
     wilson,
 )
 from barproof.stats.sharpe import (
-    Deflated,
     HacSharpe,
     Moments,
-    Odds,
     Psr,
-    deflated_sharpe,
-    deflated_size,
-    deviation_of_maximum,
-    expected_maximum,
-    min_backtest_years,
     min_track_record,
     moments,
-    odds_of_skill,
     psr,
     psr_of,
     sharpe_error,
     sharpe_hac,
 )
+from barproof.stats.superior import RealityCheck, Spa, StepM, reality_check, spa, stepm
 from barproof.stats.sweeps import Overfitting, overfitting
 
 __all__ = [
@@ -187,6 +184,7 @@ __all__ = [
     "calibration_error",
     "clopper_pearson",
     "clustered_mean",
+    "clusters",
     "constant_forecast",
     "deflated_sharpe",
     "deflated_size",

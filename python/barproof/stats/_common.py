@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from statistics import NormalDist
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from barproof.errors import ParameterError
 
-__all__ = ["Floats", "Stat", "check_level", "panel", "quantile", "series", "tail", "undefined"]
+__all__ = [
+    "Floats",
+    "Report",
+    "Stat",
+    "check_level",
+    "panel",
+    "quantile",
+    "series",
+    "tail",
+    "undefined",
+]
 
 Floats = NDArray[np.float64]
+Report: TypeAlias = "bool | Callable[[int, int], None] | None"
 
 _EMPTY: dict[str, Any] = {"float": math.nan, "int": 0, "str": "", "bool": False}
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from barproof.stats._common import Floats, Stat, panel, series, undefined
+from barproof.stats.grouping import CLUSTERED, clusters_of_trials, spread
 
 __all__ = [
     "Adjusted",
@@ -257,8 +258,12 @@ class EffectiveTrials(Stat):
         Effective rank: exp of the entropy of the eigenvalues.
     by_participation : float
         Participation ratio of the eigenvalues.
+    by_clusters : float
+        Groups of trials that stand apart (:func:`barproof.stats.clusters`).
     largest : float
-        Largest of the three: what a gate uses.
+        Largest of them: what a gate uses.
+    clustered : int
+        Trials that were grouped: of more than 256 every so many, and `by_clusters` is then a lower bound.
     trials : int
         Trials.
     left_out : int
@@ -269,7 +274,9 @@ class EffectiveTrials(Stat):
     by_correlation: float
     by_rank: float
     by_participation: float
+    by_clusters: float
     largest: float
+    clustered: int
     trials: int
     left_out: int
 
@@ -297,8 +304,8 @@ class Correlations:
         self._kept += int(kept.sum())
         self._seen += len(rows)
 
-    def result(self) -> EffectiveTrials:
-        """Put together."""
+    def result(self, some: Floats) -> EffectiveTrials:
+        """Put together, with some of the trials to group, a row each."""
         m, left = self._kept, self._seen - self._kept
         if m == 0:
             return undefined(EffectiveTrials, "no trial varies", trials=self._seen, left_out=left)
@@ -306,12 +313,12 @@ class Correlations:
         values: Floats = np.linalg.eigvalsh(self._gram).astype(np.float64)
         by_rank, by_participation, _ = _dimensions(values)
         by_correlation = min(max(effective_trials_of(m, rho), 1.0), float(m))
-        methods = (by_correlation, by_rank, by_participation)
-        return EffectiveTrials(rho, *methods, max(methods), self._seen, left)
+        methods = (by_correlation, by_rank, by_participation, float(clusters_of_trials(some)))
+        return EffectiveTrials(rho, *methods, max(methods), len(some), self._seen, left)
 
 
 def effective_trials(returns: ArrayLike) -> EffectiveTrials:
-    """Count independent trials among those that were run, by three methods.
+    """Count independent trials among those that were run, by correlation, by dimensions and by groups.
 
     Parameters
     ----------
@@ -325,7 +332,9 @@ def effective_trials(returns: ArrayLike) -> EffectiveTrials:
 
     Notes
     -----
-    The rank is at most the number of periods less one: with more trials than periods it is a lower bound.
+    The rank is at most the number of periods less one: with more trials than periods it is a lower bound. Trials that
+    have nothing to do with each other form groups all the same, by chance: the number of groups is then too small, and
+    the largest of the methods is what counts.
 
     Examples
     --------
@@ -336,5 +345,6 @@ def effective_trials(returns: ArrayLike) -> EffectiveTrials:
     if reason:
         return undefined(EffectiveTrials, reason)
     parts = Correlations(x.shape[0])
-    parts.add(np.ascontiguousarray(x.T))
-    return parts.result()
+    rows = np.ascontiguousarray(x.T)
+    parts.add(rows)
+    return parts.result(rows[spread(len(rows), CLUSTERED)])

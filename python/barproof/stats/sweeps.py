@@ -17,23 +17,22 @@ from barproof._machine import available_bytes, thread_count
 from barproof._progress import reporter
 from barproof.errors import LayoutError, ParameterError
 from barproof.ledger import Ledger
-from barproof.stats._common import Floats, Stat, check_level, undefined
+from barproof.stats._common import Floats, Report, Stat, check_level, undefined
+from barproof.stats.cscv import Pbo, check_blocks, pbo_of_sums
+from barproof.stats.deflated import Deflated, deflated_sharpe
+from barproof.stats.grouping import CLUSTERED, spread
 from barproof.stats.multiple import Correlations, EffectiveTrials
-from barproof.stats.overfit import (
+from barproof.stats.sharpe import moments
+from barproof.stats.superior import (
     Found,
-    Pbo,
-    Report,
     Setup,
     Spa,
     StepM,
     Superior,
     adjusted,
-    check_blocks,
     common_block,
-    pbo_of_sums,
     spa_of,
 )
-from barproof.stats.sharpe import Deflated, deflated_sharpe, moments
 
 if TYPE_CHECKING:
     from barproof._sweep_result import Sweep
@@ -194,7 +193,7 @@ def overfitting(
         pbo=_pbo(measured, n, setup, blocks),
         spa=spa,
         stepm=stepm,
-        effective=measured.correlations.result(),
+        effective=measured.correlations.result(job.some(CLUSTERED)),
         trials=math.nan if counted is None else float(counted),
         trials_from=source,
         frame=frame,
@@ -229,8 +228,7 @@ class _Job:
 
     def some(self, most: int) -> Floats:
         """Up to so many combinations, spread evenly."""
-        at = np.unique(np.linspace(0, self.count - 1, min(most, self.count)).astype(np.int64))
-        return self.rows(at)
+        return self.rows(spread(self.count, most))
 
     def rows(self, at: NDArray[np.int64]) -> Floats:
         """Take combinations by place, a row each."""
@@ -316,12 +314,7 @@ def _superior(
 ) -> tuple[Spa, StepM, Floats]:
     """Second pass: worst combination first, the maxima of the resamples carried along."""
     n, count = setup.periods, job.count
-    known: dict[str, Any] = {
-        "mean_block": setup.mean_block,
-        "resamples": setup.resamples,
-        "n": n,
-        "trials": count,
-    }
+    known = setup.known(count)
     reason = ""
     if n < 4:
         reason = f"{n} days, 4 are needed"

@@ -1,11 +1,10 @@
-"""The best of many trials: how likely it is overfitted (CSCV), and whether it beats anything (SPA, StepM)."""
+"""The best of many trials: whether it beats anything, and which of them do (Reality Check, SPA, StepM)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,145 +13,16 @@ from barproof import _core
 from barproof._machine import thread_count
 from barproof._progress import reporter
 from barproof.errors import ParameterError
-from barproof.stats._common import Floats, Stat, check_level, panel, undefined
+from barproof.stats._common import Floats, Report, Stat, check_level, panel, undefined
 from barproof.stats.bootstrap import block_length, given_indices
+from barproof.stats.grouping import spread
 
-__all__ = ["Pbo", "RealityCheck", "Spa", "StepM", "pbo", "reality_check", "spa", "stepm"]
+__all__ = ["RealityCheck", "Spa", "StepM", "reality_check", "spa", "stepm"]
 
-Report: TypeAlias = "bool | Callable[[int, int], None] | None"
 Studentise: TypeAlias = Literal["resample", "sample", "none"]
 
-_MOST_BLOCKS = 20
 _LEAST_SHARE = 0.1
 """Of the variance by blocks that the corrected one keeps at least; strong negative dependence would take more."""
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Pbo(Stat):
-    """Probability of backtest overfitting.
-
-    Attributes
-    ----------
-    pbo : float
-        Share of splits in which the best of one half is in the lower half of the other.
-    loss : float
-        Share of splits in which its Sharpe ratio there is below 0.
-    slope : float
-        Of its ratio there on its ratio where it was chosen. Negative by construction: the halves share one total.
-    mean_logit : float
-        Mean log odds of its relative rank.
-    logits : ndarray of shape (splits,)
-        All of them.
-    blocks, splits : int
-        Blocks of periods, and ways to take half of them.
-    n, trials : int
-        Periods, and trials.
-    """
-
-    pbo: float
-    loss: float
-    slope: float
-    mean_logit: float
-    logits: Floats
-    blocks: int
-    splits: int
-    n: int
-    trials: int
-
-
-def pbo(
-    returns: ArrayLike,
-    *,
-    blocks: int = 16,
-    threads: int | None = None,
-    progress: Report = None,
-) -> Pbo:
-    """Compute the probability of backtest overfitting by combinatorially symmetric cross-validation.
-
-    Parameters
-    ----------
-    returns : array_like of shape (n_periods, n_trials)
-        Returns of *every* trial on one calendar, not of the survivors.
-    blocks : int, default 16
-        Even number of consecutive blocks, from 2 to 20; they differ by one period at most.
-    threads : int, optional
-        Worker threads. Default: ``BARPROOF_THREADS``, else every core.
-    progress : bool or callable, optional
-        As in :func:`barproof.sweep`.
-
-    Returns
-    -------
-    Pbo
-        Undefined for a ragged panel, values that are not finite, fewer than two trials, fewer than two periods a block,
-        or a trial that is constant but not 0 over a half.
-
-    Raises
-    ------
-    ParameterError
-        If `blocks` is out of bounds.
-
-    Notes
-    -----
-    D. Bailey, J. Borwein, M. Lopez de Prado and J. Zhu 2017. Performance is the Sharpe ratio (ddof 1); a trial without
-    returns over a half has 0 there. Equal ratios share the mean of their ranks; of several that are best alike the one
-    that does worst is taken. Relative rank w = rank / (N + 1), log odds ``ln(w / (1 - w))``, and the probability is the
-    share of splits where they are at most 0. Splits depend on each other, so there is no binomial interval. On pure
-    noise it is 0.5 on average, with a deviation of 0.17 to 0.25: at most 0.10 is about a test at 5%, below 0.5 is none.
-
-    Examples
-    --------
-    >>> panel = [[0.01, 0.02], [-0.01, 0.01], [0.02, 0.00], [-0.02, 0.01]] * 4
-    >>> pbo(panel, blocks=4).pbo
-    0.0
-    """
-    check_blocks(blocks)
-    x, reason = panel(returns, least=2 * blocks, columns=2)
-    known = {"blocks": blocks, "n": x.shape[0], "trials": x.shape[1]}
-    if reason:
-        return undefined(Pbo, reason, **known)
-    sums = _core.block_sums(np.ascontiguousarray(x.T).ravel(), periods=len(x), blocks=blocks)
-    return pbo_of_sums(sums[0], sums[1], len(x), threads, progress)
-
-
-def check_blocks(blocks: int) -> None:
-    """Refuse numbers of blocks that cannot be halved, or take too long."""
-    if not 2 <= blocks <= _MOST_BLOCKS or blocks % 2:
-        raise ParameterError(
-            f"`blocks` must be an even number from 2 to {_MOST_BLOCKS}, was {blocks!r}"
-        )
-
-
-def pbo_of_sums(
-    first: Floats, second: Floats, periods: int, threads: int | None, progress: Report
-) -> Pbo:
-    """Probability of backtest overfitting from sums over blocks."""
-    blocks, trials = first.shape
-    known = {"blocks": blocks, "n": periods, "trials": trials}
-    total = math.comb(blocks, blocks // 2) // 2
-    with reporter(progress, total, "cscv") as report:
-        try:
-            found = _core.cscv_splits(
-                np.ascontiguousarray(first).ravel(),
-                np.ascontiguousarray(second).ravel(),
-                periods=periods,
-                blocks=blocks,
-                threads=thread_count(threads),
-                progress=report,
-            )
-        except ParameterError as error:
-            return undefined(Pbo, str(error).replace("`", ""), **known)
-    logits, judged, chosen = found["logit"], found["judged"], found["chosen"]
-    centred = chosen - chosen.mean()
-    spread = float(centred @ centred)
-    return Pbo(
-        pbo=float(np.mean(logits <= 0)),
-        loss=float(np.mean(judged < 0)),
-        slope=float(centred @ judged) / spread if spread > 0 else math.nan,
-        mean_logit=float(logits.mean()),
-        logits=logits,
-        splits=len(logits),
-        **known,
-    )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -259,6 +129,15 @@ class Setup:
     seed: int
     threads: int
     positions: NDArray[np.int64] | None = None
+
+    def known(self, trials: int) -> dict[str, Any]:
+        """Tell what results say of it, defined or not."""
+        return {
+            "mean_block": self.mean_block,
+            "resamples": self.resamples,
+            "n": self.periods,
+            "trials": trials,
+        }
 
 
 class Superior:
@@ -400,7 +279,7 @@ def _question(
 
 def common_block(rows: Floats) -> float:
     """Mean block length for a panel: the median of up to 100 trials spread evenly over it."""
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(100, len(rows))).astype(np.int64))
+    chosen = spread(len(rows), 100)
     lengths = [block_length(rows[k]) for k in chosen if np.ptp(rows[k]) > 0]
     return float(np.median(lengths)) if lengths else 1.0
 
@@ -496,19 +375,14 @@ def spa(
     rows, setup, reason = _question(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
-    known = {
-        "mean_block": setup.mean_block,
-        "resamples": setup.resamples,
-        "n": setup.periods,
-        "trials": len(rows),
-    }
+    known = setup.known(len(rows))
     found = reason or _run(rows, setup, studentise, progress)
     if isinstance(found, str):
         return undefined(Spa, found, **known)
     return spa_of(found, **known)
 
 
-def spa_of(found: Found, **known: float) -> Spa:
+def spa_of(found: Found, **known: Any) -> Spa:
     """Put the test together."""
     b = known["resamples"]
     lower, consistent, upper = ((1 + int(e)) / (1 + b) for e in found.exceed)
@@ -521,7 +395,7 @@ def spa_of(found: Found, **known: float) -> Spa:
         best=found.best,
         exceed=found.exceed,
         left_out=found.left_out,
-        **known,  # type: ignore[arg-type]
+        **known,
     )
 
 
@@ -568,17 +442,12 @@ def reality_check(
     rows, setup, reason = _question(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
-    known = {
-        "mean_block": setup.mean_block,
-        "resamples": setup.resamples,
-        "n": setup.periods,
-        "trials": len(rows),
-    }
+    known = setup.known(len(rows))
     found = reason or _run(rows, setup, "none", progress)
     if isinstance(found, str):
         return undefined(RealityCheck, found, **known)
     p = (1 + found.exceed_plain) / (1 + setup.resamples)
-    return RealityCheck(p, found.plain, found.best_plain, found.exceed_plain, **known)  # type: ignore[arg-type]
+    return RealityCheck(p, found.plain, found.best_plain, found.exceed_plain, **known)
 
 
 def stepm(
@@ -629,16 +498,10 @@ def stepm(
     rows, setup, reason = _question(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
-    known = {
-        "level": level,
-        "mean_block": setup.mean_block,
-        "resamples": setup.resamples,
-        "n": setup.periods,
-        "trials": len(rows),
-    }
+    known = setup.known(len(rows)) | {"level": level}
     found = reason or _run(rows, setup, studentise, progress)
     if isinstance(found, str):
         return undefined(StepM, found, **known)
     p = adjusted(found.statistics, found.reached, setup.resamples)
     superior = np.flatnonzero(p <= level)
-    return StepM(superior, p, left_out=found.left_out, **known)  # type: ignore[arg-type]
+    return StepM(superior, p, left_out=found.left_out, **known)
