@@ -25,7 +25,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _GAMMA = 0x9E3779B97F4A7C15
-_CHUNK = 4_000_000  # resampled values held at a time
 
 
 class Interval(NamedTuple):
@@ -115,24 +114,6 @@ def normals(seed: int, n: int) -> Floats:
     return total - 6.0
 
 
-class _Stream:
-    """Uniforms in order, drawn in chunks."""
-
-    def __init__(self, seed: int, chunk: int) -> None:
-        self._seed, self._drawn, self._chunk = seed, 0, chunk
-        self._held = np.empty(0)
-
-    def peek(self, n: int) -> Floats:
-        while len(self._held) < n:
-            more = uniforms(self._seed, max(self._chunk, n), skip=self._drawn)
-            self._drawn += len(more)
-            self._held = np.concatenate([self._held, more])
-        return self._held[:n]
-
-    def take(self, n: int) -> None:
-        self._held = self._held[n:]
-
-
 def stationary_indices(n: int, *, mean_block: float, rows: int, seed: int) -> NDArray[np.int64]:
     """Draw the rows of a stationary bootstrap.
 
@@ -218,32 +199,6 @@ def given_indices(indices: ArrayLike, n: int) -> NDArray[np.int64]:
             f"`indices` must lie in [0, {n}), were from {index.min()} to {index.max()}"
         )
     return np.ascontiguousarray(index, dtype=np.int64)
-
-
-def _fill(row: NDArray[np.int64], stream: _Stream, p: float) -> None:
-    """Draw one resample: which uniforms decide and which place is told from runs of numbers below `p`."""
-    n = len(row)
-    draws = stream.peek(2 * n)
-    below = draws[1:] < p
-    # Within a run of numbers below p every other one decides; what follows a decision places.
-    at = np.arange(len(below))
-    begin = np.where(below & ~np.r_[False, below[:-1]], at, 0)
-    fresh = below & ((at - np.maximum.accumulate(begin)) % 2 == 0)
-    placed = np.r_[False, fresh[:-1]]
-    deciding = np.flatnonzero(~placed)[: n - 1]
-    jumps = fresh[deciding]
-    # draws[1:][k + 1] places the jump decided at k.
-    places = draws[np.minimum(deciding + 2, len(draws) - 1)]
-    anchor = np.where(jumps, np.floor(places * n), 0.0).astype(np.int64)
-    step = np.arange(1, n)
-    last = np.maximum.accumulate(np.where(jumps, step, 0)) if n > 1 else step
-    first = int(draws[0] * n)
-    row[0] = first
-    if n > 1:
-        base = np.where(last > 0, anchor[np.maximum(last, 1) - 1], first)
-        row[1:] = (base + step - last) % n
-    used = 1 + (int(deciding[-1]) + 1 + int(jumps[-1]) if n > 1 else 0)
-    stream.take(used)
 
 
 def block_length(
@@ -383,13 +338,12 @@ def mean_interval(
     block = block_length(x) if mean_block is None else float(mean_block)
     centred = x - mean
     error = _standard_error(centred, block)
-    means, ratios = _resampled(centred, block, resamples, seed)
+    found = _resampled(centred, block, resamples, seed, studentise)
     tail = (1 - level) / 2
+    low, high = np.quantile(found, [tail, 1 - tail])
     method = f"{kind}, mean block {block:.1f}, {resamples:,} resamples"
     if not studentise:
-        low, high = np.quantile(means, [tail, 1 - tail])
         return Interval(mean, float(mean + low), float(mean + high), n, level, method)
-    low, high = np.quantile(ratios, [tail, 1 - tail])
     return Interval(mean, float(mean - high * error), float(mean - low * error), n, level, method)
 
 
@@ -407,31 +361,24 @@ def _standard_error(centred: Floats, block: float) -> float:
     return math.sqrt(max(variance, plain[0] * 1e-6) / n)
 
 
-def _resampled(centred: Floats, block: float, rows: int, seed: int) -> tuple[Floats, Floats]:
-    """Means of the resamples, and each over its own standard error."""
-    n = len(centred)
-    means, ratios = np.empty(rows), np.empty(rows)
-    floor = 1e-20 * n * float(centred @ centred)
-    stream = _Stream(seed, 4 * n)
-    chunk = max(1, _CHUNK // n)
-    for begin in range(0, rows, chunk):
-        stop = min(begin + chunk, rows)
-        index = np.empty((stop - begin, n), np.int64)
-        for row in index:
-            _fill(row, stream, 1.0 / block)
-        sample = centred[index]
-        mean = sample.mean(axis=1)
-        # A block goes on where the next position follows the last.
-        new = np.ones(index.shape, bool)
-        new[:, 1:] = index[:, 1:] != (index[:, :-1] + 1) % n
-        deviation = np.cumsum(sample - mean[:, None], axis=1)
-        sums = np.empty(stop - begin)
-        for i, (total, first) in enumerate(zip(deviation, new, strict=True)):
-            ends = np.r_[np.flatnonzero(first[1:]), n - 1]
-            sums[i] = np.sum(np.diff(total[ends], prepend=0.0) ** 2)
-        means[begin:stop] = mean
-        # One block that wraps around holds every observation: its mean and its error are 0, but for rounding.
-        usable = (new.sum(axis=1) > 1) & (sums > floor)
-        error = np.sqrt(np.where(usable, sums, 1.0)) / n
-        ratios[begin:stop] = np.where(usable, mean / error, 0.0)
-    return means, ratios
+def _resampled(centred: Floats, block: float, rows: int, seed: int, studentise: bool) -> Floats:
+    """Means of the resamples, or each over its own standard error; 0 where that is only rounding."""
+    # The largest over one trial is its own.
+    size = float(np.max(np.abs(centred)))
+    found, _ = _core.resampled_maxima(
+        centred / size,
+        periods=len(centred),
+        deviations=np.ones(1),
+        offsets=(np.zeros(1), np.zeros(1)),
+        statistics=np.zeros(1),
+        before=None,
+        positions=None,
+        anew=studentise,
+        mean_block=block,
+        rows=rows,
+        seed=seed,
+        threads=thread_count(None),
+        progress=None,
+    )
+    out: Floats = found[0] if studentise else found[0] * (size / math.sqrt(len(centred)))
+    return out

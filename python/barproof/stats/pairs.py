@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+_HELD = 2_000_000  # resampled values at a time
+
+
 def _pair(a: ArrayLike, b: ArrayLike, least: int) -> tuple[Floats, Floats, str]:
     x, first = series(a, least=least, varies=False)
     y, second = series(b, least=least, varies=False)
@@ -250,24 +253,39 @@ def sharpe_difference(
             reason = f"mean block {block:.1f} of {n} periods: more than a fifth says nothing"
             return undefined(SharpeDifference, reason, **known)
         index = stationary_indices(n, mean_block=block, rows=resamples, seed=seed)
-        extreme = sum(abs(_resampled_z(x[at], y[at], at, difference)) >= abs(z) for at in index)
+        some = max(1, _HELD // n)
+        parts = [index[at : at + some] for at in range(0, resamples, some)]
+        extreme = sum(
+            int(np.sum(np.abs(_resampled_z(x, y, part, difference)) >= abs(z))) for part in parts
+        )
         p_bootstrap = (1 + extreme) / (1 + resamples)
     return SharpeDifference(
         difference, independent, error, z, 2 * tail(abs(z)), p_bootstrap, width, n
     )
 
 
-def _resampled_z(x: Floats, y: Floats, at: NDArray[np.int64], centre: float) -> float:
-    """Studentised difference of one resample; infinite where it has no spread, which counts against."""
-    if not (np.ptp(x) > 0 and np.ptp(y) > 0):
-        return math.inf
-    n = len(x)
-    influence = sharpe_influence(x) - sharpe_influence(y)
-    starts = np.flatnonzero(np.r_[True, at[1:] != (at[:-1] + 1) % n])
-    sums = np.add.reduceat(influence, starts)
-    error = math.sqrt(float(sums @ sums)) / n
-    found = float(x.mean() / x.std() - y.mean() / y.std())
-    return (found - centre) / error if error > 0 else math.inf
+def _resampled_z(x: Floats, y: Floats, index: NDArray[np.int64], centre: float) -> Floats:
+    """Studentised differences of resamples, a row each; infinite where one has no spread, which counts against."""
+    rows, n = index.shape
+    ratios, influence = np.zeros(rows), np.zeros((rows, n))
+    spread = np.ones(rows, bool)
+    for sign, values in ((1, x), (-1, y)):
+        drawn = values[index]
+        varied = np.ptp(drawn, axis=1) > 0
+        deviation = np.where(varied, drawn.std(axis=1), 1.0)
+        mean = drawn.mean(axis=1)
+        z = (drawn - mean[:, None]) / deviation[:, None]
+        ratio = mean / deviation
+        influence += sign * (z - ratio[:, None] / 2 * (z * z - 1))
+        ratios += sign * ratio
+        spread &= varied
+    fresh = np.ones((rows, n), bool)
+    fresh[:, 1:] = index[:, 1:] != (index[:, :-1] + 1) % n
+    starts = np.flatnonzero(fresh)
+    sums = np.add.reduceat(influence.ravel(), starts)
+    error = np.sqrt(np.bincount(starts // n, weights=sums * sums, minlength=rows)) / n
+    usable = spread & (error > 0)
+    return np.where(usable, (ratios - centre) / np.where(usable, error, 1.0), np.inf)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
