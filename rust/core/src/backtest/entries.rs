@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use crate::backtest::indexed::marks::Gauge;
-use crate::backtest::indexed::walk::Course;
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed;
 use crate::backtest::market::Market;
 use crate::backtest::metrics::{Measured, Metrics};
 use crate::backtest::rules::Rules;
@@ -69,13 +69,11 @@ fn measure(
     settings: &Settings,
 ) -> Measured {
     let initial = settings.initial_equity;
-    if settings.engine == Engine::Replay || market.needs_every_bar().is_some() {
-        return run(market, schedule, window, initial, false, vec![], settings.engine).measured;
+    #[cfg(feature = "indexed")]
+    if settings.engine == Engine::Indexed && market.needs_every_bar().is_none() {
+        return indexed::measure(market, schedule, window, initial);
     }
-    let gauge = Gauge::new(market, window, initial, false, None, None);
-    let mut course = Course::new(market, schedule, window, initial, gauge);
-    course.advance(window.stop);
-    course.gauge.finish(initial)
+    run(market, schedule, window, initial, false, vec![], Engine::Replay).measured
 }
 
 #[cfg(test)]

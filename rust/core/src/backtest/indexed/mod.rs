@@ -66,6 +66,7 @@ pub mod side_by_side;
 pub mod walk;
 
 use crate::backtest::market::Market;
+use crate::backtest::metrics::Measured;
 use crate::backtest::run::{Outcome, Schedule};
 use crate::window::Window;
 
@@ -88,6 +89,19 @@ pub fn run(
         trades: gauge.trades.unwrap_or_default(),
         marks: gauge.marks.unwrap_or_default(),
     }
+}
+
+/// The same where neither trades nor marks are asked for.
+pub fn measure(
+    market: &Market<'_>,
+    schedule: &Schedule<'_>,
+    window: Window,
+    initial_equity: f64,
+) -> Measured {
+    let gauge = marks::Gauge::new(market, window, initial_equity, false, None, None);
+    let mut course = walk::Course::new(market, schedule, window, initial_equity, gauge);
+    course.advance(window.stop);
+    course.gauge.finish(initial_equity)
 }
 
 #[cfg(test)]
