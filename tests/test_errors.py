@@ -28,6 +28,7 @@ TABLES = (
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",
     "tests.choice_error_examples",
+    "tests.reconcile_error_examples",
     "tests.candles.error_examples",
     "tests.features.error_examples",
     "tests.report.error_examples",

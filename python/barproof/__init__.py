@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from barproof._ablation import Ablation, ablation
     from barproof._controls import RandomEntries, cost_curve, one_bar_later, random_entries
     from barproof._procedure import ProcedureTest, procedure_test
+    from barproof._reconcile import Reconciliation, reconcile
     from barproof.audits import Finding, Report, audit
 
 __version__: str = _core.__version__
@@ -75,6 +76,7 @@ _LAZY = {
     "Finding": "audits",
     "ProcedureTest": "_procedure",
     "RandomEntries": "_controls",
+    "Reconciliation": "_reconcile",
     "Report": "audits",
     "ablation": "_ablation",
     "audit": "audits",
@@ -83,6 +85,7 @@ _LAZY = {
     "one_bar_later": "_controls",
     "procedure_test": "_procedure",
     "random_entries": "_controls",
+    "reconcile": "_reconcile",
     "checkpoints": "",
     "stats": "",
 }
@@ -145,6 +148,7 @@ __all__ = [
     "ProcedureTest",
     "PurgedKFold",
     "RandomEntries",
+    "Reconciliation",
     "Report",
     "Result",
     "Route",
@@ -183,6 +187,7 @@ __all__ = [
     "procedure_test",
     "random_entries",
     "read_candles",
+    "reconcile",
     "resample",
     "simulate_candles",
     "stats",
