@@ -129,13 +129,12 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
     }
 
     /// Goes on to the window's end; what each combination leaves, in order.
-    pub fn finish(mut self) -> Vec<Gauge<'a>> {
+    pub fn finish(&mut self) -> impl Iterator<Item = &mut Gauge<'a>> {
         self.advance(self.window.stop - 1);
-        let close = |mut member: Member<'a>| {
+        self.members.iter_mut().map(|member| {
             member.gauge.rest_to_end(member.equity);
-            member.gauge
-        };
-        self.members.into_iter().map(close).collect()
+            &mut member.gauge
+        })
     }
 
     /// The next bar before `last` at whose close somebody is free and a signal reaches its threshold.

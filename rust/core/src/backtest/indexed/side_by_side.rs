@@ -141,7 +141,7 @@ impl Job<'_, '_> {
                     run.advance(until);
                 }
             }
-            let gauges = runs.into_iter().flat_map(Shared::finish);
+            let gauges = runs.iter_mut().flat_map(Shared::finish);
             for (gather, gauge) in gathers.iter_mut().zip(gauges) {
                 add(gather, gauge, initial);
             }
@@ -229,7 +229,7 @@ impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
                 runner.course = Some(course);
                 return;
             }
-            add(&mut runner.gather, course.gauge, initial);
+            add(&mut runner.gather, &mut course.gauge, initial);
             runner.next_window += 1;
         }
     }
@@ -241,7 +241,7 @@ fn compounded(gather: &Gather<'_>) -> Option<Compounded> {
 }
 
 /// Adds a window that was measured without marks.
-fn add(gather: &mut Gather<'_>, mut gauge: Gauge<'_>, initial_equity: f64) {
+fn add(gather: &mut Gather<'_>, gauge: &mut Gauge<'_>, initial_equity: f64) {
     if let Some(compounded) = gauge.compounded {
         gather.followed(compounded.drawdown);
     }
