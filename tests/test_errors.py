@@ -24,6 +24,7 @@ TABLES = (
     "tests.models.error_examples",
     "tests.models.bundle_error_examples",
     "tests.models.net_error_examples",
+    "tests.models.plan_error_examples",
     "tests.error_examples",
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",

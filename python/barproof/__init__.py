@@ -17,6 +17,8 @@ from barproof._grid import Grid
 from barproof._signal_sets import SignalSets
 from barproof._surrogates import surrogate_candles
 from barproof._sweep import Best, DailyReturns, Plan, Route, Sweep, plan, sweep
+from barproof._together import predict_together
+from barproof._training_plan import TrainingPlan, plan_training
 from barproof._walk_forward import WalkForwardResult, walk_forward_optimise
 from barproof.bundle import Bundle
 from barproof.candles import Bar, Candles, Fault, Instrument, align, read_candles, resample
@@ -161,6 +163,7 @@ __all__ = [
     "Signals",
     "Sweep",
     "TrainingError",
+    "TrainingPlan",
     "Verification",
     "WalkForward",
     "WalkForwardResult",
@@ -183,7 +186,9 @@ __all__ = [
     "models",
     "one_bar_later",
     "plan",
+    "plan_training",
     "plateau",
+    "predict_together",
     "procedure_test",
     "random_entries",
     "read_candles",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_SEED = 2**63 - 1
 # Copies of the train rows that a fit holds at once: as taken, as held out, and as the model keeps them.
-_COPIES = 4
+COPIES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +255,7 @@ def purged(number: int, fold: Fold, ends: Ints) -> Fold:
 def check_memory(folds: list[Fold], values: Floats, workers: int) -> None:
     rows = max(len(fold.train) for fold in folds)
     held = sum(len(fold.test) + len(fold.tune) for fold in folds)
-    need = 8 * (_COPIES * rows * values.shape[1] * min(workers, len(folds)) + 6 * held)
+    need = 8 * (COPIES * rows * values.shape[1] * min(workers, len(folds)) + 6 * held)
     free = available_bytes()
     if need > free:
         raise PlanError(

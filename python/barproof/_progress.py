@@ -20,6 +20,9 @@ class Quiet:
     def __enter__(self) -> Progress | None:
         return self._report
 
+    def note(self, text: str) -> None:
+        """Say nothing: the caller's own function counts."""
+
     def __exit__(self, *_: object) -> None:
         return None
 
@@ -33,6 +36,7 @@ class Bar:
         self._began = time.perf_counter()
         self._bar: Any = None
         self._task: Any = None
+        self._done = 0
 
     def __enter__(self) -> Progress:
         return self._report
@@ -57,12 +61,20 @@ class Bar:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
+                TextColumn("{task.description}"),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self._name, total=total)
+            self._task = self._bar.add_task("", total=total)
         self._bar.update(self._task, completed=done)
+        self._done = done
+
+    def note(self, text: str) -> None:
+        """Show what is under way behind the bar."""
+        self._report(self._done, self._total)
+        if self._bar is not None:
+            self._bar.update(self._task, description=text)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -267,6 +267,38 @@ class Run:
                 )
         return pl.concat(frames, how="diagonal")
 
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        part: str | None = None,
+        calibrated: bool = True,
+    ) -> Floats:
+        """Ask the models of all folds about rows of a table, in one pass over it.
+
+        Parameters
+        ----------
+        X : frame or mapping
+            Columns of the features, found by name.
+        part : str, optional
+            Needed if there are several.
+        calibrated : bool, default True
+            False gives what the models themselves say.
+
+        Returns
+        -------
+        ndarray of shape (n_folds, n_rows, n_classes), float64
+            As each bundle predicts them; for most rows of a fold that is no evidence, as its model was trained on them.
+
+        Raises
+        ------
+        BundleError, LayoutError, ParameterError
+            As for :func:`barproof.predict_together`.
+        """
+        from barproof._together import predict_together
+
+        return np.stack(predict_together(self.bundles, X, part=part, calibrated=calibrated))
+
     def __len__(self) -> int:
         return len(self.folds)
 

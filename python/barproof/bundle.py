@@ -52,7 +52,7 @@ KNOWN = (
 )
 """Classes of `barproof.models` that can be read back by name."""
 
-AGREE = {"f64": 1e-9, "f32": 1e-5}
+AGREE = {"f64": 1e-9, "f32": 1e-5, "half": 5e-3}
 """How far predictions of probe rows may be from those that were saved, by the precision of the model."""
 
 
@@ -271,7 +271,8 @@ class Bundle:
         Raises
         ------
         BundleError
-            If it has no probe rows, or predictions differ by more than the precision of its models allows.
+            If it has no probe rows, a part is not as it was trained (order of features, scaler, mode or type of
+            numbers of a net), or predictions differ by more than the precision of its models allows.
 
         Examples
         --------
@@ -287,6 +288,7 @@ class Bundle:
             raise BundleError(
                 "the bundle has no probe rows to check it by: take it from train, or give Bundle(..., probe=rows)"
             )
+        self._check_parts()
         now = self._answer(self._probe)
         worst = 0.0
         for name, then in self._answers.items():
@@ -304,6 +306,19 @@ class Bundle:
             worst = max(worst, gap)
         same = all(_same_bits(now[name], then) for name, then in self._answers.items())
         return Replay(len(self._probe), worst, same)
+
+    def _check_parts(self) -> None:
+        """Name faults that other predictions would only hint at: order of features, scaler, mode, type of numbers."""
+        for name, part in self.parts.items():
+            trained = part.facts.get("features_digest")
+            if trained is not None and trained != features_digest(part.features):
+                raise BundleError(
+                    f"part `{name}` fails PAR-01: names or order of its {len(part.features)} features are not those "
+                    "that it was trained with; load the bundle again"
+                )
+            fault = part.model.fault(len(part.features)) if hasattr(part.model, "fault") else ""
+            if fault:
+                raise BundleError(f"part `{name}` fails {fault}")
 
     def _versions(self) -> str:
         told = self._manifest.get("versions", {})
@@ -345,12 +360,7 @@ class Bundle:
         >>> np.array_equal(again.predict(X), run.bundles[0].predict(X))
         True
         """
-        self.verify()
-        assert self._probe is not None
-        assert self._answers is not None
-        columns = {f"feature/{name}": self._probe[:, j] for j, name in enumerate(self.features)}
-        answers = {f"part/{name}": value for name, value in self._answers.items()}
-        files = {PROBE: write_tensors(columns | answers)}
+        files: dict[str, bytes] = {}
         parts: dict[str, Any] = {}
         for name, part in self.parts.items():
             if not callable(getattr(part.model, "state", None)):
@@ -366,6 +376,12 @@ class Bundle:
                 "facts": dict(state.facts),
                 "files": sorted(state.files),
             }
+        self.verify()
+        assert self._probe is not None
+        assert self._answers is not None
+        columns = {f"feature/{name}": self._probe[:, j] for j, name in enumerate(self.features)}
+        answers = {f"part/{name}": value for name, value in self._answers.items()}
+        files[PROBE] = write_tensors(columns | answers)
         return write_folder(path, {"bundle": self._manifest, "parts": parts}, files)
 
     @classmethod

@@ -18,16 +18,26 @@ from numpy.typing import NDArray
 from barproof import _core
 from barproof._axis import milliseconds
 from barproof.candles.table import show_time
-from barproof.errors import LayoutError, ParameterError, TrainingError
+from barproof.errors import LayoutError, ParameterError, ShapeError, TrainingError
 from barproof.models.protocol import Floats, Ints, Kind
 
 if TYPE_CHECKING:
     from barproof.candles import Candles
     from barproof.models.protocol import Model
 
-__all__ = ["CLASSES", "FeatureTable", "features_digest", "read_features", "usable_rows"]
+__all__ = [
+    "CLASSES",
+    "Changed",
+    "FeatureTable",
+    "changed_decisions",
+    "features_digest",
+    "read_features",
+    "usable_rows",
+]
 
 Flags: TypeAlias = NDArray[np.bool_]
+
+_ROWS = 65_536
 
 CLASSES: dict[str, tuple[int, ...]] = {"regression": (), "binary": (0, 1), "ternary": (-1, 0, 1)}
 """Classes of each kind of labels, in the order of probabilities."""
@@ -204,8 +214,11 @@ def usable_rows(values: Floats, *, allows_nan: bool) -> Flags:
     ndarray of shape (n,), bool
         True where it can.
     """
-    there = ~np.isnan(values)
-    out: Flags = np.any(there, axis=1) if allows_nan else np.all(there, axis=1)
+    out = np.empty(len(values), dtype=np.bool_)
+    for first in range(0, len(values), _ROWS):
+        # A piece at a time: a flag a value would be an eighth of the table.
+        there = ~np.isnan(values[first : first + _ROWS])
+        out[first : first + _ROWS] = np.any(there, axis=1) if allows_nan else np.all(there, axis=1)
     return out
 
 
@@ -289,3 +302,66 @@ def predict_rows(
     full[:, [columns.index(c) for c in classes]] = found
     out[usable] = full
     return out
+
+
+@dataclass(frozen=True)
+class Changed:
+    """How two sets of predictions of the same rows differ.
+
+    Attributes
+    ----------
+    rows : int
+        Rows that both have.
+    difference : float
+        Largest difference of a number.
+    decisions : int
+        Rows with another decision: another side of the threshold in any column, or another likeliest class.
+    lost : int
+        Rows that one of them has, and not the other.
+    """
+
+    rows: int
+    difference: float
+    decisions: int
+    lost: int
+
+
+def changed_decisions(then: Floats, now: Floats, *, threshold: float | None = None) -> Changed:
+    """Count the decisions that other predictions change: another device, batch size, precision or version.
+
+    Parameters
+    ----------
+    then, now : ndarray of shape (n, n_classes)
+        Predictions of the same rows; NaN where there is none.
+    threshold : float, optional
+        Entry threshold of each column. Default: the likeliest class decides; for a single column its sign.
+
+    Returns
+    -------
+    Changed
+        Rows, largest difference, changed decisions.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> changed_decisions(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([[0.2, 0.8], [0.4, 0.6]])).decisions
+    1
+    """
+    if then.shape != now.shape or then.ndim != 2:
+        raise ShapeError(
+            f"predictions have shapes {then.shape} and {now.shape}: give two of the same rows, a column a class"
+        )
+    there, also = ~np.isnan(then[:, 0]), ~np.isnan(now[:, 0])
+    a, b = then[there & also], now[there & also]
+    if threshold is not None:
+        other = np.any((a >= threshold) != (b >= threshold), axis=1)
+    elif then.shape[1] == 1:
+        other = (a[:, 0] > 0) != (b[:, 0] > 0)
+    else:
+        other = a.argmax(axis=1) != b.argmax(axis=1)
+    gap = float(np.max(np.abs(a - b), initial=0.0))
+    return Changed(len(a), gap, int(other.sum()), int(np.count_nonzero(there != also)))

@@ -37,7 +37,7 @@ from barproof._run import ONLY, SIDES, FoldOutput, Part, Run
 from barproof._scores import class_scores, return_scores
 from barproof.bundle import Bundle, FittedPart, plain_number
 from barproof.candles.table import show_time
-from barproof.errors import Interrupted, ParameterError, TrainingError
+from barproof.errors import Interrupted, LayoutError, ParameterError, TrainingError
 from barproof.inference import (
     CLASSES,
     Flags,
@@ -50,6 +50,7 @@ from barproof.inference import (
 )
 from barproof.labels import Labels
 from barproof.ledger import Recorded, door, enter
+from barproof.models._watch import Epoch, Watch, watched
 from barproof.models.protocol import Floats, Ints
 from barproof.models.select import check_choice
 
@@ -74,6 +75,7 @@ class _Job:
     seed: int
     calibrate: str | None
     facts: dict[str, str]
+    watch: Watch | None
 
 
 def train(
@@ -89,6 +91,7 @@ def train(
     ledger: Recorded = None,
     threads: int | None = None,
     progress: bool | Progress | None = None,
+    watch: Watch | None = None,
 ) -> Run:
     """Train a model in every fold, and predict the rows that it has not seen.
 
@@ -125,7 +128,10 @@ def train(
         Folds trained at once. Default: ``BARPROOF_THREADS``, else every core.
     progress : bool or callable, optional
         A bar with the time left on stderr, or a function of (done, total) folds. Default: a bar if stderr is a
-        terminal.
+        terminal. Behind it stands what the net under way tells: loss, metric, rows a second, time left, memory.
+    watch : callable, optional
+        Called with an :class:`barproof.models.Epoch` after every epoch of every net, in the thread that trains; what it
+        raises ends the training.
 
     Returns
     -------
@@ -167,7 +173,16 @@ def train(
     spans = longest_spans(parts)
     made = fold_list(folds, candles, spans)
     check_memory(made, values, workers)
+    if watch is not None and not callable(watch):
+        raise LayoutError(f"`watch` must be a function of an Epoch, was {watch!r}")
     book = door(ledger)
+    shown = reporter(progress, len(made), "train")
+
+    def listen(epoch: Epoch) -> None:
+        shown.note(str(epoch))
+        if watch is not None:
+            watch(epoch)
+
     began = time.perf_counter()
     job = _Job(
         candles,
@@ -178,8 +193,9 @@ def train(
         seed,
         calibrate,
         {"features_values": values_digest(names, values)},
+        listen,
     )
-    with reporter(progress, len(made), "train") as report:
+    with shown as report:
         results, stopped = _run_folds(job, workers, report)
     done = [i for i, result in enumerate(results) if result is not None]
     found = None
@@ -350,14 +366,15 @@ def _train_part(job: _Job, number: int, name: str, ready: Ready) -> FittedPart:
         if window == 1
         else take_columns(job.values, columns)[: rows[-1] + 1]
     )
-    model.fit(
-        seen,
-        y,
-        kind=kind,
-        rows=rows,
-        ends=ends[rows],
-        seed=int(stream.generate_state(1)[0]),
-    )
+    with watched(job.watch, where):
+        model.fit(
+            seen,
+            y,
+            kind=kind,
+            rows=rows,
+            ends=ends[rows],
+            seed=int(stream.generate_state(1)[0]),
+        )
     features = tuple(job.names[c] for c in columns)
     bare = FittedPart(model, kind, features, met, {"method": None, "reason": "not yet"})
     calibration = _calibrated(job, bare, part.labels, fold.tune_calibrate, columns)

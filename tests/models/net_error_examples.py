@@ -60,6 +60,14 @@ EXAMPLES: list[Example] = [
         'model FeedForward does not fit into the memory of its device, not even with one row at once: take a smaller net or device="cpu"',
     ),
     (
+        "no kernels",
+        lambda: _checks.no_precision(
+            "LstmClassifier", "fp16", "cpu", RuntimeError("no kernel. More")
+        ),
+        bp.TrainingError,
+        "cpu cannot run LstmClassifier in fp16: no kernel; take another `inference`, or another device",
+    ),
+    (
         "heads",
         lambda: check(models.BarTransformer(d_model=10, heads=4)),
         bp.ParameterError,

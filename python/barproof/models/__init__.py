@@ -8,6 +8,7 @@ fitted.
 
 from __future__ import annotations
 
+from barproof.models._watch import Epoch
 from barproof.models.boosting import GradientBoosting
 from barproof.models.ensembles import Ensemble
 from barproof.models.extras import LightGBM, XGBoost
@@ -29,6 +30,7 @@ __all__ = [
     "BarTransformer",
     "CrossMarketTransformer",
     "Ensemble",
+    "Epoch",
     "FeedForward",
     "GradientBoosting",
     "LightGBM",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from barproof.errors import BundleError, ParameterError, TrainingError
 from barproof.models.protocol import Floats
 
+_DOUBLE = ("scaler", "answer_mean", "answer_scale")
 # AUDITS PAR-03.
 _MEAN, _LOW, _HIGH, _SHARE, _LARGEST, _RATIO = 0.1, 0.5, 2.0, 0.95, 50.0, 1_000.0
 
@@ -59,6 +60,14 @@ def halved(name: str, size: int) -> int:
     return size // 2
 
 
+def no_precision(name: str, precision: str, device: Any, why: Exception) -> NoReturn:
+    """Say that a device has no kernels for a net in half precision."""
+    raise TrainingError(
+        f"{device} cannot run {name} in {precision}: {str(why).partition('. ')[0][:160]}; take another `inference`, or "
+        "another device"
+    ) from why
+
+
 def check_heads(name: str, width: int, heads: int) -> None:
     """Heads share the width."""
     if width % heads:
@@ -87,6 +96,26 @@ def check_scale(name: str, facts: Mapping[str, float]) -> None:
             f"and SD about 1 ({_SHARE:.0%} needed), the largest is {facts['largest']:.4g} SD ({_LARGEST:g} allowed); "
             "clip or rank features with such tails before training"
         )
+
+
+def net_fault(module: Any, features: int) -> str:
+    """Name what a module is not any more since it was trained; empty if nothing."""
+    if module.training:
+        return "CKP-07: its net is in train mode, where dropout and batch norm answer otherwise; call eval()"
+    state = module.state_dict()
+    mean, scale = state.get("scaler.mean"), state.get("scaler.scale")
+    if mean is None or scale is None:
+        return "PAR-05: its net has no scaler any more; load the bundle again"
+    if len(mean) != features:
+        return f"PAR-05: its scaler is of {len(mean)} features, the part has {features}; load the bundle again"
+    if not bool((scale > 0).all()) or bool((mean == 0).all() and (scale == 1).all()):
+        return "PAR-05: its scaler was never fitted; train it, or load the bundle again"
+    for name, value in state.items():
+        wanted = "float64" if name.partition(".")[0] in _DOUBLE else "float32"
+        found = str(value.dtype).removeprefix("torch.")
+        if value.is_floating_point() and found != wanted:
+            return f"CKP-07: {name} of its net is {found}, not {wanted}; load the bundle again"
+    return ""
 
 
 def check_arrays(where: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +25,18 @@ from numpy.typing import NDArray
 from barproof import _core
 from barproof._tensors import read_tensors, write_tensors
 from barproof.errors import DataWarning
-from barproof.models._checks import check_loss, halved
+from barproof.models._checks import check_loss, halved, no_precision
+from barproof.models._watch import Epoch, held_bytes, watcher
 from barproof.models.protocol import Floats, Ints, class_weights
 
 _LOCK = threading.Lock()
 _ROWS_AT_ONCE = 4_096
+# Inputs of a batch: on a processor what its caches bear, on an accelerator what keeps it busy.
+_BATCH_BYTES = {"cpu": 16 << 20}
+_DEVICE_BATCH_BYTES = 256 << 20
+# Rows that lie closer together than this many times their number share a stretch of the table.
+_STRETCH = 4
+_SCALED_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +61,8 @@ class Course:
     resumed: int = 0
     seconds: float = 0.0
     stopped_by: str = "epochs"
+    rows_per_second: float = 0.0
+    memory: int = 0
 
 
 @contextmanager
@@ -74,10 +83,13 @@ def seed_epoch(seed: int, epoch: int) -> int:
 
 
 def table_on(X: Floats, module: Any, device: Any) -> Any:  # noqa: N803
-    """Features on the device, scaled once; windows are gathered from there."""
+    """Features on the device, scaled once, for a training, which meets each row many times."""
+    out = torch.empty(X.shape, dtype=torch.float32, device=device)
     with torch.no_grad():
-        raw = torch.from_numpy(np.ascontiguousarray(X)).to(device)
-        return module.scaler(raw)
+        for first in range(0, len(X), _SCALED_AT_ONCE):
+            part = np.ascontiguousarray(X[first : first + _SCALED_AT_ONCE])
+            out[first : first + len(part)] = module.scaler(torch.from_numpy(part).to(device))
+    return out
 
 
 def gather(table: Any, at: Any, window: int) -> Any:
@@ -105,6 +117,7 @@ def fit(net: Any, module: Any, task: Task, device: Any) -> Course:
     if saved is not None:
         best_state = saved.read(module, optimiser, course, best_state)
     batches = max(-(-len(task.kept) // net.batch), 1)
+    first_epoch, started = len(course.curve), time.perf_counter()
     for epoch in range(len(course.curve), net.epochs):
         if course.stopped_by != "epochs":
             break
@@ -133,7 +146,9 @@ def fit(net: Any, module: Any, task: Task, device: Any) -> Course:
         told = {"train": float(torch.stack(losses).mean())}
         check_loss(net.name, epoch, told["train"])
         if len(task.held):
-            told["held"] = _held_loss(net, module, table, at, y, weights, task)
+            told["held"], metric, told[metric] = _held_loss(
+                net, module, table, at, y, weights, task
+            )
             check_loss(net.name, epoch, told["held"])
         course.curve.append(told)
         values = [point.get("held", -i) for i, point in enumerate(course.curve)]
@@ -144,6 +159,10 @@ def fit(net: Any, module: Any, task: Task, device: Any) -> Course:
             course.stopped_by = f"loss on the last {len(task.held)} train rows"
         if saved is not None:
             saved.write(module, optimiser, course, best_state)
+        took = (time.perf_counter() - started) / (epoch + 1 - first_epoch)
+        course.rows_per_second = len(task.kept) / took
+        course.memory = max(course.memory, _memory(device))
+        _tell(net, course, took, device)
     module.load_state_dict(best_state)
     module.eval()
     course.seconds = time.perf_counter() - began
@@ -205,29 +224,153 @@ def _loss(net: Any, out: Any, y: Any, weights: Any) -> Any:
 
 def _held_loss(
     net: Any, module: Any, table: Any, at: Any, y: Any, weights: Any, task: Task
-) -> float:
+) -> tuple[float, str, float]:
+    """Loss on the held rows, and what a reader understands: accuracy, or correlation of returns."""
     module.eval()
     total = 0.0
     held: Any = torch.from_numpy(task.held).to(table.device)
+    told = []
     with torch.no_grad():
-        for rows in held.split(_ROWS_AT_ONCE):
+        for rows in held.split(_rows_at_once(net, table.shape[1], table.device)):
             out = module.body(gather(table, at[rows], net.window))
             total += float(_loss(net, out.float(), y[rows], weights)) * len(rows)
-    return total / len(held)
+            told.append(out.argmax(dim=1) if task.classes else out[:, 0])
+    found = torch.cat(told)
+    if task.classes:
+        return total / len(held), "accuracy", float((found == y[held]).double().mean())
+    both = torch.stack([found.double(), y[held].double()])
+    spread = both.std(dim=1, unbiased=False)
+    if float(spread.min()) == 0.0:
+        # A constant goes with nothing.
+        return total / len(held), "correlation", 0.0
+    centred = both - both.mean(dim=1, keepdim=True)
+    return total / len(held), "correlation", float((centred[0] * centred[1]).mean() / spread.prod())
+
+
+def step_bytes(net: Any, features: int, outputs: int) -> tuple[int, int]:
+    """Parameters of a net, and bytes that one step holds beside them: a batch, and what is kept for its gradients."""
+    kept: dict[int, int] = {}
+
+    def keep(value: Any) -> Any:
+        kept[value.data_ptr()] = value.untyped_storage().nbytes()
+        return value
+
+    with quiet_torch(net.threads):
+        module = net.module(features, outputs)
+        parameters = sum(p.numel() for p in module.parameters())
+        own = {p.data_ptr() for p in module.parameters()}
+        # A few rows tell of what a row takes; batch norm needs two.
+        few = min(net.batch, 4)
+        shape = (few, features) if net.window == 1 else (few, net.window, features)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            module.train()
+            out = module.body(torch.zeros(shape))
+        del out
+    activations = sum(size for at, size in kept.items() if at not in own)
+    row = 4 * net.window * features + activations // few
+    return parameters, row * net.batch
+
+
+def _memory(device: Any) -> int:
+    """Memory of a training: on an accelerator the most that torch has taken there."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return held_bytes()
+
+
+def _tell(net: Any, course: Course, took: float, device: Any) -> None:
+    """Tell whoever listens what the last epoch gave."""
+    watch, where = watcher()
+    if watch is None:
+        return
+    point = course.curve[-1]
+    metric = next((name for name in ("accuracy", "correlation") if name in point), None)
+    watch(
+        Epoch(
+            where,
+            net.name,
+            len(course.curve),
+            net.epochs,
+            point["train"],
+            point.get("held"),
+            metric,
+            None if metric is None else point[metric],
+            course.best + 1,
+            course.rows_per_second,
+            took * (net.epochs - len(course.curve)),
+            _memory(device),
+            str(device),
+        )
+    )
+
+
+def _rows_at_once(net: Any, features: int, device: Any) -> int:
+    """Rows of a batch that asks and does not learn: windows of many channels are few at a time."""
+    most = _BATCH_BYTES.get(device.type, _DEVICE_BATCH_BYTES)
+    return int(min(_ROWS_AT_ONCE, max(most // (4 * net.window * features), 1)))
+
+
+_RESIDENT: dict[tuple[int, str], Any] = {}
+
+
+@contextmanager
+def resident(X: Floats, device: Any) -> Iterator[Any]:  # noqa: N803
+    """Raw features on a device; a table that :func:`shared` holds there is not sent again."""
+    key = id(X), str(device)
+    if key in _RESIDENT:
+        if _RESIDENT[key] is None:
+            _RESIDENT[key] = _sent(X, device)
+        yield _RESIDENT[key]
+        return
+    yield _sent(X, device)
+
+
+def _sent(X: Floats, device: Any) -> Any:  # noqa: N803
+    return torch.from_numpy(np.ascontiguousarray(X)).to(device)
+
+
+@contextmanager
+def shared(X: Floats, devices: Iterable[str]) -> Iterator[None]:  # noqa: N803
+    """Keep a table on these devices, once it is there, while several models are asked about it."""
+    keys = {(id(X), str(device)) for device in devices} - _RESIDENT.keys()
+    _RESIDENT.update(dict.fromkeys(keys))
+    try:
+        yield
+    finally:
+        for key in keys:
+            del _RESIDENT[key]
+
+
+def _windows(module: Any, raw: Any, rows: Ints, window: int) -> Any:
+    """Scaled windows that end at some rows, made of the stretch of the table that they share.
+
+    The table stays as it is: what is scaled is a stretch as long as the batch. Rows that lie far apart are taken one by
+    one.
+    """
+    low, high = int(rows.min()) - window + 1, int(rows.max()) + 1
+    if high - low <= _STRETCH * (len(rows) + window):
+        at = torch.from_numpy(rows - low).to(raw.device)
+        return gather(module.scaler(raw[low:high]), at, window)
+    at = torch.from_numpy(rows).to(raw.device)
+    if window == 1:
+        return module.scaler(raw[at])
+    back = torch.arange(1 - window, 1, device=raw.device)
+    return module.scaler(raw[at[:, None] + back])
 
 
 def infer(net: Any, module: Any, X: Floats, at: Ints, device: Any) -> Floats:  # noqa: N803
     """Ask a module about rows of a table; the answer is in double precision and in their order."""
     module.to(device).eval()
-    out: list[NDArray[np.float64]] = []
-    with torch.no_grad():
-        table = table_on(X, module, device)
-        rows = torch.from_numpy(at).to(device)
-        size, first = _ROWS_AT_ONCE, 0
-        while first < len(rows):
+    out: NDArray[np.float64] | None = None
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(net.inference)
+    body = _compiled(module) if net.compiled else module.body
+    with torch.no_grad(), resident(X, device) as raw:
+        size, first = _rows_at_once(net, X.shape[1], device), 0
+        while first < len(at):
             try:
-                batch = gather(table, rows[first : first + size], net.window)
-                told = module.body(batch).double()
+                batch = _windows(module, raw, at[first : first + size], net.window)
+                with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
+                    told = body(batch).double()
             except torch.OutOfMemoryError:
                 size = halved(net.name, size)
                 warnings.warn(
@@ -236,9 +379,23 @@ def infer(net: Any, module: Any, X: Floats, at: Ints, device: Any) -> Floats:  #
                     stacklevel=2,
                 )
                 continue
-            out.append(told.cpu().numpy())
-            first += size
-    return np.concatenate(out)
+            except RuntimeError as error:
+                if half is None:
+                    raise
+                no_precision(net.name, net.inference, device, error)
+            if out is None:
+                out = np.empty((len(at), *told.shape[1:]))
+            out[first : first + len(told)] = told.cpu().numpy()
+            first += len(told)
+    assert out is not None
+    return out
+
+
+def _compiled(module: Any) -> Any:
+    """Compile the body, once a module and for any batch size."""
+    if not hasattr(module, "_compiled"):
+        object.__setattr__(module, "_compiled", torch.compile(module.body, dynamic=True))
+    return module._compiled
 
 
 @dataclass(frozen=True)

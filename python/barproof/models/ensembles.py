@@ -75,8 +75,8 @@ class Ensemble:
     @property
     def precision(self) -> str:
         """That of its coarsest model."""
-        single = any(getattr(model, "precision", "f64") == "f32" for model in self.models)
-        return "f32" if single else "f64"
+        told = {getattr(model, "precision", "f64") for model in self.models}
+        return next(name for name in ("half", "f32", "f64") if name in told)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -85,6 +85,11 @@ class Ensemble:
             "models": [dict(getattr(model, "facts", {})) for model in self.models],
             "stacked_rows": self._stacked,
         }
+
+    def fault(self, features: int) -> str:
+        """Name what one of its nets is not any more since it was fitted; empty if nothing."""
+        told = (model.fault(features) for model in self.models if hasattr(model, "fault"))
+        return next((fault for fault in told if fault), "")
 
     def clone(self) -> Self:
         """Copy without what was fitted."""

@@ -22,6 +22,7 @@ from barproof.models._checks import (
     check_module,
     check_scale,
     load_torch,
+    net_fault,
     pick_device,
     scale_facts,
 )
@@ -83,6 +84,11 @@ class Net(Configured):
         ``"cuda"``, ``"mps"``, or ``"auto"`` for the first accelerator there is.
     threads : int, default 1
         Of torch on the CPU; other numbers give other last bits.
+    inference : {"f32", "bf16", "fp16"}
+        Precision of predictions. Halves are quicker on accelerators and cost digits:
+        :func:`barproof.inference.changed_decisions` counts what it changes.
+    compiled : bool, default False
+        Compile the net before the first prediction, which takes a while and other last bits.
     resume : str, optional
         Folder where the training is saved after every epoch. One that was killed goes on from there, and ends with the
         same weights on the CPU. No part of `params`.
@@ -105,10 +111,16 @@ class Net(Configured):
     amp: bool = False
     device: str = "cpu"
     threads: int = 1
+    inference: Literal["f32", "bf16", "fp16"] = "f32"
+    compiled: bool = False
     resume: str | None = field(default=None, compare=False)
 
     window = 1
-    precision = "f32"
+
+    @property
+    def precision(self) -> str:
+        """What its predictions are held to when a bundle is read."""
+        return "f32" if self.inference == "f32" and not self.compiled else "half"
 
     @property
     def allows_nan(self) -> bool:
@@ -150,12 +162,14 @@ class Net(Configured):
         self._real("validation", 0.0, 0.9)
         self._whole("patience", 1, 100_000)
         self._flag("amp")
+        self._flag("compiled")
         self._whole("threads", 1, 1_024)
         if self.clip is not None:
             self._real("clip", 0.0, open_low=True)
         for name, known in (
             ("schedule", ("cosine", "constant")),
             ("loss", ("cross_entropy", "focal")),
+            ("inference", ("f32", "bf16", "fp16")),
         ):
             if getattr(self, name) not in known:
                 raise ParameterError(
@@ -249,6 +263,8 @@ class Net(Configured):
             "resumed_at": course.resumed,
             "curve": course.curve,
             "seconds": course.seconds,
+            "rows_per_second": course.rows_per_second,
+            "memory_bytes": course.memory,
             "parameters": sum(p.numel() for p in module.parameters()),
             "device": str(device),
             "torch": torch.__version__,
@@ -302,6 +318,22 @@ class Net(Configured):
         mean, scale = float(self._module.answer_mean), float(self._module.answer_scale)
         found: Floats = self._infer(X, rows)[:, 0] * scale + mean
         return found
+
+    def fault(self, features: int) -> str:
+        """Name what the net is not any more since it was fitted.
+
+        Parameters
+        ----------
+        features : int
+            How many it is asked about.
+
+        Returns
+        -------
+        str
+            Rule and fault: a scaler that is gone or was never fitted (PAR-05), train mode or another type of numbers
+            (CKP-07). Empty if there is none.
+        """
+        return net_fault(self._module, features)
 
     def state(self) -> State:
         """Weights, the scaler among them.

@@ -20,6 +20,7 @@ from barproof.report.calibration import (
 from barproof.report.charts import ACCENT, GAIN, LOSS, NEUTRAL, alpha, dress
 from barproof.report.figures import histogram
 from barproof.report.inputs import RunLike
+from barproof.report.learning import learning_blocks
 from barproof.report.page import Section, details, plot
 from barproof.report.tables import Html, data_table, esc
 
@@ -65,6 +66,7 @@ def models_section(run: RunLike) -> Section:
         parts.append(_one(made, i, several=several))
     if not parts:
         parts.append("<p>The run has no test rows.</p>")
+    parts.append(learning_blocks(run))
     return Section("models", "Calibration and skill of the models", "".join(parts))
 
 
