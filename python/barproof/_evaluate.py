@@ -250,6 +250,7 @@ def evaluate(
 
 
 def bundle_table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> FeatureTable:  # noqa: N803
+    """Features that a bundle asks for: as given, or computed from the candles."""
     if X is None:
         try:
             if features is None:
@@ -264,6 +265,7 @@ def bundle_table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> Fea
 
 
 def bundle_labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> Labels:
+    """Labels of a part of a bundle: as given, or made by the rule that it keeps."""
     fitted = bundle.part(name)
     if isinstance(given, Mapping):
         given = given.get(name)

@@ -200,6 +200,7 @@ def span_ends(labels: Any, n: int) -> Ints:
 
 
 def make_fold(number: int, rows: Ints, parts: Layout, ends: Ints | None) -> Fold:
+    """Make a fold of parts of `rows`: purged of rows whose labels reach beyond their part, tune rows halved."""
     ranges = dict(zip(PARTS, parts, strict=True))
     kept = {name: rows[slice(*part)] if part else rows[:0] for name, part in ranges.items()}
     if ends is None:

@@ -63,6 +63,7 @@ class Axis:
 
     @property
     def levels(self) -> int:
+        """How many levels the axis has."""
         return len(self.kind)
 
     @cached_property

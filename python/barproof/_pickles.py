@@ -118,6 +118,7 @@ class _Reader:
         self.stack: list[Any] = []
 
     def one(self) -> Any:
+        """Read one pickle up to its end; what it describes, none of it made."""
         self.stack, self.memo = [], {}
         for code, arg, _ in pickletools.genops(self.stream):
             self.steps += 1
@@ -136,6 +137,7 @@ class _Reader:
         return None
 
     def since_mark(self) -> list[Any]:
+        """Take what was pushed since the last mark."""
         at = len(self.stack) - 1
         while self.stack[at] is not _MARK:
             at -= 1
@@ -144,6 +146,7 @@ class _Reader:
         return found
 
     def step(self, op: str, arg: Any) -> None:
+        """Do what an opcode asks of the stack, without importing or calling anything."""
         stack = self.stack
         if op in ("PROTO", "FRAME", "NEXT_BUFFER", "READONLY_BUFFER"):
             if op == "NEXT_BUFFER":
@@ -191,6 +194,7 @@ class _Reader:
             stack.append(Blob(len(arg)) if long else arg)
 
     def call(self, op: str, arg: Any) -> None:
+        """Note a name, or what would be made by calling one."""
         stack = self.stack
         if op in ("GLOBAL", "STACK_GLOBAL"):
             if op == "GLOBAL":
@@ -214,6 +218,7 @@ class _Reader:
             stack.append(Made(stack.pop(), args))
 
     def fill(self, op: str) -> None:
+        """Put items or a state into what lies below them."""
         stack = self.stack
         if op == "BUILD":
             state = stack.pop()
@@ -264,6 +269,7 @@ class _Reader:
         self.stream.seek(here + size)
 
     def nested(self) -> Any:
+        """Read a pickle that stands inside this one."""
         stack, memo = self.stack, self.memo
         try:
             return self.one()

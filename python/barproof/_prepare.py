@@ -78,6 +78,7 @@ def as_parts(
     labels: Any,
     select: Any,
 ) -> dict[str, Part]:
+    """Parts by name, checked; one model alone is a part too."""
     if isinstance(model, Mapping):
         if X is not None or labels is not None or select is not None:
             raise ParameterError(
@@ -193,6 +194,7 @@ def longest_spans(parts: dict[str, Part]) -> tuple[Ints, Ints]:
 
 
 def fold_list(folds: Any, candles: Candles, spans: tuple[Ints, Ints]) -> list[Fold]:
+    """Folds of a splitter or as given, checked against the candles."""
     if hasattr(folds, "folds"):
         made: list[Fold] = folds.folds(candles, spans)
         return made
@@ -253,6 +255,7 @@ def purged(number: int, fold: Fold, ends: Ints) -> Fold:
 
 
 def check_memory(folds: list[Fold], values: Floats, workers: int) -> None:
+    """Refuse a job whose copies of the largest train part would not fit."""
     rows = max(len(fold.train) for fold in folds)
     held = sum(len(fold.test) + len(fold.tune) for fold in folds)
     need = 8 * (COPIES * rows * values.shape[1] * min(workers, len(folds)) + 6 * held)

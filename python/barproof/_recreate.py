@@ -225,6 +225,7 @@ class _Readings:
     def all(
         self, orders: Mapping[str, NDArray[np.int64]], precisions: Sequence[Precision]
     ) -> Iterator[dict[str, Any]]:
+        """Every reading that can be told apart, with its metrics."""
         mean, scale = (0.0, 1.0) if self.scaler is None else map(np.asarray, self.scaler)
         scaled = (self.values - mean) / scale
         inputs = (
@@ -271,6 +272,7 @@ class _Readings:
     def compared(
         self, found: Any, columns: Any, mean: Any, scale: Any, scaled: Any
     ) -> Iterator[dict[str, Any]]:
+        """Metrics of one set of outputs against each thing that they may predict."""
         channels, width = self.values.shape[1], found.shape[2]
         pairs: dict[str, tuple[Any, Any]] = {}
         if width == channels:

@@ -28,6 +28,7 @@ class Score:
     baseline: float
 
     def value(self, n: int) -> float:
+        """Score of all `n` rows with one weight."""
         return float(self.weighted(np.ones((1, n)))[0])
 
 

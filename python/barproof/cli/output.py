@@ -51,6 +51,7 @@ class _Stdout(Console):
     """Console that tells of a reader that went away, where its parent would leave the process."""
 
     def on_broken_pipe(self) -> None:
+        """Stop: nobody reads on."""
         raise ReaderGoneError
 
 

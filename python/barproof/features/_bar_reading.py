@@ -83,10 +83,12 @@ def bar_numbers(
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value of a bar is a number; True and False are none."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def number(name: str, value: Any) -> float:
+    """Read a number of a bar."""
     if not is_number(value):
         raise LayoutError(f"`{name}` of a bar must be a number, was {value!r}")
     return float(value)
