@@ -9,10 +9,14 @@
 //!
 //! Ratios are only ranked, and a square keeps their order: `s1 |s1| / (s2 - s1^2 / n)` needs no root.
 
+// Bodies must end up inside the functions that are compiled for a path, or their instructions are not used.
+#![allow(clippy::inline_always)]
+
 use rayon::prelude::*;
 
 use super::{Panel, Progress, pool};
 use crate::numeric::{Sum, ln};
+use crate::simd::Simd;
 use crate::{Error, Result};
 
 /// A spread of less than this share of the mean square is none but rounding.
@@ -86,12 +90,12 @@ struct Stack<'a> {
 }
 
 impl Stack<'_> {
-    /// Moves to another half, and adds only the blocks that differ.
+    /// Moves to another half, and adds only the blocks that differ; the last block of a half is added by who looks.
     fn go(&mut self, half: &[usize]) {
         let same = self.chosen.iter().zip(half).take_while(|(a, b)| a == b).count();
         self.chosen.clear();
         self.chosen.extend_from_slice(half);
-        for (level, &block) in half.iter().enumerate().skip(same) {
+        for (level, &block) in half[..half.len() - 1].iter().enumerate().skip(same) {
             for (held, sums) in
                 [(&mut self.first, &self.sums.first), (&mut self.second, &self.sums.second)]
             {
@@ -107,12 +111,20 @@ impl Stack<'_> {
             }
         }
     }
+
+    /// Sums over all but the last block of the half; zeros where it is the only one.
+    fn below<'s>(&'s self, zeros: &'s [f64]) -> [&'s [f64]; 2] {
+        match self.chosen.len() {
+            0 | 1 => [zeros, zeros],
+            more => [&self.first[more - 2], &self.second[more - 2]],
+        }
+    }
 }
 
 /// A number in the order of the Sharpe ratio; 0 for a half without returns, NaN for one that is constant otherwise.
-#[inline]
-fn order(s1: f64, s2: f64, n: f64) -> f64 {
-    let spread = s2 - s1 * s1 / n;
+#[inline(always)]
+fn order(s1: f64, s2: f64, inverse: f64) -> f64 {
+    let spread = s2 - s1 * s1 * inverse;
     let value = s1 * s1.abs() / spread;
     let flat = if s1 == 0.0 { 0.0 } else { f64::NAN };
     if spread <= NO_SPREAD * s2 { flat } else { value }
@@ -122,29 +134,75 @@ fn sharpe(order: f64, n: f64) -> f64 {
     (order.abs() * (n - 1.0)).sqrt().copysign(order) / n
 }
 
-/// Largest value; the four lanes let it run beside itself.
-fn largest(values: &[f64]) -> f64 {
-    let mut lanes = [f64::NEG_INFINITY; 4];
-    let chunks = values.chunks_exact(4);
-    for &x in chunks.remainder() {
-        lanes[0] = if x > lanes[0] { x } else { lanes[0] };
+/// Orders of all trials in a half and in the rest; whether one is undefined.
+#[inline(always)]
+fn orders_body(
+    below: [&[f64]; 2],
+    block: [&[f64]; 2],
+    whole: [&[f64]; 2],
+    (n, other): (f64, f64),
+    (here, there): (&mut [f64], &mut [f64]),
+) -> bool {
+    let (inside, outside) = (1.0 / n, 1.0 / other);
+    let mut bad = false;
+    let sums = below[0].iter().zip(below[1]).zip(block[0].iter().zip(block[1]));
+    let slots = here.iter_mut().zip(there);
+    for ((((b1, b2), (x1, x2)), (w1, w2)), (a, b)) in
+        sums.zip(whole[0].iter().zip(whole[1])).zip(slots)
+    {
+        let (s1, s2) = (b1 + x1, b2 + x2);
+        *a = order(s1, s2, inside);
+        *b = order(w1 - s1, w2 - s2, outside);
+        bad |= a.is_nan() | b.is_nan();
     }
-    for four in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(four) {
-            *lane = if x > *lane { x } else { *lane };
+    bad
+}
+
+/// Values that are looked at together, so that vectors hold them.
+const CHUNK: usize = 16;
+
+/// Largest value; the lanes let it run beside itself.
+#[inline(always)]
+fn largest(values: &[f64]) -> f64 {
+    let more = |a: f64, b: f64| if b > a { b } else { a };
+    let mut lanes = [f64::NEG_INFINITY; CHUNK];
+    let (chunks, rest) = values.as_chunks::<CHUNK>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = more(*lane, x);
         }
     }
-    lanes.into_iter().fold(f64::NEG_INFINITY, |a, b| if b > a { b } else { a })
+    lanes.iter().chain(rest).fold(f64::NEG_INFINITY, |a, &b| more(a, b))
+}
+
+/// What a half chose, before logarithms: the winner, its order there and where it is judged, and how many are below it
+/// and equal to it there.
+#[derive(Clone, Copy)]
+struct Choice {
+    winner: usize,
+    best: f64,
+    worst: f64,
+    below: u64,
+    equal: u64,
 }
 
 /// Chooses by one half and judges by the other. Of several that are best alike the one that does worst is taken.
-fn judge(chosen: &[f64], judged: &[f64], n: f64, other: f64) -> Split {
+#[inline(always)]
+fn choose_body(chosen: &[f64], judged: &[f64]) -> Choice {
     let best = largest(chosen);
-    let mut worst = f64::INFINITY;
-    let mut winner = usize::MAX;
-    for (number, (&c, &j)) in chosen.iter().zip(judged).enumerate() {
-        if c == best && (j < worst || winner == usize::MAX) {
-            (worst, winner) = (j, number);
+    let (mut worst, mut winner) = (f64::INFINITY, usize::MAX);
+    for (number, chunk) in chosen.chunks(CHUNK).enumerate() {
+        let mut hit = false;
+        for &c in chunk {
+            hit |= c == best;
+        }
+        if !hit {
+            continue;
+        }
+        for (at, &c) in (number * CHUNK..).zip(chunk) {
+            if c == best && (judged[at] < worst || winner == usize::MAX) {
+                (worst, winner) = (judged[at], at);
+            }
         }
     }
     let (mut below, mut equal) = (0u64, 0u64);
@@ -152,6 +210,27 @@ fn judge(chosen: &[f64], judged: &[f64], n: f64, other: f64) -> Split {
         below += u64::from(x < worst);
         equal += u64::from(x == worst);
     }
+    Choice { winner, best, worst, below, equal }
+}
+
+on_every_path! {
+    /// [`orders_body`] with the instructions of the machine.
+    orders(
+        below: [&[f64]; 2],
+        block: [&[f64]; 2],
+        whole: [&[f64]; 2],
+        sizes: (f64, f64),
+        slots: (&mut [f64], &mut [f64]),
+    ) -> bool = orders_body
+}
+
+on_every_path! {
+    /// [`choose_body`] with the instructions of the machine.
+    choose(chosen: &[f64], judged: &[f64]) -> Choice = choose_body
+}
+
+fn judge(simd: Simd, chosen: &[f64], judged: &[f64], n: f64, other: f64) -> Split {
+    let Choice { winner, best, worst, below, equal } = choose(simd, chosen, judged);
     let place = below as f64 + f64::midpoint(equal as f64, 1.0);
     let rank = place / (judged.len() as f64 + 1.0);
     Split {
@@ -208,6 +287,8 @@ pub fn cscv(sums: &BlockSums, threads: usize, progress: &Progress) -> Result<Opt
     let (all, squares) = (whole(&sums.first), whole(&sums.second));
     let periods: usize = sums.sizes.iter().sum();
     let every = halves(blocks);
+    let zeros = vec![0.0; trials];
+    let simd = Simd::chosen()?;
     let walk = |some: &[Vec<usize>]| -> Result<Vec<Split>> {
         if progress.stopped() {
             return Ok(vec![]);
@@ -220,15 +301,16 @@ pub fn cscv(sums: &BlockSums, threads: usize, progress: &Progress) -> Result<Opt
             stack.go(half);
             let size: usize = half.iter().map(|&b| sums.sizes[b]).sum();
             let (n, other) = (size as f64, (periods - size) as f64);
-            let (s1, s2) = (&stack.first[blocks / 2 - 1], &stack.second[blocks / 2 - 1]);
-            let halves = here.iter_mut().zip(&mut there).zip(s1.iter().zip(s2));
-            for (((a, b), (s1, s2)), (all, squares)) in halves.zip(all.iter().zip(&squares)) {
-                *a = order(*s1, *s2, n);
-                *b = order(all - s1, squares - s2, other);
-            }
-            let undefined =
-                |values: &[f64]| values.iter().map(|x| u64::from(x.is_nan())).sum::<u64>();
-            if undefined(&here) + undefined(&there) > 0 {
+            let last = half[half.len() - 1];
+            let undefined = orders(
+                simd,
+                stack.below(&zeros),
+                [&sums.first[last], &sums.second[last]],
+                [&all, &squares],
+                (n, other),
+                (&mut here, &mut there),
+            );
+            if undefined {
                 let bad = |x: &f64| x.is_nan();
                 let at = here.iter().position(bad).or_else(|| there.iter().position(bad));
                 let name = format!("trial {}", at.unwrap_or(0));
@@ -238,8 +320,8 @@ pub fn cscv(sums: &BlockSums, threads: usize, progress: &Progress) -> Result<Opt
                     "0 or varying over each half",
                 ));
             }
-            out.push(judge(&here, &there, n, other));
-            out.push(judge(&there, &here, other, n));
+            out.push(judge(simd, &here, &there, n, other));
+            out.push(judge(simd, &there, &here, other, n));
         }
         progress.add(some.len());
         Ok(out)
@@ -264,6 +346,29 @@ mod tests {
                 (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
             })
             .collect()
+    }
+
+    #[test]
+    fn every_path_gives_the_same_bits() {
+        for trials in [1, 7, 16, 61] {
+            let mut v = noise(trials, 8);
+            v[0] = 0.0;
+            let part = |k: usize| &v[k * trials..][..trials];
+            let squares: Vec<f64> = part(7).iter().map(|x| 3.0 + x.abs()).collect();
+            let mut seen: Vec<(Vec<u64>, usize, u64)> = vec![];
+            for simd in Simd::available() {
+                let (mut here, mut there) = (vec![0.0; trials], vec![0.0; trials]);
+                let slots = (&mut here[..], &mut there[..]);
+                let below = [part(0), &squares];
+                let bad =
+                    orders(simd, below, [part(2), &squares], [part(4), part(5)], (9.0, 8.0), slots);
+                let found = choose(simd, &here, part(3));
+                let mut bits: Vec<u64> = here.iter().chain(&there).map(|x| x.to_bits()).collect();
+                bits.push(u64::from(bad));
+                seen.push((bits, found.winner, found.below * 1_000 + found.equal));
+            }
+            assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+        }
     }
 
     fn run(values: &[f64], periods: usize, blocks: usize, threads: usize) -> Vec<Split> {

@@ -3,6 +3,41 @@
 //! Results have the same bits for any number of threads: every task writes its own slots, and what is added up over
 //! tasks are counts.
 
+/// Compiles a body once for each set of instructions, and sends calls to that of the machine.
+///
+/// Bodies add and multiply lane by lane in one order, and nothing is fused: every path gives the same bits.
+macro_rules! on_every_path {
+    ($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:ident) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments)] // those of the body
+        fn $name(simd: crate::simd::Simd, $($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[allow(clippy::too_many_arguments)] // as above
+            #[target_feature(enable = "avx2,bmi1,bmi2")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                $body($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[allow(clippy::too_many_arguments)] // as above
+            #[target_feature(enable = "avx2,bmi1,bmi2,avx512f,avx512vl")]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                $body($($argument),*)
+            }
+            match simd.path() {
+                crate::simd::Path::Portable => $body($($argument),*),
+                // SAFETY: a `Simd` is made only of what this machine has.
+                #[cfg(target_arch = "x86_64")]
+                crate::simd::Path::Avx2 => unsafe { avx2($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                crate::simd::Path::Avx512 => unsafe { avx512($($argument),*) },
+                #[cfg(not(target_arch = "x86_64"))]
+                _ => $body($($argument),*),
+            }
+        }
+    };
+}
+
 pub mod bootstrap;
 pub mod cscv;
 pub mod superior;

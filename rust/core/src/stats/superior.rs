@@ -11,11 +11,15 @@
 //! order of their statistic, worst first, so that this is a running maximum, and it can be carried from one part of
 //! the trials to the next.
 
+// Bodies must end up inside the functions that are compiled for a path, or their instructions are not used.
+#![allow(clippy::inline_always)]
+
 use rayon::prelude::*;
 
 use super::bootstrap::{Block, Resamples};
 use super::{Panel, Progress, pool};
 use crate::numeric::{Sum, mean};
+use crate::simd::Simd;
 use crate::{Error, Result};
 
 /// Trials that go through together.
@@ -159,7 +163,7 @@ struct Row {
 
 impl Row {
     /// Takes the trials of a tile; counts those whose statistic is reached.
-    #[inline]
+    #[inline(always)]
     fn take(
         &mut self,
         sums: &[f64; LANES],
@@ -189,7 +193,7 @@ struct Part {
 }
 
 /// Sums over the blocks of a resample, of the trials of a tile.
-#[inline]
+#[inline(always)]
 fn resampled(tile: &[f64], blocks: &[Block]) -> [f64; LANES] {
     let mut sums = [0.0; LANES];
     for block in blocks {
@@ -204,7 +208,7 @@ fn resampled(tile: &[f64], blocks: &[Block]) -> [f64; LANES] {
 
 /// The same with what turns each sum into one over the resample's own deviation; 0 where that is only rounding, as in
 /// a resample of one block around the whole.
-#[inline]
+#[inline(always)]
 fn resampled_anew(tile: &[f64], blocks: &[Block], n: usize) -> ([f64; LANES], [f64; LANES]) {
     let (mut sums, mut squares, mut weighted) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
     let (mut part, mut length, mut lengths) = ([0.0; LANES], 0.0, 0.0);
@@ -241,6 +245,38 @@ fn resampled_anew(tile: &[f64], blocks: &[Block], n: usize) -> ([f64; LANES], [f
     (sums, scales)
 }
 
+/// Takes the trials of a tile through the resamples of a task, whose blocks lie one after the other.
+#[inline(always)]
+fn pass_body(
+    tile: &[f64],
+    lanes: &Lanes,
+    blocks: &[Block],
+    ends: &[usize],
+    (n, anew): (usize, bool),
+    rows: &mut [Row],
+    counts: &mut [u64; LANES],
+) {
+    for (row, span) in rows.iter_mut().zip(ends.windows(2)) {
+        let own = &blocks[span[0]..span[1]];
+        let (sums, scales) =
+            if anew { resampled_anew(tile, own, n) } else { (resampled(tile, own), [1.0; LANES]) };
+        row.take(&sums, &scales, lanes, counts);
+    }
+}
+
+on_every_path! {
+    /// [`pass_body`] with the instructions of the machine.
+    pass(
+        tile: &[f64],
+        lanes: &Lanes,
+        blocks: &[Block],
+        ends: &[usize],
+        how: (usize, bool),
+        rows: &mut [Row],
+        counts: &mut [u64; LANES],
+    ) = pass_body
+}
+
 /// Maxima over these and earlier trials, and by trial how many resamples reach its statistic. None if it was stopped.
 ///
 /// # Errors
@@ -261,6 +297,7 @@ pub fn maxima(
     if !fits || resamples.observations() != panel.periods || before.upper.len() != rows {
         return Err(Error::parameter("trials", trials, "what the question and resamples are for"));
     }
+    let simd = Simd::chosen()?;
     let firsts: Vec<usize> = (0..trials).step_by(LANES).collect();
     let pool = pool(threads)?;
     let tiles: Vec<Vec<f64>> = pool.install(|| {
@@ -286,15 +323,8 @@ pub fn maxima(
         }
         for (tile, lanes) in tiles.iter().zip(&lanes) {
             let mut counts = [0u64; LANES];
-            for (row, span) in part.rows.iter_mut().zip(ends.windows(2)) {
-                let own = &blocks[span[0]..span[1]];
-                let (sums, scales) = if question.anew {
-                    resampled_anew(tile, own, panel.periods)
-                } else {
-                    (resampled(tile, own), [1.0; LANES])
-                };
-                row.take(&sums, &scales, lanes, &mut counts);
-            }
+            let how = (panel.periods, question.anew);
+            pass(simd, tile, lanes, &blocks, &ends, how, &mut part.rows, &mut counts);
             part.counts.extend_from_slice(&counts);
         }
         progress.add(end - begin);
@@ -359,6 +389,44 @@ mod tests {
             assert!((long_run_deviation(&x, block) / want - 1.0).abs() < 1e-10, "{n} {block}");
         }
         assert_eq!(long_run_deviation(&[0.5; 9], 3.0), 0.0);
+    }
+
+    #[test]
+    fn every_path_gives_the_same_bits() {
+        let (trials, n, rows) = (23, 60, 40);
+        let values = noise(trials * n, 5);
+        let panel = Panel::new(&values, n).unwrap();
+        let deviations = vec![0.3; trials];
+        let zeros = vec![0.1; trials];
+        let resamples = Resamples::drawn(n, 3.0, rows, 4).unwrap();
+        let (mut blocks, mut ends) = (vec![], vec![0]);
+        for row in 0..rows {
+            resamples.blocks(row, &mut blocks);
+            ends.push(blocks.len());
+        }
+        for anew in [false, true] {
+            let offsets = [&zeros[..], &zeros[..]];
+            let question = Question { deviations: &deviations, offsets, statistics: &zeros, anew };
+            let mut seen: Vec<Vec<u64>> = vec![];
+            for simd in Simd::available() {
+                let least = || Row { upper: -9.0, others: [-9.0; 2], plain: -9.0 };
+                let mut held: Vec<Row> = (0..rows).map(|_| least()).collect();
+                let mut bits = vec![];
+                for first in [0, LANES] {
+                    let tile = tile(&panel, first, &deviations);
+                    let lanes = Lanes::new(&question, first, trials);
+                    let mut counts = [0; LANES];
+                    pass(simd, &tile, &lanes, &blocks, &ends, (n, anew), &mut held, &mut counts);
+                    bits.extend(counts);
+                }
+                for row in &held {
+                    let all = [row.upper, row.others[0], row.others[1], row.plain];
+                    bits.extend(all.map(f64::to_bits));
+                }
+                seen.push(bits);
+            }
+            assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+        }
     }
 
     #[test]
