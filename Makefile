@@ -149,6 +149,7 @@ bench-kernels:
 bench: $(BUILD_STAMP) $(PEERS_STAMP)
 	$(BIN)/python -m benches.workload_a --record
 	$(BIN)/python -m benches.workload_b --record
+	$(BIN)/python -m benches.workload_d --record
 	$(BIN)/python -m benches.real_data --record
 	$(BIN)/python -m benches.feature_rows --record
 	$(BIN)/python -m benches.table

@@ -1,5 +1,7 @@
 """Workload D: CSCV, SPA and StepM over a thousand trials, through the ordinary Python calls, against numpy and arch.
 
+Also every overfitting statistic of a sweep of ten thousand combinations, with the peak memory of the process.
+
 ``python -m benches.workload_d`` compares answers first, then takes times in turn; ``--record`` writes them to
 benches/record/. ``--quick`` takes a tenth of the trials and resamples. What a peer does once per resample is timed on
 fewer resamples where the whole would take minutes; the note says so, and the figure is scaled.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import resource
 from itertools import combinations
 
 import numpy as np
@@ -20,7 +23,7 @@ import barproof as bp
 from barproof import stats
 
 Floats = NDArray[np.float64]
-CASES = ("cscv", "superior")
+CASES = ("cscv", "superior", "sweep")
 
 
 def panel(days: int, trials: int) -> Floats:
@@ -173,23 +176,15 @@ class Bench:
                 [
                     (
                         Contender(
-                            "barproof, SPA and StepM",
-                            lambda mean=mean: (
-                                stats.spa(
-                                    returns,
-                                    mean_block=mean,
-                                    resamples=self.resamples,
-                                    threads=self.threads,
-                                ),
-                                stats.stepm(
-                                    returns,
-                                    mean_block=mean,
-                                    resamples=self.resamples,
-                                    threads=self.threads,
-                                ),
+                            "barproof, StepM",
+                            lambda mean=mean: stats.stepm(
+                                returns,
+                                mean_block=mean,
+                                resamples=self.resamples,
+                                threads=self.threads,
                             ),
                             threads=self.threads,
-                            note="two calls, studentised",
+                            note="one call with its SPA, studentised",
                         ),
                         1.0,
                     ),
@@ -204,6 +199,51 @@ class Bench:
                     ),
                 ],
             )
+
+    def sweep(self) -> None:
+        """All overfitting statistics of a sweep: every combination's daily returns, none held in Python's hands."""
+        days, sides = len(self.returns), round(10 * (self.returns.shape[1] / 1_000) ** 0.25)
+        candles = bp.simulate_candles(5, bars=24 * days, interval="1h")
+        planted = candles.planted
+        assert planted is not None
+        signals = bp.Signals(long=planted, short=-planted, kind="score")
+        steps = np.linspace(0.0, 1.0, sides)
+        grid = bp.Grid(
+            bp.Rules(entry_long=1.0, entry_short=1.0),
+            entry_long=(0.5 + steps).tolist(),
+            stop_loss=(0.01 + 0.05 * steps).tolist(),
+            take_profit=(0.01 + 0.05 * steps).tolist(),
+            max_hold=(4 + 44 * steps).astype(int).tolist(),
+        )
+        costs = bp.Costs(taker=0.0005, slippage=0.0)
+        table = bp.sweep(candles, signals, grid, costs=costs, ledger=False, threads=self.threads)
+        count = len(table.daily_returns.combinations)
+        contenders = [
+            (
+                Contender(
+                    f"barproof, {count:,} combinations, {name}",
+                    lambda memory=memory: stats.overfitting(
+                        table,
+                        trials=count,
+                        resamples=2_000,
+                        threads=self.threads,
+                        memory=memory,
+                        progress=False,
+                    ),
+                    threads=self.threads,
+                    runs=2,
+                    note="2,000 resamples",
+                ),
+                1.0,
+            )
+            for name, memory in (("held", None), ("computed twice", 0))
+        ]
+        self.measure("sweep", contenders)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        for row in self.rows[-2:]:
+            row["combinations"] = count
+            row["peak_mib"] = f"{1_024 * peak:.0f}"
+        print(f"peak of the process {peak:.2f} GiB")
 
 
 def main() -> None:

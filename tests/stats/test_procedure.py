@@ -122,6 +122,29 @@ def test_p_values_are_uniform_on_noise_in_many_studies() -> None:
     calibrated(p)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("edge", [0.02, 0.1, 0.25])
+def test_stated_power_is_what_markets_with_that_edge_find(edge: float) -> None:
+    """Five tests state a power; markets that hold the edge are tested against surrogates of their own."""
+    stated = np.zeros(2, np.int64)
+    for seed in range(5):
+        candles = bp.simulate_candles(70_000 + seed, bars=600, interval="1h")
+        found = bp.procedure_test(
+            follows_takers, candles, count=99, edges=[edge], studies=40, seed=seed
+        )
+        passed, studies = int(found.power["passed"][0]), int(found.power["studies"][0])
+        stated += (passed, studies - passed)
+    own = np.zeros(2, np.int64)
+    for seed in range(60):
+        candles = bp.simulate_candles(80_000 + seed, bars=600, interval="1h", edge=edge)
+        hit = bp.procedure_test(follows_takers, candles, count=19, seed=seed).p <= 0.05
+        own += (int(hit), int(not hit))
+    print(edge, stated.tolist(), own.tolist())
+    from scipy.stats import fisher_exact
+
+    assert fisher_exact([stated, own]).pvalue > 0.005
+
+
 def test_a_budget_ends_it_and_a_file_goes_on(tmp_path: Path) -> None:
     candles = bp.simulate_candles(4, bars=300, interval="1h")
     path = tmp_path / "test.jsonl"

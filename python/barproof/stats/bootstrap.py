@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from barproof import _core
 from barproof._machine import thread_count
 from barproof.errors import LayoutError, ParameterError, ShapeError
+from barproof.stats._common import series
 
 __all__ = [
     "Interval",
@@ -216,7 +217,7 @@ def block_length(
     Returns
     -------
     float
-        At least 1; 1 for a constant or fewer than 8 observations.
+        At least 1; 1 for a constant or fewer than 8 observations, NaN where one is not finite.
 
     Raises
     ------
@@ -236,8 +237,10 @@ def block_length(
     """
     if bootstrap not in ("stationary", "circular"):
         raise ParameterError(f"`bootstrap` must be stationary or circular, was {bootstrap!r}")
-    x = np.asarray(values, dtype=np.float64)
+    x, reason = series(values, least=0, varies=False)
     n = len(x)
+    if reason:
+        return math.nan
     if n < 8 or not np.ptp(x) > 0:
         return 1.0
     x = x - x.mean()
@@ -318,8 +321,8 @@ def mean_interval(
     >>> interval.low < 0.0025 < interval.high
     True
     """
-    x = np.ascontiguousarray(values, dtype=np.float64)
-    if x.ndim != 1 or not np.all(np.isfinite(x)):
+    x, reason = series(values, least=0, varies=False)
+    if reason:
         raise LayoutError(
             "a mean needs a one-dimensional array of finite numbers: drop what is not"
         )

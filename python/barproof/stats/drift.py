@@ -27,8 +27,8 @@ __all__ = [
 
 
 def _shares(name: str, values: ArrayLike) -> Floats:
-    x = np.asarray(values, dtype=np.float64)
-    if x.ndim != 1 or not len(x) or not np.all(np.isfinite(x)) or x.min() < 0 or not x.sum() > 0:
+    x, reason = series(values, least=1, varies=False)
+    if reason or x.min() < 0 or not x.sum() > 0:
         raise ParameterError(f"`{name}` must be shares >= 0 with a sum above 0, was {values!r}")
     out: Floats = x / x.sum()
     return out

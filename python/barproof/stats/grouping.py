@@ -65,7 +65,10 @@ def clusters(correlations: ArrayLike, *, most: int | None = None) -> Labels:
     >>> clusters(rho).tolist()
     [0, 0, 0, 1, 1, 1]
     """
-    rho = np.array(correlations, dtype=np.float64)
+    try:
+        rho = np.array(correlations, dtype=np.float64)
+    except (TypeError, ValueError):
+        rho = np.empty(0)
     if rho.ndim != 2 or rho.shape[0] != rho.shape[1] or not np.all(np.isfinite(rho)):
         raise ShapeError(
             f"`correlations` must be a square matrix of finite numbers, had shape {rho.shape}"

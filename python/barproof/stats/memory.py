@@ -145,6 +145,17 @@ class EffectiveSize(Stat):
     n: int
 
 
+def _given(correlations: ArrayLike) -> tuple[Floats, str]:
+    """Autocorrelations from lag 1 on, or one that falls off by powers; and why they are none."""
+    try:
+        one = np.asarray(correlations, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0), "they are no plain series of numbers"
+    if one.ndim:
+        return series(one, least=0, varies=False)
+    return one, "" if np.isfinite(one) else f"the first is {one}"
+
+
 def effective_size_of(n: int, correlations: ArrayLike) -> EffectiveSize:
     """Count the independent observations in dependent ones, by given autocorrelations.
 
@@ -171,7 +182,9 @@ def effective_size_of(n: int, correlations: ArrayLike) -> EffectiveSize:
     53
     """
     check_positive("n", n)
-    rho = np.asarray(correlations, dtype=np.float64)
+    rho, reason = _given(correlations)
+    if reason:
+        return undefined(EffectiveSize, f"the correlations: {reason}", n=n)
     if rho.ndim == 0:
         rho = np.power(float(rho), np.arange(1, n)).astype(np.float64)
     k = np.arange(1, len(rho) + 1)
@@ -245,7 +258,9 @@ def annualisation(periods: int, correlations: ArrayLike = 0.0) -> float:
     """
     if periods < 1:
         raise ParameterError(f"`periods` must be at least 1, was {periods!r}")
-    rho = np.asarray(correlations, dtype=np.float64)
+    rho, reason = _given(correlations)
+    if reason:
+        return math.nan
     if rho.ndim == 0:
         rho = np.power(float(rho), np.arange(1, periods)).astype(np.float64)
     rho = rho[: periods - 1]
@@ -279,6 +294,9 @@ def effective_labels(start: ArrayLike, end: ArrayLike) -> float:
     >>> round(effective_labels(range(20), range(2, 22)), 2)
     7.33
     """
+    spans = [series(x, least=0, varies=False) for x in (start, end)]
+    if any(reason and "dimensions" not in reason for _, reason in spans):
+        return math.nan
     first, last = np.asarray(start, dtype=np.int64), np.asarray(end, dtype=np.int64)
     if first.shape != last.shape or first.ndim != 1:
         raise ShapeError(

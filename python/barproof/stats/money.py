@@ -230,6 +230,8 @@ def growth_identity(mean: float, n: int, final: float) -> Growth:
     """
     check_positive("n", n)
     check_positive("final", final)
+    if not math.isfinite(mean):
+        return undefined(Growth, f"the mean is {mean}")
     growth = math.log(final) / n
     square = 2 * (mean - growth) - mean * mean
     if square < 0 or growth > mean:

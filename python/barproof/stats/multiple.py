@@ -220,7 +220,8 @@ def effective_rank(matrix: ArrayLike) -> tuple[float, float, int]:
     participation : float
         Square of their sum over the sum of their squares.
     dropped : int
-        Eigenvalues below 0, which pairwise deletion can leave and which are dropped.
+        Eigenvalues below 0, which pairwise deletion can leave and which are dropped. The first two are NaN for what is
+        no square matrix of finite numbers.
 
     Examples
     --------
@@ -228,7 +229,14 @@ def effective_rank(matrix: ArrayLike) -> tuple[float, float, int]:
     >>> round(entropy, 12), round(participation, 12), dropped
     (2.0, 2.0, 0)
     """
-    values: Floats = np.linalg.eigvalsh(np.asarray(matrix, dtype=np.float64)).astype(np.float64)
+    try:
+        square = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        square = np.empty(0)
+    shape = square.shape
+    if len(shape) != 2 or shape[0] != shape[1] or not shape[0] or not np.all(np.isfinite(square)):
+        return math.nan, math.nan, 0
+    values: Floats = np.linalg.eigvalsh(square).astype(np.float64)
     return _dimensions(values)
 
 

@@ -107,6 +107,8 @@ class StepM(Stat):
         Mean length of the blocks.
     resamples, n, trials, left_out : int
         As in :class:`Spa`.
+    spa : Spa
+        The test of the best on the same resamples, for nothing.
     """
 
     superior: NDArray[np.int64]
@@ -117,6 +119,7 @@ class StepM(Stat):
     n: int
     trials: int
     left_out: int
+    spa: Spa
 
 
 @dataclass(frozen=True)
@@ -498,10 +501,17 @@ def stepm(
     rows, setup, reason = _question(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
-    known = setup.known(len(rows)) | {"level": level}
+    known = setup.known(len(rows))
     found = reason or _run(rows, setup, studentise, progress)
     if isinstance(found, str):
-        return undefined(StepM, found, **known)
+        spa = undefined(Spa, found, **known)
+        return undefined(StepM, found, **known, level=level, spa=spa)
     p = adjusted(found.statistics, found.reached, setup.resamples)
-    superior = np.flatnonzero(p <= level)
-    return StepM(superior, p, left_out=found.left_out, **known)
+    return StepM(
+        np.flatnonzero(p <= level),
+        p,
+        level=level,
+        left_out=found.left_out,
+        spa=spa_of(found, **known),
+        **known,
+    )

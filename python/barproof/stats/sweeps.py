@@ -324,11 +324,8 @@ def _superior(
         reason = "no combination varies"
     if reason:
         nothing = np.full(count, np.nan)
-        return (
-            undefined(Spa, reason, **known),
-            undefined(StepM, reason, **known, level=level),
-            nothing,
-        )
+        best_of = undefined(Spa, reason, **known)
+        return best_of, undefined(StepM, reason, **known, level=level, spa=best_of), nothing
     tests = Superior(setup, studentise="resample")
     statistics = tests.statistics(found.means, found.deviations)
     reached = np.zeros(count, np.uint64)
@@ -348,8 +345,9 @@ def _superior(
         statistics, statistic, plain, best, plain_best, exceed, exceed_plain, reached, left
     )
     p = adjusted(statistics, reached, setup.resamples)
-    steps = StepM(np.flatnonzero(p <= level), p, level=level, left_out=left, **known)
-    return spa_of(whole, **known), steps, p
+    test = spa_of(whole, **known)
+    steps = StepM(np.flatnonzero(p <= level), p, level=level, left_out=left, spa=test, **known)
+    return test, steps, p
 
 
 def _deflated(job: _Job, best: int, sharpe: Floats, trials: int | None) -> Deflated:
