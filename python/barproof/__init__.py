@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from barproof._controls import RandomEntries, cost_curve, one_bar_later, random_entries
     from barproof._procedure import ProcedureTest, procedure_test
     from barproof._reconcile import Reconciliation, reconcile
+    from barproof._search import Search, search
     from barproof.audits import Finding, Report, audit
 
 __version__: str = _core.__version__
@@ -85,10 +86,12 @@ _LAZY = {
     "audits": "",
     "cost_curve": "_controls",
     "one_bar_later": "_controls",
+    "Search": "_search",
     "procedure_test": "_procedure",
     "random_entries": "_controls",
     "reconcile": "_reconcile",
     "checkpoints": "",
+    "search": "_search",
     "stats": "",
 }
 
@@ -157,6 +160,7 @@ __all__ = [
     "Rules",
     "RulesError",
     "Run",
+    "Search",
     "ShapeError",
     "SignalError",
     "SignalSets",
@@ -194,6 +198,7 @@ __all__ = [
     "read_candles",
     "reconcile",
     "resample",
+    "search",
     "simulate_candles",
     "stats",
     "surrogate_candles",

@@ -42,6 +42,7 @@ KNOWN = (
     "CrossMarketTransformer",
     "Ensemble",
     "FeedForward",
+    "FoldEnsemble",
     "GradientBoosting",
     "LightGBM",
     "Logistic",
@@ -426,15 +427,16 @@ class Bundle:
         reading = Reading(where, limit_bytes, tuple(trusted), factory)
         try:
             bundle = _assemble(document, files, reading)
+            bundle.verify()
         except BarproofError:
             raise
         except Exception as error:
             # What a forged manifest holds can fail anywhere; the digest says that nothing else can be wrong.
+            why = " ".join(str(error).split())[:160]
             raise BundleError(
-                f"{where} cannot be put together: {type(error).__name__}: {str(error)[:160]}; its manifest does not "
-                "fit its files, save it again"
+                f"{where} cannot be put together: {type(error).__name__}: {why}; its manifest does not fit its files, "
+                "save it again"
             ) from error
-        bundle.verify()
         return bundle
 
     def inspect(self) -> Inspection:

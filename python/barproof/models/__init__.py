@@ -12,6 +12,8 @@ from barproof.models._watch import Epoch
 from barproof.models.boosting import GradientBoosting
 from barproof.models.ensembles import Ensemble
 from barproof.models.extras import LightGBM, XGBoost
+from barproof.models.folds import FoldEnsemble
+from barproof.models.forecaster import Forecaster
 from barproof.models.linear import Logistic
 from barproof.models.nets import (
     BarTransformer,
@@ -32,6 +34,8 @@ __all__ = [
     "Ensemble",
     "Epoch",
     "FeedForward",
+    "FoldEnsemble",
+    "Forecaster",
     "GradientBoosting",
     "LightGBM",
     "Logistic",

@@ -40,12 +40,35 @@ _SCALED_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, eq=False)
+class Steps:
+    """What a net is asked to foresee of several series: their changes over each of the next steps."""
+
+    series: Floats  # of shape (n_bars, n_targets)
+    steps: int
+
+
+class _Changes:
+    """Standardised changes after some rows, made for a batch at a time: all of them would be `steps` tables."""
+
+    def __init__(self, answers: Steps, at: Ints, scale: Floats, device: Any) -> None:
+        scaled = answers.series / scale
+        self._series = torch.from_numpy(scaled).to(device)
+        self._at = torch.from_numpy(at).to(device)
+        self._steps = answers.steps
+
+    def __getitem__(self, rows: Any) -> Any:
+        at = self._at[rows]
+        ahead = self._series.unfold(0, self._steps, 1)[at + 1].transpose(1, 2)
+        return (ahead - self._series[at][:, None]).float()
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """What a net is asked to learn."""
 
     X: Floats
     at: Ints  # rows of X that are labelled; a window ends there
-    y: Floats
+    y: Any  # one a row of `at`, or Steps
     kept: Ints  # positions in `at` that train
     held: Ints  # positions that stop early
     classes: int  # 0 for returns
@@ -177,13 +200,26 @@ def _set_scaler(module: Any, task: Task) -> None:
     scale[scale <= 1e-12 * np.maximum(np.abs(mean), 1e-300)] = 1.0
     module.scaler.mean.copy_(torch.from_numpy(mean))
     module.scaler.scale.copy_(torch.from_numpy(scale))
-    if not task.classes:
+    if isinstance(task.y, Steps):
+        module.target_scale.copy_(torch.from_numpy(_step_scale(task.y, task.at[task.kept])))
+    elif not task.classes:
         y = task.y[task.kept]
         module.answer_mean.fill_(float(y.mean()))
         module.answer_scale.fill_(float(y.std()) or 1.0)
 
 
+def _step_scale(answers: Steps, at: Ints) -> Floats:
+    """Root mean square of the changes over all steps, a target at a time; 1 for a series that stands still."""
+    total = np.zeros(answers.series.shape[1])
+    for step in range(1, answers.steps + 1):
+        total += ((answers.series[at + step] - answers.series[at]) ** 2).sum(axis=0)
+    scale = np.sqrt(total / (len(at) * answers.steps))
+    return np.where(scale > 0.0, scale, 1.0)
+
+
 def _targets(module: Any, task: Task, device: Any) -> Any:
+    if isinstance(task.y, Steps):
+        return _Changes(task.y, task.at, module.target_scale.cpu().numpy(), device)
     if task.classes:
         return torch.from_numpy(task.y.astype(np.int64)).to(device)
     y = torch.from_numpy(task.y).to(device)
@@ -203,7 +239,7 @@ def _weights(net: Any, task: Task, device: Any) -> Any:
 def _loss(net: Any, out: Any, y: Any, weights: Any) -> Any:
     functional = torch.nn.functional
     if y.dtype != torch.int64:
-        return functional.mse_loss(out[:, 0], y)
+        return functional.mse_loss(out[:, 0] if y.ndim == 1 else out, y)
     if net.loss == "cross_entropy":
         loss = functional.cross_entropy(out, y, weight=weights, label_smoothing=net.label_smoothing)
     else:
@@ -229,16 +265,20 @@ def _held_loss(
     module.eval()
     total = 0.0
     held: Any = torch.from_numpy(task.held).to(table.device)
-    told = []
+    told, met = [], []
     with torch.no_grad():
         for rows in held.split(_rows_at_once(net, table.shape[1], table.device)):
             out = module.body(gather(table, at[rows], net.window))
             total += float(_loss(net, out.float(), y[rows], weights)) * len(rows)
-            told.append(out.argmax(dim=1) if task.classes else out[:, 0])
-    found = torch.cat(told)
+            came = y[rows]
+            told.append(
+                (out.argmax(dim=1) if task.classes else out[:, 0]) if came.ndim == 1 else out
+            )
+            met.append(came)
+    found, y_held = torch.cat(told), torch.cat(met)
     if task.classes:
-        return total / len(held), "accuracy", float((found == y[held]).double().mean())
-    both = torch.stack([found.double(), y[held].double()])
+        return total / len(held), "accuracy", float((found == y_held).double().mean())
+    both = torch.stack([found.double().flatten(), y_held.double().flatten()])
     spread = both.std(dim=1, unbiased=False)
     if float(spread.min()) == 0.0:
         # A constant goes with nothing.
@@ -412,7 +452,8 @@ class _Saved:
         shapes = [f"{name} {tuple(value.shape)}" for name, value in module.state_dict().items()]
         # The start, the data and the parameters tell one training from another.
         data = hashlib.sha256()
-        for array in (task.X, task.at, task.y, task.kept, task.held):
+        y = task.y.series if isinstance(task.y, Steps) else task.y
+        for array in (task.X, task.at, y, task.kept, task.held):
             data.update(np.ascontiguousarray(array).view(np.uint8).data)
         params = json.dumps(net.params, sort_keys=True, default=repr)
         identity = _core.digest("training/1", [params, str(task.seed), *shapes, data.hexdigest()])

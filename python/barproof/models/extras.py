@@ -21,12 +21,14 @@ from barproof.errors import BundleError, ParameterError, TrainingError
 from barproof.models.protocol import Configured, Floats, Ints, Kind, class_weights, holdout
 from barproof.models.state import Reading, State
 
-_SECONDS = 60
+# Of the processor, and on the clock: on a busy machine a sound file takes long without being work.
+_SECONDS, _PATIENCE = 60, 900
 _CHILD = """
 import sys
 if sys.platform != "win32":
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[4]), int(sys.argv[4])))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[5]), int(sys.argv[5])))
 import numpy as np
 from barproof.models import extras
 model = getattr(extras, sys.argv[1])
@@ -240,13 +242,22 @@ def try_apart(name: str, data: bytes, features: int, where: str) -> None:
         path = os.path.join(folder, "trees")
         with open(path, "wb") as stream:
             stream.write(data)
-        words = [sys.executable, "-c", _CHILD, name, path, str(features), str(_ADDRESSES)]
+        words = [
+            sys.executable,
+            "-c",
+            _CHILD,
+            name,
+            path,
+            str(features),
+            str(_ADDRESSES),
+            str(_SECONDS),
+        ]
         try:
-            done = subprocess.run(words, capture_output=True, timeout=_SECONDS, check=False)
+            done = subprocess.run(words, capture_output=True, timeout=_PATIENCE, check=False)
             why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:160]
             code = done.returncode
         except subprocess.TimeoutExpired:
-            code, why = 1, f"nothing after {_SECONDS} seconds"
+            code, why = 1, f"nothing after {_PATIENCE} seconds"
     if code:
         raise BundleError(
             f"{where} was tried in a process of its own, which ended with {code}: {why}; it is damaged, or of another "
