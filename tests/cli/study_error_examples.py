@@ -218,7 +218,8 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "model",
         lambda: study.model_of(EMPTY, "logistics", None),
         ConfigError,
-        "`--model` must be gradient-boosting or logistic, was 'logistics'; did you mean logistic?",
+        "`--model` must be one of gradient-boosting, logistic, xgboost, lightgbm, feed-forward, lstm, bar-transformer, "
+        "cross-market-transformer, was 'logistics'; did you mean logistic?",
     ),
     (
         "param_form",
@@ -300,7 +301,15 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "no_predictions",
         lambda: evaluate.evaluate(label_bars=3),
         ConfigError,
-        "predictions are missing: give `--predictions` FILE, or set `source` in [signals] of barproof.toml",
+        "predictions are missing: give `--predictions` FILE or `--bundle` FOLDER, or set `source` in [signals] of "
+        "barproof.toml",
+    ),
+    (
+        "evaluate_bundle_and_rule",
+        lambda: evaluate.evaluate(bundle=Path("b"), label_bars=3),
+        ConfigError,
+        "`--bundle` makes its own predictions and labels: leave out `--predictions`, `--signal-column`, `--signal-time` "
+        "and the label options",
     ),
     (
         "evaluate_column",

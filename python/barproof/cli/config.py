@@ -17,7 +17,16 @@ from barproof import _core
 from barproof._axis import Length
 from barproof.errors import ConfigError, FeatureError, LayoutError, ParameterError
 from barproof.features import FeatureSet
-from barproof.models import GradientBoosting, Logistic
+from barproof.models import (
+    BarTransformer,
+    CrossMarketTransformer,
+    FeedForward,
+    GradientBoosting,
+    LightGBM,
+    Logistic,
+    LstmClassifier,
+    XGBoost,
+)
 from barproof.rules import NAMES
 
 __all__ = ["FILE_NAME", "GROUPS", "MODELS", "PARAMS", "SEVERITIES", "Config", "load_config"]
@@ -28,11 +37,17 @@ FILE_NAME = "barproof.toml"
 Span = Annotated[list[Any], Field(min_length=2, max_length=2)]
 
 
-MODELS: dict[str, type[GradientBoosting] | type[Logistic]] = {
+MODELS: dict[str, Any] = {
     "gradient-boosting": GradientBoosting,
     "logistic": Logistic,
+    "xgboost": XGBoost,
+    "lightgbm": LightGBM,
+    "feed-forward": FeedForward,
+    "lstm": LstmClassifier,
+    "bar-transformer": BarTransformer,
+    "cross-market-transformer": CrossMarketTransformer,
 }
-"""Models by their names on the command line."""
+"""Models by their names on the command line; all but the first two are extras, loaded when they are fitted."""
 PARAMS = {name: [field.name for field in fields(model)] for name, model in MODELS.items()}
 
 Group = Literal["data", "labels", "splits", "parity", "predictions", "economics", "significance"]
@@ -108,7 +123,16 @@ class LabelsSection(Section):
 class ModelSection(Section):
     """``[model]``: what learns it."""
 
-    name: Literal["gradient-boosting", "logistic"] = "gradient-boosting"
+    name: Literal[
+        "gradient-boosting",
+        "logistic",
+        "xgboost",
+        "lightgbm",
+        "feed-forward",
+        "lstm",
+        "bar-transformer",
+        "cross-market-transformer",
+    ] = "gradient-boosting"
     params: dict[str, Any] = {}
     select: int | None = Field(default=None, ge=1)
     calibrate: Literal["temperature", "isotonic", "platt", "none"] = "temperature"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from barproof._core import __version__
-from barproof._evaluate import Evaluation
+from barproof._evaluate import Evaluation, bundle_labels
+from barproof._evaluate import evaluate as judge_bundle
 from barproof._judge import judge
 from barproof._windows import as_window
+from barproof.bundle import Bundle
 from barproof.candles import Candles
 from barproof.candles.table import show_time
 from barproof.cli import options, output
@@ -24,11 +26,19 @@ from barproof.cli.exits import OK
 from barproof.cli.findings import market_line
 from barproof.cli.inputs import judged_rows, market_of, read_market, sources_of
 from barproof.cli.labels import class_name
-from barproof.cli.study import label_rule, labels_text, make_labels, read_table
+from barproof.cli.study import (
+    feature_table,
+    label_rule,
+    labels_text,
+    make_labels,
+    read_table,
+    table_of,
+)
 from barproof.errors import ConfigError
+from barproof.features import FeatureSet
 from barproof.inference import CLASSES
 from barproof.labels import Labels
-from barproof.models.protocol import Floats
+from barproof.models.protocol import Floats, Ints
 
 __all__ = ["class_columns", "evaluate", "no_skill", "score_text", "show_evaluation"]
 
@@ -59,6 +69,17 @@ def evaluate(
             rich_help_panel="Predictions",
         ),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            "-b",
+            metavar="FOLDER",
+            help="Bundle that train wrote: it is asked about the bars, instead of reading a table.",
+            rich_help_panel="Predictions",
+        ),
+    ] = None,
+    table: options.FeatureFile = None,
     part: Annotated[
         str,
         typer.Option(
@@ -117,20 +138,30 @@ def evaluate(
     ] = None,
     json: options.Json = False,
 ) -> int:
-    """Judge predictions: each metric with its interval and what a constant forecast gets, and the calibration.
+    """Judge predictions or a bundle: each metric with its interval and a constant forecast's, and the calibration.
 
-    Only whoever made them knows whether they are out of sample; those of the test part of barproof train are.
+    A bundle is asked about any bars; those that trained it are counted and no evidence. Of a table only whoever made it
+    knows whether it is out of sample; the test part of barproof train is.
     """
     settings = load_config(config)
     output.check_target("--out", out, output.FRAMES)
     output.check_target("--calibration", calibration, output.FRAMES)
     if part not in PARTS:
         raise ConfigError(f"`--part` must be {' or '.join(PARTS)}, was {part!r}")
-    rule = label_rule(settings, label_bars, label_threshold, label_kind, label_clock)
-    source = predictions or settings.signals.source
+    told = (label_bars, label_threshold, label_kind, label_clock)
+    if bundle is not None:
+        words = (predictions, column, time, *told)
+        if any(word is not None for word in words):
+            raise ConfigError(
+                "`--bundle` makes its own predictions and labels: leave out `--predictions`, `--signal-column`, "
+                "`--signal-time` and the label options"
+            )
+    rule = {} if bundle is not None else label_rule(settings, *told)
+    source = bundle or predictions or settings.signals.source
     if source is None:
         raise ConfigError(
-            "predictions are missing: give `--predictions` FILE, or set `source` in [signals] of barproof.toml"
+            "predictions are missing: give `--predictions` FILE or `--bundle` FOLDER, or set `source` in [signals] of "
+            "barproof.toml"
         )
     market = market_of(
         settings,
@@ -147,14 +178,21 @@ def evaluate(
     inputs = {**sources_of(settings, market, None), "predictions": source}
     output.check_targets({"--out": out, "--calibration": calibration}, inputs)
     bars = read_market(market)
-    made = make_labels(bars, rule)
-    table = judged_rows(
-        read_table(source, "predictions", _time(settings, predictions, time)), source, part
-    )
-    found = class_columns(table, made, source, _columns(settings, predictions, column))
-    rows = np.arange(*as_window(bars, (None, None) if window is None else window))
-    evaluation = judge(found, made, rows, level=level, seed=seed)
-    warnings = [*no_skill(evaluation), *_other_labels(table, made, source)]
+    span = (None, None) if window is None else window
+    if bundle is not None:
+        asked = _ask(bundle, bars, table_of(settings, table), span, level, seed)
+    else:
+        made = make_labels(bars, rule)
+        frame = judged_rows(
+            read_table(source, "predictions", _time(settings, predictions, time)), source, part
+        )
+        found = class_columns(frame, made, source, _columns(settings, predictions, column))
+        evaluation = judge(found, made, np.arange(*as_window(bars, span)), level=level, seed=seed)
+        there = np.flatnonzero(~np.isnan(found).any(axis=1))
+        shown = f"{len(there):,}, {_times(bars, there)}"
+        asked = _Judged(evaluation, made, shown, _other_labels(frame, made, source))
+    evaluation, made = asked.evaluation, asked.labels
+    warnings = [*no_skill(evaluation), *asked.warnings]
     written: dict[str, Path] = {}
     for name, path, frame in (
         ("out", out, evaluation.frame),
@@ -173,6 +211,7 @@ def evaluate(
                 "window": evaluation.rows,
                 "labels": made.rule,
                 "level": level,
+                "in_sample": evaluation.in_sample,
                 "metrics": evaluation.frame,
                 "calibration": evaluation.calibration,
                 "warnings": warnings,
@@ -182,17 +221,10 @@ def evaluate(
         )
         return OK
     screen = output.console()
-    there = np.flatnonzero(~np.isnan(found).any(axis=1))
     output.header(
         screen,
         market_line(bars, *evaluation.rows),
-        [
-            ("labels", labels_text(made)),
-            (
-                "predictions",
-                f"{len(there):,}, {show_time(bars.open_time[there[0]])} to {show_time(bars.open_time[there[-1]])}",
-            ),
-        ],
+        [("labels", labels_text(made)), ("predictions", asked.shown)],
     )
     screen.print()
     show_evaluation(screen, evaluation)
@@ -202,6 +234,50 @@ def evaluate(
     for name, path in written.items():
         screen.print(f"{name}: {path}", soft_wrap=True)
     return OK
+
+
+class _Judged(NamedTuple):
+    """What is shown of predictions, wherever they come from."""
+
+    evaluation: Evaluation
+    labels: Labels
+    shown: str
+    warnings: list[str]
+
+
+def _times(bars: Candles, rows: Ints) -> str:
+    """Say from when to when."""
+    return f"{show_time(bars.open_time[rows[0]])} to {show_time(bars.open_time[rows[-1]])}"
+
+
+def _ask(
+    path: Path, bars: Candles, own: Path | None, span: Any, level: float, seed: int
+) -> _Judged:
+    """Load a bundle, and ask it about bars."""
+    bundle = Bundle.load(path)
+    fitted = bundle.part()
+    # Features of the user's own stand in a table; the others are made from their names.
+    rest = [name for name in bundle.features if own is None or name not in _columns_of(own)]
+    made = feature_table(bars, FeatureSet(rest) if rest else None, own)
+    evaluation = judge_bundle(
+        bundle, bars, start=span[0], end=span[1], X=made, level=level, seed=seed
+    )
+    rows = np.arange(*evaluation.rows)
+    told = bundle.manifest["rows"]["train"]["shown"]
+    shown = f"{path.name}: {fitted.model!r}, trained on {told}; asked about {_times(bars, rows)}"
+    inside = evaluation.in_sample
+    warnings = (
+        [f"{inside:,} of {len(rows):,} bars lie where the bundle was trained: they are no evidence"]
+        if inside
+        else []
+    )
+    return _Judged(
+        evaluation, bundle_labels(bundle, bars, None, next(iter(bundle.parts))), shown, warnings
+    )
+
+
+def _columns_of(path: Path) -> list[str]:
+    return read_table(path, "features").columns
 
 
 def _time(settings: Config, predictions: Path | None, time: str | None) -> str:

@@ -264,7 +264,8 @@ ModelName = Annotated[
         "--model",
         "-m",
         metavar="NAME",
-        help="gradient-boosting (default) or logistic.",
+        help="gradient-boosting (default), logistic, xgboost, lightgbm, feed-forward, lstm, bar-transformer or "
+        "cross-market-transformer.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -273,7 +274,7 @@ ModelParams = Annotated[
     typer.Option(
         "--param",
         metavar="NAME=VALUE",
-        help="Parameter of the model, such as max_iter=40.",
+        help="Parameter of the model, such as max_iter=40 or hidden=64,32.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -18,7 +18,7 @@ from barproof.cli.config import MODELS, PARAMS, Config
 from barproof.errors import ConfigError, LayoutError
 from barproof.features import FeatureSet
 from barproof.labels import Labels
-from barproof.models import GradientBoosting, Logistic, TopK
+from barproof.models import Model, TopK
 from barproof.splits import WalkForward
 from barproof.training import Run
 from barproof.training import train as train_models
@@ -181,6 +181,9 @@ def make_labels(candles: Candles, rule: dict[str, Any]) -> Labels:
 def labels_text(labels: Labels) -> str:
     """Say the rule of labels in one line."""
     rule = labels.rule
+    if rule["name"] != "horizon":
+        told = ", ".join(f"{name} {value}" for name, value in rule.items() if name != "name")
+        return f"{labels.kind}: {rule['name']}, {told}"
     beyond = f", moves beyond {rule['threshold']:.10g} count" if rule["threshold"] else ""
     ends = {
         "open": f"from the next open to the open {rule['bars']} bars on",
@@ -189,16 +192,14 @@ def labels_text(labels: Labels) -> str:
     return f"{labels.kind}: return {ends[rule['clock']]}{beyond}"
 
 
-def model_of(
-    config: Config, name: str | None, params: Sequence[str] | None
-) -> GradientBoosting | Logistic:
+def model_of(config: Config, name: str | None, params: Sequence[str] | None) -> Model:
     """Join ``[model]`` and the model options; parameters of the file belong to the file's model."""
     section = config.model
     chosen = name or section.name
     if chosen not in MODELS:
         near = get_close_matches(chosen, list(MODELS), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"`--model` must be {' or '.join(MODELS)}, was {chosen!r}{hint}")
+        raise ConfigError(f"`--model` must be one of {', '.join(MODELS)}, was {chosen!r}{hint}")
     given = dict(section.params) if chosen == section.name else {}
     known = PARAMS[chosen]
     for text in params or ():
@@ -209,8 +210,14 @@ def model_of(
             near = get_close_matches(key, known, n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
             raise ConfigError(f"`--param {text}` names no parameter of {chosen}; {hint}")
-        given[key] = _value(value.strip())
-    return MODELS[chosen](**given)
+        # Widths of layers, such as 64,32.
+        given[key] = (
+            tuple(_value(word.strip()) for word in value.split(",") if word.strip())
+            if "," in value
+            else _value(value.strip())
+        )
+    model: Model = MODELS[chosen](**given)
+    return model
 
 
 def _value(word: str) -> Any:
@@ -282,7 +289,7 @@ class Study:
     features: FeatureSet | None
     own: Path | None
     rule: dict[str, Any]
-    model: GradientBoosting | Logistic
+    model: Model
     select: int | None
     calibrate: str | None
     exit: Literal["opposite"] | None
