@@ -26,6 +26,7 @@ TABLES = (
     "tests.models.net_error_examples",
     "tests.models.plan_error_examples",
     "tests.error_examples",
+    "tests.labels.error_examples",
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",
     "tests.choice_error_examples",
@@ -35,6 +36,7 @@ TABLES = (
     "tests.report.error_examples",
     "tests.cli.error_examples",
     "tests.cli.study_error_examples",
+    "tests.cli.label_error_examples",
 )
 TABLE: dict[str, list[Example]] = {name: importlib.import_module(name).EXAMPLES for name in TABLES}
 ALL = [pytest.param(*e[1:], id=f"{name}: {e[0]}") for name, rows in TABLE.items() for e in rows]

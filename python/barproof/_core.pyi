@@ -13,6 +13,7 @@ __all__ = [
     "FeatureStream",
     "FeatureTable",
     "Signals",
+    "TargetTable",
     "__version__",
     "backtest",
     "block_sums",
@@ -21,7 +22,10 @@ __all__ = [
     "check_table",
     "cscv_splits",
     "digest",
+    "exit_labels",
     "feature_table",
+    "horizon_cells",
+    "horizon_labels",
     "long_run_deviations",
     "metrics_table",
     "resampled_maxima",
@@ -33,7 +37,10 @@ __all__ = [
     "sweep_entries",
     "sweep_paths",
     "sweep_table",
+    "trade_cells",
+    "trade_labels",
     "unserved",
+    "vote_labels",
 ]
 
 __version__: str
@@ -312,3 +319,89 @@ def resampled_maxima(
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]: ...
+
+@final
+class TargetTable:
+    """A table whose rows to come are gathered as rows x steps x channels."""
+
+    def __new__(
+        cls,
+        values: _Floats,
+        *,
+        width: int,
+        channels: Sequence[int],
+        steps: int,
+        form: str,
+    ) -> TargetTable: ...
+    def gather(self, rows: NDArray[np.int64], single: bool, threads: int) -> NDArray[Any]: ...
+
+def horizon_labels(
+    bars: Bars, *, horizon_bars: int, threshold: float, kind: str, clock: str, threads: int
+) -> _Floats:
+    """Give the returns over the bars after each bar, or their classes; NaN where the prices end before."""
+
+def vote_labels(ballots: Sequence[_Floats], *, k: int, threads: int) -> _Floats:
+    """1 or -1 where at least k of the ballots are, else 0; NaN where one of them is."""
+
+def trade_labels(
+    bars: Bars,
+    fields: Mapping[str, Any],
+    sides: NDArray[np.int8],
+    *,
+    signals: Signals | None,
+    costs: _Costs,
+    instrument_: _Instrument,
+    initial_equity: float,
+    by_bar: bool,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+    finer: Bars | None,
+) -> dict[str, Any]:
+    """Try one decision a bar (1 long, -1 short, 0 none), each with an account of its own."""
+
+def exit_labels(
+    bars: Bars,
+    fields: Mapping[str, Any],
+    sides: NDArray[np.int8],
+    *,
+    signals: Signals | None,
+    costs: _Costs,
+    instrument_: _Instrument,
+    initial_equity: float,
+    threads: int,
+    finer: Bars | None,
+) -> dict[str, Any]:
+    """Try leaving at every close at which a position is held, beside staying."""
+
+def horizon_cells(
+    bars: Bars,
+    *,
+    lengths: Sequence[int],
+    levels: Sequence[float],
+    ternary: bool,
+    clock: str,
+    volume: _Floats,
+    least: Sequence[float],
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    """Count and sum horizon labels, a cell a length, threshold and volume; both lists increase."""
+
+def trade_cells(
+    bars: Bars,
+    base: Mapping[str, Any],
+    columns: Mapping[str, Sequence[Any]],
+    count: int,
+    *,
+    long: bool,
+    threshold: float,
+    signals: Signals | None,
+    costs: _Costs,
+    instrument_: _Instrument,
+    initial_equity: float,
+    volume: _Floats,
+    least: Sequence[float],
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    """Count and sum trade labels, a cell a combination of rules and volume."""

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+import barproof as bp
+
 from .conftest import Run
 from .market import Files
 
@@ -124,3 +126,122 @@ def test_nothing_is_written_over_candles(run: Run, files: Files) -> None:
     before = files.candles.read_bytes()
     code, _, _ = run("labels", *spot(files), "--bars", "3", "--out", str(files.candles))
     assert (code, files.candles.read_bytes()) == (2, before)
+
+
+RULES = ["-r", "stop_loss=0.008", "-r", "take_profit=0.012", "-r", "max_hold=24"]
+COSTS = bp.Costs(taker=0.0005)
+
+
+def candles_of(files: Files) -> bp.Candles:
+    return bp.read_candles(files.candles, instrument="spot")
+
+
+def primary(files: Files) -> np.ndarray[Any, Any]:
+    """Write a primary signal that lacks the first bars."""
+    times = pl.read_parquet(files.candles)["open_time"]
+    side = np.resize([1, -1, 0, 0], len(times) - 100)
+    pl.DataFrame({"open_time": times[100:], "side": side}).write_parquet("side.parquet")
+    return np.append(np.zeros(100), side)
+
+
+def shown(document: Any) -> list[tuple[str, int]]:
+    return [(row["name"], row["bars"]) for row in document["classes"]]
+
+
+def counts(labels: bp.labels.Labels) -> list[int]:
+    classes = (-1, 0, 1) if labels.kind == "ternary" else (0, 1)
+    return [int((labels.values == c).sum()) for c in classes]
+
+
+def test_barriers_are_those_of_the_library(run: Run, run_json: RunJson, files: Files) -> None:
+    words = [*spot(files), "--method", "barrier", *RULES, "--taker", "0.0005"]
+    rules = bp.Rules(stop_loss=0.008, take_profit=0.012, max_hold=24)
+    for side, names in (
+        ("long", ["lost", "won"]),
+        ("short", ["lost", "won"]),
+        ("both", ["short", "neither", "long"]),
+    ):
+        code, document = run_json("labels", *words, "--side", side, "--out", "l.parquet")
+        want = bp.labels.triple_barrier(candles_of(files), rules, costs=COSTS, side=side)  # type: ignore[arg-type]
+        assert code == 0
+        assert shown(document) == list(zip(names, counts(want), strict=True))
+        assert document["digest"] == want.digest
+        assert pl.read_parquet("l.parquet").equals(want.to_polars(), null_equal=True)
+    code, out, err = run("labels", *words)
+    assert (code, err) == (0, "")
+    assert "binary: a long trade earns more than 0; stop_loss 0.008, take_profit 0.012" in " ".join(
+        out.split()
+    )
+    kept = [*words, "--min-volume", "20", "--volume-bars", "3"]
+    made = bp.labels.triple_barrier(candles_of(files), rules, costs=COSTS)
+    assert (
+        run_json("labels", *kept)[1]["digest"]
+        == bp.labels.volume_filter(made, least=20, bars=3).digest
+    )
+    assert "volume of 3 bars at least 20" in " ".join(run("labels", *kept)[1].split())
+
+
+def test_meta_and_exit_labels_follow_a_primary_signal(run_json: RunJson, files: Files) -> None:
+    code, _ = run_json("labels", *spot(files), "--bars", "3")
+    assert code == 0
+    sides = primary(files)
+    rules = bp.Rules(stop_loss=0.008, take_profit=0.012, max_hold=24)
+    for method, maker in (("meta", bp.labels.meta), ("exits", bp.labels.exits)):
+        words = [
+            *spot(files),
+            "--method",
+            method,
+            "--primary",
+            "side.parquet",
+            *RULES,
+            "--taker",
+            "0.0005",
+        ]
+        _, document = run_json("labels", *words)
+        want = maker(candles_of(files), sides, rules, costs=COSTS)
+        assert document["digest"] == want.digest
+        assert [n for _, n in shown(document)] == counts(want)
+
+
+def test_votes(run_json: RunJson, files: Files) -> None:
+    _, document = run_json(
+        "labels", *spot(files), "--method", "vote", "--lengths", "3,6,12", "--k", "2"
+    )
+    ballots = [bp.labels.horizon(candles_of(files), bars=h, kind="binary") for h in (3, 6, 12)]
+    want = bp.labels.vote(ballots, k=2)
+    assert document["digest"] == want.digest
+    assert shown(document) == list(zip(["no rise", "rise"], counts(want), strict=True))
+    assert document["median_move"] is None
+
+
+def test_sweeps_show_every_cell(run: Run, run_json: RunJson, files: Files) -> None:
+    words = [*spot(files), "--sweep", "--taker", "0.0005"]
+    axes = ["-a", "bars=6,12", "-a", "threshold=0.001,0.002", "-a", "min_volume=0,20"]
+    code, document = run_json("labels", *words, *axes)
+    want = bp.labels.sweep(
+        candles_of(files), costs=COSTS, bars=[6, 12], threshold=[0.001, 0.002], min_volume=[0, 20], ledger=False
+    )  # fmt: skip
+    assert code == 0
+    assert [row["positive_share"] for row in document["cells"]] == want.frame[
+        "positive_share"
+    ].to_list()
+    code, out, _ = run("labels", *words, *axes, "--out", "cells.csv")
+    assert code == 0
+    assert "8: bars, threshold, min_volume" in out
+    assert len(pl.read_csv("cells.csv")) == 8
+    barriers = [
+        "--method",
+        "barrier",
+        "-r",
+        "max_hold=24",
+        "-a",
+        "stop_loss=0.01,none",
+        "-a",
+        "side=long,short",
+    ]
+    _, document = run_json("labels", *words, *barriers)
+    grid = bp.Grid(bp.Rules(max_hold=24), stop_loss=[0.01, None])
+    want = bp.labels.sweep(
+        candles_of(files), costs=COSTS, rules=grid, side=["long", "short"], ledger=False
+    )
+    assert [row["mean_return"] for row in document["cells"]] == want.frame["mean_return"].to_list()

@@ -14,13 +14,29 @@ from barproof.cli.config import Config, load_config
 from barproof.cli.exits import OK
 from barproof.cli.findings import market_line
 from barproof.cli.inputs import costs_of, market_of, read_market, sources_of
+from barproof.cli.label_kinds import (
+    Asked,
+    check_method,
+    filtered,
+    make,
+    returns_of,
+    sweep_of,
+    text_of,
+)
 from barproof.cli.study import label_rule, labels_text, make_labels
 from barproof.inference import CLASSES
-from barproof.labels import Labels
+from barproof.labels import Labels, LabelSweep
 from barproof.labels import horizon as make_horizon
 from barproof.rules import Costs
 
 __all__ = ["class_name", "labels"]
+
+WORDS = {
+    "triple_barrier": {0: "lost", 1: "won"},
+    "meta": {0: "lost", 1: "won"},
+    "exits": {0: "stay", 1: "leave"},
+}
+"""What happens where the classes are of trades."""
 
 
 def labels(
@@ -60,6 +76,46 @@ def labels(
             help="open (default: from the next open) or close.",
         ),
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="horizon (default), barrier (a trade's outcome), meta, exits or vote.",
+        ),
+    ] = "horizon",
+    rule: options.Rule = None,
+    side: Annotated[
+        str | None, typer.Option(metavar="SIDE", help="Of barriers: long (default), short or both.")
+    ] = None,
+    primary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Primary signal of meta and exits: open_time and side (1, -1 or 0).",
+        ),
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Horizons that vote: 6,12,24.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("--k", min=1, help="Votes that decide.")] = None,
+    min_volume: Annotated[
+        float | None, typer.Option(help="Least volume of a bar that keeps its label.")
+    ] = None,
+    volume_bars: Annotated[
+        int, typer.Option(min=1, help="Bars that the volume is the mean of.")
+    ] = 1,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Look at many label rules at once.")
+    ] = False,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--axis",
+            "-a",
+            metavar="NAME=V1,V2",
+            help="Axis of the sweep: bars, threshold, min_volume; of barriers rules, side, min_volume.",
+        ),
+    ] = None,
     taker: options.Taker = None,
     maker: options.Maker = None,
     slippage: options.Slippage = None,
@@ -69,7 +125,7 @@ def labels(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write open_time, label, start and end.",
+            help="Write open_time, label, start and end; of a sweep its cells.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -78,8 +134,13 @@ def labels(
     """Label every bar by what comes after it, and set the move that counts beside the costs."""
     settings = load_config(config)
     output.check_target("--out", out, output.FRAMES)
-    rule = label_rule(settings, bars, threshold, kind, clock)
+    asked = Asked(
+        method, bars, threshold, kind, clock, side, rule, primary, lengths, k, min_volume, volume_bars, axis
+    )  # fmt: skip
     costs = _costs(settings, taker, maker, slippage, free)
+    check_method(asked, costs, sweep)
+    plain = method == "horizon" and not sweep
+    horizon = label_rule(settings, bars, threshold, kind, clock) if plain else {}
     market = market_of(
         settings,
         candles,
@@ -93,7 +154,16 @@ def labels(
         funding_needed=False,
     )
     output.check_targets({"--out": out}, sources_of(settings, market, None))
-    made = make_labels(read_market(market), rule)
+    bars_read = read_market(market)
+    if sweep and costs is not None:
+        return _swept(
+            sweep_of(bars_read, settings, asked, costs, False if json else None), out, json
+        )
+    made = (
+        filtered(make_labels(bars_read, horizon), asked)
+        if plain
+        else make(bars_read, settings, asked, costs)
+    )
     if out is not None:
         output.write_frame(out, made.to_polars())
     facts = _facts(made, costs)
@@ -114,6 +184,67 @@ def labels(
     if out is not None:
         output.console().print(f"out: {out}", soft_wrap=True)
     return OK
+
+
+def _swept(found: LabelSweep, out: Path | None, json: bool) -> int:
+    """Write and show a sweep."""
+    if out is not None:
+        output.write_frame(out, found.frame)
+    if json:
+        output.emit_json(
+            {
+                "command": "labels",
+                "version": __version__,
+                "exit_code": OK,
+                "symbol": found.candles.symbol,
+                "cells": found.frame,
+                "provenance": found.provenance,
+                "written": {} if out is None else {"out": out},
+            }
+        )
+        return OK
+    screen = output.console()
+    axes = found.frame.columns[1 : found.frame.columns.index("labels")]
+    output.header(
+        screen,
+        market_line(found.candles, 0, len(found.candles)),
+        [
+            ("cells", f"{len(found):,}: {', '.join(axes) or 'one'}"),
+            ("costs", found.provenance["costs"]),
+        ],
+    )
+    screen.print()
+    names = ("labels", "kept", "up", "down", "move/cost", "unique", "worth")
+    screen.print(
+        output.table(
+            ("cell", *axes, *names),
+            [
+                (
+                    str(row["cell"]),
+                    *("-" if row[name] is None else f"{row[name]}" for name in axes),
+                    f"{row['labels']:,}",
+                    *(
+                        _percent(_number(row[name]), 1)
+                        for name in ("kept_share", "positive_share", "negative_share")
+                    ),
+                    *(_plain_number(row[name]) for name in ("move_to_cost", "uniqueness")),
+                    _plain_number(row["effective"], 0),
+                )
+                for row in found.frame.iter_rows(named=True)
+            ],
+        )
+    )
+    if out is not None:
+        screen.print(f"out: {out}", soft_wrap=True)
+    return OK
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _plain_number(value: float, digits: int = 3) -> str:
+    return "-" if np.isnan(value) else f"{value:,.{digits}f}"
 
 
 def _costs(
@@ -141,13 +272,19 @@ def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
     """Say what the labels are, for JSON and for the screen."""
     values = made.values
     known = values[~np.isnan(values)]
-    rule = made.rule
-    # What a label of a class was worth: the plain return over the same bars.
-    returns = make_horizon(
-        made.candles, bars=rule["bars"], kind="regression", clock=rule["clock"]
-    ).values
+    rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume_filter" else made.rule
+    # What a label of a class was worth: the plain return over the same bars, or that of the trade.
+    found = returns_of(made)
+    if rule["name"] == "horizon":
+        found = make_horizon(
+            made.candles, bars=rule["bars"], kind="regression", clock=rule["clock"]
+        ).values
+    returns = np.full(len(values), np.nan) if found is None else found
+    names = WORDS.get(rule["name"], {})
+    if rule["name"] == "triple_barrier" and made.kind == "ternary":
+        names = {-1: "short", 0: "neither", 1: "long"}
     rows: list[tuple[str, int | None, Any]] = [
-        (class_name(made.kind, c), c, values == c) for c in CLASSES[made.kind]
+        (names.get(c) or class_name(made.kind, c), c, values == c) for c in CLASSES[made.kind]
     ]
     rows = rows or [("all", None, ~np.isnan(values))]
     groups = []
@@ -159,30 +296,32 @@ def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
                 "class": value,
                 "bars": len(inside),
                 "share": len(inside) / len(known) if len(known) else None,
-                "mean_return": float(inside.mean()) if len(inside) else None,
-                "sd_return": float(inside.std()) if len(inside) else None,
+                "mean_return": _number(inside.mean()) if len(inside) else None,
+                "sd_return": _number(inside.std()) if len(inside) else None,
             }
         )
+    moves = np.abs(returns[~np.isnan(returns)])
     trip = None if costs is None else 2 * (costs.taker + costs.slippage)
     return {
-        "rule": rule,
+        "rule": made.rule,
         "kind": made.kind,
         "bars": len(values),
         "undefined": int(len(values) - len(known)),
         "classes": groups,
         "round_trip": trip,
-        "median_move": float(np.median(np.abs(returns[~np.isnan(returns)]))),
+        "median_move": float(np.median(moves)) if len(moves) else None,
         "moves_beyond_costs": None
-        if trip is None
-        else float(np.mean(np.abs(returns[~np.isnan(returns)]) > trip)),
+        if trip is None or rule["name"] != "horizon"
+        else float(np.mean(moves > trip)),
         "warnings": _warnings(made, groups, trip),
     }
 
 
 def _warnings(made: Labels, groups: list[dict[str, Any]], trip: float | None) -> list[str]:
     found = []
-    level = made.rule["threshold"]
-    if made.kind != "regression" and trip is not None and trip > level:
+    rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume_filter" else made.rule
+    level = rule["threshold"] if rule["name"] == "horizon" else None
+    if level is not None and made.kind != "regression" and trip is not None and trip > level:
         found.append(
             f"a move of {level:.2%} counts, but a round trip of market orders costs {trip:.2%}: a forecast that is "
             "right may still lose"
@@ -199,11 +338,12 @@ def _show(made: Labels, facts: dict[str, Any]) -> None:
     """Print labels."""
     out = output.console()
     lines = [
-        ("rule", labels_text(made)),
+        ("rule", labels_text(made) if made.rule["name"] == "horizon" else text_of(made)),
         ("undefined", f"{facts['undefined']:,} of {facts['bars']:,} bars"),
-        ("moves", f"the median one is {facts['median_move']:.3%}"),
     ]
-    if facts["round_trip"] is not None:
+    if facts["median_move"] is not None:
+        lines.append(("moves", f"the median one is {facts['median_move']:.3%}"))
+    if facts["moves_beyond_costs"] is not None:
         lines.append(
             (
                 "costs",

@@ -8,6 +8,7 @@
 
 mod engines;
 mod intake;
+mod labels;
 
 pub use engines::Case;
 pub use intake::{feature_text, numbers_at_the_door};

@@ -12,6 +12,7 @@ pub mod features;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod instrument;
+pub mod labels;
 pub mod market;
 pub mod numeric;
 pub mod signals;

@@ -31,9 +31,9 @@ use crate::signals::Signals;
 use crate::watch::watched;
 
 /// (taker, maker, slippage)
-type CostsIn = (f64, f64, f64);
+pub type CostsIn = (f64, f64, f64);
 /// (kind, maintenance, lot, `min_notional`)
-type InstrumentIn = (String, f64, f64, f64);
+pub type InstrumentIn = (String, f64, f64, f64);
 /// (path, reason, combinations, groups)
 type RouteOut = (&'static str, Option<&'static str>, usize, usize);
 
@@ -145,7 +145,7 @@ pub fn backtest<'py>(
 }
 
 /// Holds together what a sweep runs on.
-fn on_market<T>(
+pub fn on_market<T>(
     bars: &CoreBars,
     signals: &CoreSignals,
     fine: Option<&CoreBars>,
@@ -162,7 +162,7 @@ fn on_market<T>(
 }
 
 /// Reads a table of combinations: the base, changed by one list of values per varying field.
-fn combinations(
+pub fn combinations(
     base: &Bound<'_, PyDict>,
     columns: &Bound<'_, PyDict>,
     count: usize,

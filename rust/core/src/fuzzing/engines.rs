@@ -231,17 +231,17 @@ fn plain(rules: &Rules) -> Rules {
 /// Everything by which two engines are compared once.
 #[derive(Debug)]
 pub struct Case {
-    bars: Bars,
-    signals: Signals,
-    costs: Costs,
+    pub(super) bars: Bars,
+    pub(super) signals: Signals,
+    pub(super) costs: Costs,
     /// Instrument.
     pub instrument: Instrument,
     window: Window,
     segments: Vec<(usize, Rules)>,
     boundary: Boundary,
     windows: Vec<Window>,
-    threads: usize,
-    equity: f64,
+    pub(super) threads: usize,
+    pub(super) equity: f64,
     /// Combinations of the sweep.
     pub combinations: Vec<Rules>,
 }

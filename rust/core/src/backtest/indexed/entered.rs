@@ -68,6 +68,8 @@ pub struct Entered<'r> {
     /// Bar at whose open funding left nothing.
     bankrupt: usize,
     settled_to: usize,
+    /// Whether [`Outcome::extremes`] are looked for; NaN else.
+    pub marked: bool,
     stops: Vec<(f64, usize)>,
     takes: Vec<(f64, usize)>,
     trail: Moved,
@@ -142,6 +144,7 @@ impl<'r> Entered<'r> {
             positions: vec![],
             bankrupt: NEVER,
             settled_to: 0,
+            marked: true,
             stops: vec![(f64::NAN, NEVER); group.stops.len()],
             takes: vec![(f64::NAN, NEVER); group.takes.len()],
             trail: UNMOVED,
@@ -288,6 +291,12 @@ impl<'r> Entered<'r> {
         }
     }
 
+    /// First bars that reach a stop, a target, and a stop that moved; [`NEVER`] for none as far as was searched.
+    #[inline]
+    pub fn reached(&self, stop: usize, take: usize) -> (usize, usize, usize) {
+        (self.stops[stop].1, self.takes[take].1, self.trail.hit.min(self.even.hit))
+    }
+
     /// How a combination leaves; number of the outcome.
     #[inline]
     pub fn outcome(&mut self, group: &Group<'_, '_, 'r>, asked: &Asked) -> usize {
@@ -410,7 +419,7 @@ impl<'r> Entered<'r> {
         };
         let closed = held.unit_close(exit);
         let ambiguous_trail = self.trail.ambiguous.min(self.even.ambiguous) < until;
-        let extremes = self.extremes(group, at);
+        let extremes = if self.marked { self.extremes(group, at) } else { (f64::NAN, f64::NAN) };
         let days = self.days_before(group, at);
         let bars_held = at - self.bar + usize::from(!is_at_open);
         let ended = Ended { bars_held, reason, ambiguous, ambiguous_trail, closed };
