@@ -6,12 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+
+import barproof
 from barproof import FeatureSet, _core
+from barproof.audits._shown import SHOWN
+from barproof.audits.catalogue import AUDITS, pages
 from barproof.features.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,9 +189,46 @@ PRESETS_NOTE = "Written by tools/generate.py from python/barproof/features/prese
 TARGETS["docs/features.md"] = features_page
 
 
+def shown_module() -> str:
+    """Source of ``audits/_shown.py``: what the examples of the audits print."""
+    lines = [
+        '"""What the examples of the audits print. Written by tools/generate.py; edit the examples."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "SHOWN: dict[str, str] = {",
+    ]
+    for audit in AUDITS.values():
+        if not audit.bad:
+            continue
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(audit.example[0], {"np": np, "pl": pl, "bp": barproof, "__name__": "example"})
+        # The pages of this very run show it too.
+        SHOWN[audit.code] = out.getvalue().strip()
+        lines += [f"    {json.dumps(audit.code)}: ("]
+        for text in out.getvalue().strip().splitlines():
+            for piece in textwrap.wrap(text, 90, drop_whitespace=False, break_on_hyphens=False):
+                lines += [f"        {json.dumps(piece, ensure_ascii=False)}"]
+            lines[-1] = lines[-1][:-1] + '\\n"'
+        lines += ["    ),"]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def audit_pages() -> dict[str, str]:
+    """Pages on the audits, and the table of what each is tested by."""
+    from tests.audits.coverage import coverage_page
+
+    return {**pages(), "docs/audits/tests.md": coverage_page()}
+
+
+TARGETS["python/barproof/audits/_shown.py"] = shown_module
+
+
 def texts() -> dict[str, str]:
     """Every file that derives from a table, by its path."""
-    return {**{name: make() for name, make in TARGETS.items()}, **gallery.pages()}
+    made = {name: make() for name, make in TARGETS.items()}
+    return {**made, **audit_pages(), **gallery.pages()}
 
 
 def stale(wanted: dict[str, str] | None = None) -> list[str]:
@@ -208,7 +254,8 @@ def main() -> int:
                 file=sys.stderr,
             )
         return 1 if names else 0
-    (ROOT / "docs/gallery").mkdir(exist_ok=True)
+    for folder in ("docs/gallery", "docs/audits"):
+        (ROOT / folder).mkdir(exist_ok=True)
     for name in names:
         if name in wanted:
             (ROOT / name).write_text(wanted[name], encoding="utf-8")

@@ -108,7 +108,7 @@ def run(
 ) -> Run:
     """A clean run: two folds, purged."""
     candles = market() if candles is None else candles
-    labels = bp.labels.horizon(candles, bars=6, kind="binary")
+    labels = bp.labels.horizon(candles, bars=3, kind="binary")
     walk = bp.WalkForward(1_200, 600, tune=600)
     folds = walk.folds(candles, labels if gap else None)
     X = trailing(candles) if X is None else X

@@ -738,7 +738,7 @@ def test_findings_say_what_they_were_made_of() -> None:
     assert set(facts["inputs"]) == {"trades"} and len(facts["inputs"]["trades"]) == 64
     other = audits.expectancy(option_a() * 2, resamples=99)
     assert other.provenance["inputs"] != facts["inputs"]
-    assert found.docs == "docs/audits.md#eco-02-expectancy"
+    assert found.docs == "docs/audits/economics.md#eco-02-expectancy"
     assert found.assumptions["stationary returns"] == "unchecked"
     held = audits.bar_integrity(CANDLES)
     assert held.provenance["inputs"] == {"bars": CANDLES.digest}

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from barproof import _core
-from barproof.audits.catalogue import AUDITS, GROUPS
+from barproof import _core, audits
+from barproof.audits.catalogue import AUDITS, GROUPS, resolve
 from barproof.audits.common import made, numbers
 from barproof.audits.data import bar_integrity, coverage
 from barproof.audits.economics import (
@@ -32,6 +32,7 @@ from barproof.audits.parity import feature_identity
 from barproof.audits.predictions import class_bias, flat_predictions, threshold_reachability
 from barproof.audits.report import Report
 from barproof.audits.splits import parts_of, purge, split_order
+from barproof.audits.steps import RESAMPLED, STEPS
 from barproof.errors import LedgerError, ParameterError
 from barproof.ledger import Ledger, Recorded, door
 from barproof.rules import Rules
@@ -72,6 +73,8 @@ def audit(
     trades: Any = None,
     live_log: Any = None,
     claims: Any = None,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+    resample: bool = True,
     require: Iterable[str] = (),
     fail_on: Severity = "high",
     seed: int = 0,
@@ -108,9 +111,14 @@ def audit(
         Trades of any tool: net returns as fractions; `entry_time` and `exit_time` order them.
     live_log, claims : None
         Not audited in this version.
+    more : mapping of str to mapping, optional
+        What only you can tell: arguments of single audits by code or slug, such as
+        ``{"CKP-01": {"stored": 0.0096, "recomputed": 0.0309}}``. They replace what the other arguments give.
+    resample : bool, default True
+        Whether to draw bootstraps and random entries; without, their audits are inconclusive.
     require : iterable of str, default ()
-        Groups without whose evidence nothing is proved: data, labels, splits, parity, predictions, economics,
-        significance. Groups whose input was given are required anyway.
+        Groups without whose evidence nothing is proved: data, labels, splits, parity, checkpoints, predictions,
+        calibration, economics, significance, overfitting, decisions. Groups whose input was given are required anyway.
     fail_on : {"critical", "high", "medium", "low", "info"}, default "high"
         Least severity at which a failure refutes.
     seed : int, default 0
@@ -128,7 +136,7 @@ def audit(
     Raises
     ------
     ParameterError
-        If a group is unknown, or things speak of different candles.
+        If a group or a code is unknown, or things speak of different candles.
     LedgerError
         If it cannot be recorded; the error carries the report.
 
@@ -161,12 +169,14 @@ def audit(
         )
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**64 - 4:
         raise ParameterError(f"`seed` must be a whole number in [0, 2**64 - 4), was {seed!r}")
-    required = _required(given, [require] if isinstance(require, str) else list(require))
+    told = _told(more)
+    wanted = [require] if isinstance(require, str) else list(require)
+    required = _required(given, [*wanted, *(AUDITS[code].group for code in told)])
     book = door(ledger)
     began = time.perf_counter()
     inputs = Inputs(**given, seed=int(seed), max_seconds=max_seconds)
     inputs.check()
-    findings = [_guarded(code, inputs) for code in AUDITS]
+    findings = [_guarded(code, inputs, told.get(code), resample=resample) for code in AUDITS]
     seconds = time.perf_counter() - began
     report = Report(
         tuple(findings),
@@ -184,6 +194,20 @@ def audit(
     )
     report._audited.update(result=result, sweep=sweep, run=run)
     return _recorded(book, report, inputs, seconds)
+
+
+def _told(more: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
+    """Arguments of single audits by code."""
+    out: dict[str, Mapping[str, Any]] = {}
+    for name, options in (more or {}).items():
+        code = resolve(name).code
+        if not isinstance(options, Mapping):
+            raise ParameterError(
+                f"`more[{name!r}]` must be a mapping of arguments of bp.audits.{AUDITS[code].function}, was "
+                f"{type(options).__name__}"
+            )
+        out[code] = options
+    return out
 
 
 def _required(given: Mapping[str, Any], require: list[str]) -> tuple[str, ...]:
@@ -220,10 +244,22 @@ def _recorded(book: Ledger | str, report: Report, inputs: Inputs, seconds: float
     return replace(report, provenance={**report.provenance, "ledger": f"run {number:,}"})
 
 
-def _guarded(code: str, inputs: Inputs) -> Finding:
+def _guarded(
+    code: str, inputs: Inputs, options: Mapping[str, Any] | None = None, *, resample: bool = True
+) -> Finding:
     """Run one audit; whatever it raises becomes a finding."""
+    if code in RESAMPLED and not resample:
+        return made(
+            code,
+            "inconclusive",
+            "left out: it draws samples, and resample=False was given",
+            remedy="audit again with resample=True",
+        )
     try:
-        found = [f for f in _STEPS[code](inputs) if f is not None]
+        if options is not None:
+            function: Callable[..., Finding] = getattr(audits, AUDITS[code].function)
+            return function(**options)
+        found = [f for f in _STEPS[code](inputs) if f is not None] if code in _STEPS else []
     except Exception as error:
         lines = traceback.format_exception(error)
         return made(
@@ -529,4 +565,5 @@ _STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "ECO-02": _expectancy,
     "ECO-09": _count,
     "SIG-02": _win_rate,
+    **STEPS,
 }

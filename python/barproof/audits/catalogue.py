@@ -2,83 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 
-from barproof.audits.model import Severity
-from barproof.audits.texts import EXAMPLES
+from barproof.audits.entry import Audit
+from barproof.audits.table import ROWS
 from barproof.errors import ParameterError
 
-__all__ = ["AUDITS", "GROUPS", "Audit", "explain", "page", "resolve"]
+__all__ = ["AUDITS", "GROUPS", "Audit", "explain", "page", "pages", "resolve"]
 
-GROUPS = ("data", "labels", "splits", "parity", "predictions", "economics", "significance")
+GROUPS = (
+    "data",
+    "labels",
+    "splits",
+    "parity",
+    "checkpoints",
+    "predictions",
+    "calibration",
+    "economics",
+    "significance",
+    "overfitting",
+    "decisions",
+)
 """Groups of audits; one is required if its input was given, or if it is named."""
-
-
-@dataclass(frozen=True)
-class Audit:
-    """One audit of the table.
-
-    Attributes
-    ----------
-    code : str
-        Stable, never reused.
-    name, slug : str
-        In words, and as an identifier.
-    function : str
-        Its name in ``bp.audits``.
-    group : str
-        One of :data:`GROUPS`.
-    severity : {"critical", "high", "medium", "low", "info"}
-        How much money is at risk.
-    needs : str
-        What it needs, for findings that were skipped.
-    what, why, gate, references : str
-        The page.
-    """
-
-    code: str
-    name: str
-    function: str
-    group: str
-    severity: Severity
-    needs: str
-    what: str
-    why: str
-    gate: str
-    references: str
-
-    @property
-    def slug(self) -> str:
-        """The name as an identifier."""
-        return self.name.lower().replace(" ", "-")
-
-    @property
-    def docs(self) -> str:
-        """Page and anchor."""
-        return f"docs/audits.md#{self.code.lower()}-{self.slug}"
-
-    def text(self) -> str:
-        """Page of the audit as Markdown.
-
-        Returns
-        -------
-        str
-            What it checks, why, the gate and where it comes from, a bad and a good example, references.
-        """
-        code, shown = EXAMPLES[self.code]
-        return (
-            f"## {self.code} {self.name}\n\n"
-            f"{self.severity}; group `{self.group}`; `bp.audits.{self.function}`; needs {self.needs}.\n\n"
-            f"**Checks.** {self.what}\n\n"
-            f"**Why.** {self.why}\n\n"
-            f"**Gate.** {self.gate}\n\n"
-            f"A bad and a good example:\n\n"
-            f"```python\n{code.strip()}\n```\n\n"
-            f"```text\n{shown.strip()}\n```\n\n"
-            f"**References.** {self.references}\n"
-        )
-
 
 _ROWS = (
     Audit(
@@ -95,7 +40,7 @@ _ROWS = (
         "Any disorder, duplicate, time off the grid, or impossible bar fails. Bars missing above 0.1%, "
         "one hole of more than 24 bars, or a stale run warns: outages of exchanges are real and must be "
         "looked at, never filled silently.",
-        "The checks of `read_candles`, in [candles.md](candles.md#faults).",
+        "The checks of `read_candles`, in [candles.md](../candles.md#faults).",
     ),
     Audit(
         "DATA-02",
@@ -335,7 +280,9 @@ _ROWS = (
     ),
 )
 
-AUDITS: dict[str, Audit] = {audit.code: audit for audit in _ROWS}
+AUDITS: dict[str, Audit] = {
+    audit.code: audit for audit in sorted((*_ROWS, *ROWS), key=lambda audit: audit.order)
+}
 """Every audit by code."""
 
 
@@ -395,8 +342,9 @@ def explain(name: str) -> str:
 
 _HEAD = """# Audits
 
-What `bp.audit(...)` and `barproof audit` check, one section a code. This page is printed from the table in
-`barproof.audits.AUDITS`; `barproof explain CODE` prints the same sections.
+What `bp.audit(...)` and `barproof audit` check. Every code has a section on the page of its group: what it checks and
+why, formula, gate, a bad and a good example, sources. Pages are printed from the table in `barproof.audits.AUDITS`;
+`barproof explain CODE` prints the same sections.
 
 An audit ends in one of six outcomes: `pass`, `warn`, `fail`, `inconclusive` (the input cannot tell), `error` (the audit
 crashed) and `skipped` (its input was not given). Degenerate input never passes. The findings add up to a verdict:
@@ -429,7 +377,7 @@ nothing proved 4
 
 
 def page() -> str:
-    """Text of docs/audits.md.
+    """Text of docs/audits.md: what the outcomes and verdicts mean, and every audit with a link to its section.
 
     Returns
     -------
@@ -439,7 +387,35 @@ def page() -> str:
     head = _HEAD.replace("GROUPS", ", ".join(f"`{group}`" for group in GROUPS))
     rows = ["| code | severity | group | name |", "|---|---|---|---|"]
     rows += [
-        f"| [{a.code}](#{a.docs.partition('#')[2]}) | {a.severity} | {a.group} | {a.name} |"
+        f"| [{a.code}]({a.docs.removeprefix('docs/')}) | {a.severity} | {a.group} | {a.name} |"
         for a in AUDITS.values()
     ]
-    return "\n".join([head, *rows, ""]) + "\n" + "\n".join(a.text() for a in AUDITS.values())
+    return "\n".join([head, *rows, ""])
+
+
+_IMPORTS = """```python
+import numpy as np
+import polars as pl
+
+import barproof as bp
+```
+"""
+
+
+def pages() -> dict[str, str]:
+    """Text of every page on audits by its path: the table, and one page a group.
+
+    Returns
+    -------
+    dict of str to str
+        Markdown.
+    """
+    out = {"docs/audits.md": page()}
+    for group in GROUPS:
+        told = [a.text() for a in AUDITS.values() if a.group == group]
+        head = (
+            f"# Audits: {group}\n\nAll audits, outcomes and verdicts "
+            f"are in [audits.md](../audits.md).\n\n{_IMPORTS}\n"
+        )
+        out[f"docs/audits/{group}.md"] = head + "\n".join(told)
+    return out

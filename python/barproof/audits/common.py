@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -19,7 +20,22 @@ from barproof.audits.catalogue import AUDITS
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import LayoutError, ShapeError
 
-__all__ = ["ROWS", "audited", "capped", "identity", "made", "matrix", "numbers", "plural"]
+__all__ = [
+    "ROWS",
+    "auc",
+    "audited",
+    "capped",
+    "correlation",
+    "identity",
+    "made",
+    "matrix",
+    "normal_tail",
+    "numbers",
+    "plural",
+    "same_rows",
+    "table",
+    "unable",
+]
 
 ROWS = 10
 """Rows of evidence kept; the total stands beside them."""
@@ -129,6 +145,64 @@ def matrix(name: str, values: Any) -> Floats:
     if array.ndim != 2:
         raise ShapeError(f"`{name}` must have two dimensions, had shape {array.shape}")
     return array
+
+
+def same_rows(**arrays: Any) -> int:
+    """Count the rows that all arrays have."""
+    sizes = {name: len(held) for name, held in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"`{name}` {size:,}" for name, size in sizes.items())
+        raise ShapeError(f"arrays must have one length, had {told}: give one value a row")
+    return next(iter(sizes.values()))
+
+
+def table(name: str, values: Any) -> tuple[Floats, list[str]]:
+    """Matrix of floats, one column a feature, and the names of its columns."""
+    if isinstance(values, pl.DataFrame) or hasattr(values, "columns"):
+        names = [str(c) for c in values.columns if str(c) != "open_time"]
+        columns = [numbers(c, pl.Series(values[c])) for c in names]
+        return (np.column_stack(columns) if columns else np.empty((len(values), 0))), names
+    if isinstance(values, Mapping):
+        columns = [numbers(str(c), v) for c, v in values.items()]
+        same_rows(**{str(c): v for c, v in zip(values, columns, strict=True)}) if columns else 0
+        return (np.column_stack(columns) if columns else np.empty((0, 0))), [str(c) for c in values]
+    array = np.asarray(values, dtype=np.float64)
+    array = array[:, None] if array.ndim == 1 else matrix(name, array)
+    return array, [f"column {i}" for i in range(array.shape[1])]
+
+
+def auc(x: Any, positive: Any) -> float:
+    """Area under the curve of a score: Mann and Whitney's, ties count half; NaN for one class."""
+    values, up = np.asarray(x, np.float64), np.asarray(positive, bool)
+    ones = int(up.sum())
+    zeros = len(up) - ones
+    if not ones or not zeros:
+        return math.nan
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return float((rank[up].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def correlation(a: Any, b: Any) -> float:
+    """Pearson's correlation of rows where both are finite; NaN for constants and fewer than 3 rows."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    good = np.isfinite(x) & np.isfinite(y)
+    x, y = x[good], y[good]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan
+    x, y = x - x.mean(), y - y.mean()
+    size = math.sqrt(float(x @ x) * float(y @ y))
+    return max(-1.0, min(1.0, float(x @ y) / size)) if size else math.nan
+
+
+def normal_tail(z: float) -> float:
+    """Chance that a standard normal exceeds z."""
+    return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def unable(code: str, why: str, remedy: str = "", **more: Any) -> Finding:
+    """Say that the input cannot tell."""
+    return made(code, "inconclusive", why, remedy=remedy or f"give {AUDITS[code].needs}", **more)
 
 
 def capped(rows: Iterable[Mapping[str, Any]], total: int) -> dict[str, Any]:

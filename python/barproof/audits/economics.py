@@ -405,6 +405,8 @@ def share_interval(
     tail = ""
     if worth < FEW:
         outcome, tail = "inconclusive", f": fewer than {FEW} observations say nothing"
+    elif null is not None and not math.isfinite(null):
+        outcome, tail = "inconclusive", ": there is no number to compare it with"
     elif null is not None and interval.high < null:
         outcome, tail = "fail", f" is below {null:.1%}"
     elif null is not None and interval.low <= null:

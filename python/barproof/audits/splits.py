@@ -44,6 +44,20 @@ def parts_of(folds: Iterable[Any]) -> list[dict[str, Ints]]:
     return out
 
 
+def _twice(fold: int, name: str, held: Ints, again: int) -> dict[str, Any]:
+    """Evidence of a row that stands twice in one part."""
+    values, counts = np.unique(held, return_counts=True)
+    row = int(values[np.argmax(counts > 1)])
+    return {
+        "fold": fold,
+        "part": name,
+        "row": row,
+        "misplaced": again,
+        "later_part": name,
+        "begins": row,
+    }
+
+
 @audited
 def split_order(folds: Iterable[Any]) -> Finding:
     """SPL-01: train before tune before test, and no row twice.
@@ -75,8 +89,13 @@ def split_order(folds: Iterable[Any]) -> Finding:
     empty = 0
     wrong = 0
     for i, parts in enumerate(every):
-        if not len(parts["train"]) or not len(parts["test"]):
+        if len(parts["train"]) < 2 or len(parts["test"]) < 2:
             empty += 1
+        for name, held in parts.items():
+            again = len(held) - len(np.unique(held))
+            if again:
+                wrong += again
+                rows.append(_twice(i, name, held, again))
         for early, late in (("train", "tune"), ("train", "test"), ("tune", "test")):
             a, b = parts.get(early, _EMPTY), parts.get(late, _EMPTY)
             if not len(a) or not len(b):
@@ -115,7 +134,9 @@ def split_order(folds: Iterable[Any]) -> Finding:
         return made(
             "SPL-01",
             "inconclusive",
-            f"{empty} of {len(every)} folds without train or test rows" if every else "no folds",
+            f"{empty} of {len(every)} folds with fewer than 2 train or test rows"
+            if every
+            else "no folds",
             measured=measured,
             gate=gate,
             remedy=remedy,
