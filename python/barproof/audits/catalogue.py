@@ -344,7 +344,8 @@ _HEAD = """# Audits
 
 What `bp.audit(...)` and `barproof audit` check. Every code has a section on the page of its group: what it checks and
 why, formula, gate, a bad and a good example, sources. Pages are printed from the table in `barproof.audits.AUDITS`;
-`barproof explain CODE` prints the same sections.
+`barproof explain CODE` prints the same sections. [What the audits are tested by](audits/tests.md) lists for each code
+its planted fault, its clean fixture, its degenerate inputs and its false alarms.
 
 An audit ends in one of six outcomes: `pass`, `warn`, `fail`, `inconclusive` (the input cannot tell), `error` (the audit
 crashed) and `skipped` (its input was not given). Degenerate input never passes. The findings add up to a verdict:
@@ -356,7 +357,10 @@ crashed) and `skipped` (its input was not given). Degenerate input never passes.
 | `nothing proved` | 4 | a required group has no result, or a critical audit of it is inconclusive; or nothing ran |
 | `sound` | 0 | none of these; that no audit objects is no advice to trade |
 
-A group (GROUPS) is required if its input was given, or if `require=` names it. Each audit is also a
+A group (GROUPS) is required if its input was given, or if
+`require=` names it. What only you can tell goes to single audits by `more=`, such as
+`more={"CKP-01": {"stored": 0.009572, "recomputed": 0.030852}}`. With `resample=False` audits that draw samples are left
+out, and inconclusive. Each audit is also a
 plain function in `bp.audits` that takes arrays and frames, so that trades of other tools can be audited: a table needs
 a column `return` (net, a fraction); `entry_time` and `exit_time` order it.
 

@@ -19,6 +19,7 @@ from barproof.audits.lookahead import (
     _difference,
     _kind,
     _on_bars,
+    _sizes,
     _Table,
     _table,
     _warmup,
@@ -123,7 +124,7 @@ def future_perturbation(
     if whole is None or not whole.names or not np.any(np.isfinite(whole.values)):
         return unable("SPL-08", "the path gives nothing to compare", remedy, gate=gate)
     exact = callable(getattr(path, "compute", None)) if exact is None else exact
-    scale = _scale(whole)
+    scale = _sizes(whole)
     found: list[dict[str, Any]] = []
     places = _cuts(candles, cuts, warmup, seed)
     done = 0
@@ -202,12 +203,6 @@ def future_perturbation(
         },
         provenance={"seed": seed},
     )
-
-
-def _scale(whole: _Table) -> Floats:
-    with np.errstate(invalid="ignore"):
-        finite = np.where(np.isfinite(whole.values), np.abs(whole.values), 0.0)
-    return finite.mean(axis=0) if len(finite) else np.zeros(len(whole.names))
 
 
 @audited

@@ -43,6 +43,7 @@ pass
     ),
     "LAB-02": (
         """
+candles = bp.simulate_candles(1, bars=2_000)
 labels = bp.labels.horizon(candles, bars=6, threshold=0.002)
 shifted = np.roll(labels.values, -1)  # the same values, a bar too early
 print(bp.audits.label_against_price(shifted, candles, rule=labels.rule).outcome)
@@ -76,6 +77,7 @@ pass
     ),
     "SPL-02": (
         """
+rows = np.arange(100)
 spans = (rows, rows + 4)  # each label looks at 5 bars
 print(bp.audits.purge([(rows[:80], rows[80:])], spans).title)
 print(bp.audits.purge([(rows[:76], rows[80:])], spans).outcome)
@@ -89,6 +91,9 @@ inconclusive
     ),
     "SPL-07": (
         """
+candles = bp.simulate_candles(1, bars=2_000)
+
+
 def centred(candles):
     return candles.to_polars().select(
         "open_time", mean=pl.col("close").rolling_mean(5, center=True)
