@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from barproof import stats
+from barproof import audits, stats
 from tests.tolerances import GOLDEN, OPTIMISED
 
 Numbers = list[float]
@@ -639,3 +639,47 @@ def _(text: str) -> Numbers:
 def _(text: str) -> Numbers:
     take("^shares of F01: distance base 2, divergence base 2$", text)
     return list(stats.jensen_shannon(TENTHS, SHARES))
+
+
+def measured(finding: Any) -> float:
+    """What an audit measured."""
+    if finding.measured is None or finding.measured.value is None:
+        raise UnreadError(finding.title)
+    return float(finding.measured.value)
+
+
+@reader("^checkpoint loss ratio")
+def _(text: str) -> Numbers:
+    again, stored, train, validation = map(
+        float, take(rf"({NUMBER})/({NUMBER}); train/val ({NUMBER})/({NUMBER})", text)
+    )
+    ratio = audits.metric_reproduction(stored, again).evidence["ratio"]
+    return [ratio, 1 / measured(audits.loss_pair(train, validation))]
+
+
+@reader("^overtrading, cost drag")
+def _(text: str) -> Numbers:
+    trades, percent = take(rf"(\d+) trades at ({NUMBER})% round trip: sum of costs", text)
+    found = audits.overtrading(
+        int(trades),
+        0.0,
+        baseline_trades=1,
+        baseline_result=0.0,
+        cost=float(percent) / 100,
+        gross=1.0,
+    )
+    return [found.evidence["cost_share_of_gross"], found.evidence["wealth_left_after_costs"]]
+
+
+@reader("^split arithmetic")
+def _(text: str) -> Numbers:
+    a, b, c, whole, rows, steps, before, after = map(
+        int,
+        take(
+            r"(\d+)\+(\d+)\+(\d+) against (\d+) rows; leap-year hours; (\d+)-(\d+); bars lost (\d+)-(\d+)",
+            text,
+        ),
+    )
+    unexplained = audits.row_accounting(whole, a, lost={"validation": b, "test": c})
+    lost = audits.row_accounting(before, after)
+    return [measured(unexplained), 366 * 24.0, float(rows - steps), measured(lost)]

@@ -364,6 +364,10 @@ def _same_bits(frame: Any, whole: _Table, rows: int) -> bool:
     names = [name for name in frame.columns if name != "open_time"]
     if names != whole.names or any(frame[name].dtype != pl.Float64 for name in names):
         return False
+    if "open_time" in frame.columns and whole.time is not None:
+        clock = milliseconds("open_time", frame["open_time"])
+        if not np.array_equal(clock, whole.time[:rows]):
+            return False
     return all(
         np.array_equal(frame[name].to_numpy().view(np.int64), whole.values[:rows, j].view(np.int64))
         for j, name in enumerate(names)
