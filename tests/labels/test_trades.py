@@ -322,7 +322,7 @@ def test_labels_train_a_model() -> None:
         ledger=False,
     )  # fmt: skip
     assert len(run_.folds) > 2
-    assert run_.labels.rule["name"] == "triple_barrier"
+    assert run_.labels.rule["name"] == "triple barrier"
 
 
 def test_rules_that_labels_cannot_follow_are_refused_by_name() -> None:

@@ -210,10 +210,10 @@ def text_of(labels: Labels) -> str:
 def _text(rule: dict[str, Any]) -> str:
     """Say a rule."""
     name = rule["name"]
-    if name == "volume_filter":
+    if name == "volume filter":
         bars = "the bar" if rule["bars"] == 1 else f"{rule['bars']} bars"
         return f"{_text(rule['of'])}; volume of {bars} at least {rule['least']:g}"
-    if name == "vote":
+    if name == "k of n":
         lengths = ", ".join(str(one["bars"]) for one in rule["of"])
         return f"{rule['k']} of {len(rule['of'])} horizons of {lengths} bars"
     if name == "horizon":
@@ -221,9 +221,9 @@ def _text(rule: dict[str, Any]) -> str:
         return f"return over {rule['bars']} bars{beyond}"
     level = f"{rule['threshold']:g}"
     what = {
-        "triple_barrier": f"a {rule.get('side')} trade earns more than {level}",
-        "meta": f"the primary signal's trade earns more than {level}",
-        "exits": f"leaving leaves more than staying by {level}",
+        "triple barrier": f"a {rule.get('side')} trade earns more than {level}",
+        "meta labels": f"the primary signal's trade earns more than {level}",
+        "exit labels": f"leaving leaves more than staying by {level}",
     }[name]
     if rule.get("side") == "both":
         what = f"the better side earns more than {level}"

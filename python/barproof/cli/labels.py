@@ -32,9 +32,9 @@ from barproof.rules import Costs
 __all__ = ["class_name", "labels"]
 
 WORDS = {
-    "triple_barrier": {0: "lost", 1: "won"},
-    "meta": {0: "lost", 1: "won"},
-    "exits": {0: "stay", 1: "leave"},
+    "triple barrier": {0: "lost", 1: "won"},
+    "meta labels": {0: "lost", 1: "won"},
+    "exit labels": {0: "stay", 1: "leave"},
 }
 """What happens where the classes are of trades."""
 
@@ -272,7 +272,7 @@ def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
     """Say what the labels are, for JSON and for the screen."""
     values = made.values
     known = values[~np.isnan(values)]
-    rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume_filter" else made.rule
+    rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume filter" else made.rule
     # What a label of a class was worth: the plain return over the same bars, or that of the trade.
     found = returns_of(made)
     if rule["name"] == "horizon":
@@ -281,7 +281,7 @@ def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
         ).values
     returns = np.full(len(values), np.nan) if found is None else found
     names = WORDS.get(rule["name"], {})
-    if rule["name"] == "triple_barrier" and made.kind == "ternary":
+    if rule["name"] == "triple barrier" and made.kind == "ternary":
         names = {-1: "short", 0: "neither", 1: "long"}
     rows: list[tuple[str, int | None, Any]] = [
         (names.get(c) or class_name(made.kind, c), c, values == c) for c in CLASSES[made.kind]
@@ -319,7 +319,7 @@ def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
 
 def _warnings(made: Labels, groups: list[dict[str, Any]], trip: float | None) -> list[str]:
     found = []
-    rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume_filter" else made.rule
+    rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume filter" else made.rule
     level = rule["threshold"] if rule["name"] == "horizon" else None
     if level is not None and made.kind != "regression" and trip is not None and trip > level:
         found.append(

@@ -80,7 +80,7 @@ def vote(labels: Sequence[Labels], *, k: int, threads: int | None = None) -> Lab
     nothing = (ends < 0).any(axis=0)
     start = np.where(nothing, -1, starts.min(axis=0))
     end = np.where(nothing, -1, ends.max(axis=0))
-    rule = {"name": "vote", "k": int(k), "of": [one.rule for one in given]}
+    rule = {"name": "k of n", "k": int(k), "of": [one.rule for one in given]}
     made = Labels(values, start, end, kind, rule, first.candles)
     two_classes(made, "take another k, or other labels")
     return made
@@ -126,7 +126,7 @@ def volume_filter(labels: Labels, *, least: float, bars: int = 1) -> Labels:
         raise LayoutError(f"`labels` of a filter must be Labels, was {type(labels).__name__}")
     level = check_least("least", least)
     kept = mean_volume(labels.candles, bars) >= level
-    rule = {"name": "volume_filter", "least": level, "bars": int(bars), "of": labels.rule}
+    rule = {"name": "volume filter", "least": level, "bars": int(bars), "of": labels.rule}
     changes: dict[str, Any] = {
         "values": np.where(kept, labels.values, np.nan),
         "start": np.where(kept, labels.start, -1),

@@ -145,7 +145,7 @@ def exits(
     )
     start[bar], end[bar] = bar + 1, found["exit_bar"]
     rule = {
-        **rule_of("exits", rules, costs, signals, initial_equity, intrabar_candles),
+        **rule_of("exit labels", rules, costs, signals, initial_equity, intrabar_candles),
         "primary": side_digest(sides),
         "kind": kind,
         "threshold": level,

@@ -316,7 +316,7 @@ def triple_barrier(
         values = classes(found["return"], kind, level)
         start, end = spans(found["state"], found["exit_bar"])
     rule = {
-        **rule_of("triple_barrier", rules, costs, signals, initial_equity, intrabar_candles),
+        **rule_of("triple barrier", rules, costs, signals, initial_equity, intrabar_candles),
         "side": side,
         "kind": kind,
         "threshold": level,
@@ -393,7 +393,7 @@ def meta(
     found = table(candles, rules, sides, options, engine, threads, progress)
     start, end = spans(found["state"], found["exit_bar"])
     rule = {
-        **rule_of("meta", rules, costs, signals, initial_equity, intrabar_candles),
+        **rule_of("meta labels", rules, costs, signals, initial_equity, intrabar_candles),
         "primary": side_digest(sides),
         "kind": kind,
         "threshold": level,
