@@ -215,6 +215,14 @@ def usable_rows(values: Floats, *, allows_nan: bool) -> Flags:
         True where it can.
     """
     out = np.empty(len(values), dtype=np.bool_)
+    if allows_nan and values.shape[1]:
+        # One feature is enough, and mostly the first is there.
+        out = ~np.isnan(values[:, 0])
+        lacking = np.flatnonzero(~out)
+        for first in range(0, len(lacking), _ROWS):
+            rows = lacking[first : first + _ROWS]
+            out[rows] = np.any(~np.isnan(values[rows]), axis=1)
+        return out
     for first in range(0, len(values), _ROWS):
         # A piece at a time: a flag a value would be an eighth of the table.
         there = ~np.isnan(values[first : first + _ROWS])

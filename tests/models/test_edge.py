@@ -101,7 +101,10 @@ REAL = "binanceum_btcusdt_5m.parquet"
 @pytest.mark.parametrize("name", ["feed", "lstm", "bars", "cross"])
 def test_a_walk_forward_over_real_bars_ends_in_a_report(name: str, tmp_path: Path) -> None:
     """BTC, 5 minutes, four months: features, folds, net, choice of rules, audits, page."""
-    bars = bp.read_candles(Path(FOLDER) / REAL, instrument="linear", symbol="BTCUSDT")
+    funding = Path(FOLDER) / "binanceum_btcusdt_funding.parquet"
+    bars = bp.read_candles(
+        Path(FOLDER) / REAL, instrument="perpetual", symbol="BTCUSDT", funding=funding
+    )
     features = bp.FeatureSet(
         [
             "log_return(1)", "log_return(12)", "rsi(14)", "macd(12, 26, 9).hist",
