@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from barproof.features.tables import (
     Book,
     Dtype,
     Join,
+    column,
     fill,
     plan,
     windows,
@@ -393,9 +393,7 @@ class FeatureSet(Sequence[str]):
         return frames[0] if len(frames) == 1 else pl.concat(frames)
 
     def _frame(self, book: Book, threads: int | None) -> pl.DataFrame:
-        # The core writes into what numpy allocated: it asks the system for huge pages, whose faults cost less than the
-        # arithmetic.
-        columns = [np.empty(len(book.candles)) for _ in self.names]
+        columns = [column(len(book.candles)) for _ in self.names]
         self._graph.compute(
             [(name, one._bars) for name, one in book.books.items()],
             [one.compute(book.candles) for one in self._own],
