@@ -247,11 +247,17 @@ impl FeatureGraph {
         let held: Vec<_> = symbols.iter().map(|(n, bars)| (n.clone(), bars.core.clone())).collect();
         let own = own_columns(&self.core, own)?;
         let cancel = AtomicBool::new(false);
+        let out_width = out.len();
         let work = || {
             let symbols: Vec<_> = held.iter().map(|(n, b)| (n.as_str(), b.as_ref())).collect();
             let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
             batch::compute(&self.core, &symbols, &own, out, threads, &cancel)
         };
+        // A thread that can be stopped costs more than a short job, which is done before anybody could stop it.
+        let cells = symbols.iter().map(|(_, bars)| bars.core.len()).sum::<usize>() * out_width;
+        if cells < SHORT {
+            return py.detach(work).map(|_| ()).map_err(|e| to_python(py, &e));
+        }
         let watch = check_signals;
         let (result, stopped) = py.detach(|| watched(work, watch, &cancel));
         match stopped {
@@ -290,6 +296,9 @@ fn explain(expr: &Expr, depth: usize, lines: &mut Vec<(usize, String, String, St
         }
     }
 }
+
+/// Cells of a job that is over within milliseconds.
+const SHORT: usize = 50_000;
 
 /// Looks for Ctrl-C.
 pub fn check_signals() -> PyResult<()> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::direct::Direct;
+use super::direct::{Direct, Sink};
 use super::grammar::interval_text;
 use super::graph::Graph;
 use super::node::BLOCK;
@@ -103,7 +103,7 @@ struct Part<'a> {
 }
 
 enum Runner {
-    Direct(Direct),
+    Direct(Box<Direct>),
     Engine(Box<Engine>),
 }
 
@@ -113,8 +113,8 @@ impl<'a> Part<'a> {
         let engine = Engine::new(graph.clone(), symbol, base.interval_ms())?;
         let feeds = feeds_of(&engine, symbols)?.into_iter().map(|k| symbols[k].1).collect();
         let extra = engine.further_columns(0, base)?;
-        let runner = match Direct::new(graph) {
-            Some(direct) => Runner::Direct(direct),
+        let runner = match Direct::new(graph, Sink::Store) {
+            Some(direct) => Runner::Direct(Box::new(direct)),
             None => Runner::Engine(Box::new(engine)),
         };
         Ok(Self { runner, feeds, extra, columns, from: 0, spent: Duration::ZERO })

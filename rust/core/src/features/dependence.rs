@@ -5,12 +5,13 @@ use std::f64::consts::LN_2;
 use super::joint::Pairs;
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
+use super::order::Sorted;
 use super::parts::{ROW, defined, finite, finite_changes, full, full_changes, log_ratio, within};
 use super::registry::{Function, Input, Parameter, count};
 use super::returns::LogReturn;
 use super::volatility::true_range;
 use super::window::Windowed;
-use super::window::{Delay, Fold, Largest, Moments, Smallest, Sorted, Statistic, Window, bars};
+use super::window::{Delay, Fold, Largest, Moments, Smallest, Statistic, Window, bars};
 use crate::numeric::{self, Sum};
 
 /// Autocorrelation with the mean and the variance of the whole window.

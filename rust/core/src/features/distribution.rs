@@ -2,9 +2,10 @@
 
 use super::node::{Kernel, Node, Visit, node};
 use super::operators::quotient;
+use super::order::Sorted;
 use super::parts::{ROW, defined, finite, full};
 use super::registry::{Function, Input, Kind, Parameter, count};
-use super::window::{Fold, Moments, Sorted, Statistic, Windowed};
+use super::window::{Fold, Moments, Statistic, Windowed};
 use crate::numeric::Sum;
 
 /// Sums of the first four powers of differences to a pivot of the window; see `Moments`.

@@ -3,7 +3,8 @@
 //! `node` is what a feature is to the engine, `registry` the table of functions, `grammar` reads and writes features,
 //! `graph` compiles a set of them, `stream` runs it bar by bar or block by block, `batch` over whole candles to columns
 //! (by `direct` where one clock is enough), `table` to an array of rows. The other files hold the functions by family, on
-//! the windows of `window`, whose loops over many bars are in `wide`.
+//! the windows of `window`, which are folded into what `fold` holds; their loops over many bars are in `wide` and
+//! `lanes`, the order of their values in `order`.
 
 pub mod arithmetic;
 pub mod average;
@@ -14,21 +15,25 @@ pub mod candle_shape;
 #[cfg(test)]
 mod contract;
 pub mod cycles;
+pub mod delay;
 pub mod dependence;
 mod direct;
 pub mod directional;
 pub mod distribution;
 pub mod drawdown;
 pub mod flow;
+pub mod fold;
 pub mod fractional;
 pub mod funding;
 pub mod grammar;
 pub mod graph;
 pub mod joint;
+mod lanes;
 pub mod liquidity;
 pub mod momentum;
 pub mod node;
 pub mod operators;
+mod order;
 pub mod oscillators;
 pub mod overlap;
 pub mod pairs;

@@ -45,31 +45,32 @@ impl Kernel<1, 1> for Rsi {
 
     fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
         // The first value has no change, and a NaN leaves the one before it in its place.
-        let from = usize::from(self.previous.is_nan()).min(x.len());
-        if !wide::no_nan(x) {
-            for ((at, x), y) in at.iter().zip(x).zip(y) {
-                [*y] = self.step(*at, [*x]);
-            }
-            return;
-        }
-        for (x, y) in x[..from].iter().zip(&mut y[..from]) {
-            [*y] = self.step(0, [*x]);
+        let mut from = 0;
+        while from < x.len() && self.previous.is_nan() {
+            [y[from]] = self.step(at[from], [x[from]]);
+            from += 1;
         }
         let (x, y) = (&x[from..], &mut y[from..]);
         let Some(last) = x.last() else { return };
-        wide::scratch(|scratch| {
-            let [change, up, down] = scratch.columns(x.len());
-            change[0] = x[0] - self.previous;
-            wide::each([&x[1..], x], &mut change[1..x.len()], |[x, before]| x - before);
-            self.previous = *last;
-            let change = &mut change[..x.len()];
-            // `y` holds what the means are taken of.
-            wide::each([change], y, |[change]| gain(change));
-            self.up.fill(y, up, true);
-            wide::each([change], y, |[change]| gain(-change));
-            self.down.fill(y, down, true);
-            wide::each([up, down], y, |[up, down]| strength(up, down));
+        let whole = wide::scratch(|scratch| {
+            let [gains, losses, up] = scratch.columns(x.len());
+            let (gains, losses) = (&mut gains[..x.len()], &mut losses[..x.len()]);
+            let mut nan = false;
+            wide::moves(x, self.previous, gains, losses, &mut nan);
+            if !nan {
+                self.up.fill(gains, up, true);
+                self.down.fill(losses, gains, true);
+                wide::each([&*up, &*gains], y, |[up, down]| strength(up, down));
+            }
+            !nan
         });
+        if whole {
+            self.previous = *last;
+            return;
+        }
+        for ((at, x), y) in at[from..].iter().zip(x).zip(y) {
+            [*y] = self.step(*at, [*x]);
+        }
     }
 }
 
@@ -201,17 +202,47 @@ impl Kernel<3, 1> for Cci {
             for x in self.window.values() {
                 spread += (x - mean).abs();
             }
-            if spread == 0.0 {
-                0.0
-            } else {
-                fold.distance(typical) / (LAMBERT * (spread / self.length))
-            }
+            channel(spread, fold.distance(typical), self.length)
         })]
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.window.visit(state);
     }
+
+    fn block(&mut self, at: &[i64], [high, low, close]: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
+        let (n, length) = (y.len(), self.length);
+        let bars = count(length);
+        wide::scratch(|scratch| {
+            let [values, mean, distance, spread] = scratch.columns(n + bars);
+            let mut past = 0;
+            for (slot, x) in values.iter_mut().zip(self.window.values()) {
+                *slot = x;
+                past += 1;
+            }
+            let typical = &mut values[past..past + n];
+            wide::each([high, low, close], typical, |[high, low, close]| {
+                (high + low + close) / 3.0
+            });
+            let (mean, distance, spread) = (&mut mean[..n], &mut distance[..n], &mut spread[..n]);
+            let columns = [&mut mean[..], &mut distance[..]];
+            self.window.fill(at, typical, columns, |fold, x| [fold.mean(), fold.distance(x)]);
+            // Bars before the first full window have no mean.
+            let early = (bars - 1).saturating_sub(past).min(n);
+            spread[..early].fill(f64::NAN);
+            let values = &values[past + early + 1 - bars.min(past + early + 1)..past + n];
+            wide::distances(values, bars, &mean[early..], &mut spread[early..]);
+            wide::each([&*mean, &*distance, &*spread], y, |[mean, distance, spread]| {
+                if mean.is_nan() { f64::NAN } else { channel(spread, distance, length) }
+            });
+        });
+    }
+}
+
+/// The index of a value at a distance from the mean of a window, whose distances add up to `spread`.
+#[inline]
+fn channel(spread: f64, distance: f64, length: f64) -> f64 {
+    if spread == 0.0 { 0.0 } else { distance / (LAMBERT * (spread / length)) }
 }
 
 const HIGH_LOW_CLOSE: &[Input] =

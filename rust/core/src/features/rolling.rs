@@ -2,8 +2,10 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
+use super::order::Sorted;
 use super::registry::{Function, Input, Parameter, consistent, count};
-use super::window::{Largest, Moments, Smallest, Sorted, Statistic, Windowed, bars};
+use super::wide;
+use super::window::{Largest, Moments, Smallest, Statistic, Windowed, bars};
 
 /// Largest value of a window.
 #[derive(Clone, Debug)]
@@ -74,13 +76,36 @@ impl Kernel<1, 1> for Rank {
         [self.0.push(x).map_or(f64::NAN, |sorted| {
             let below = sorted.partition_point(|v| *v < x);
             let equal = sorted[below..].partition_point(|v| *v <= x) - 1;
-            (below as f64 + 0.5 * equal as f64) / (sorted.len() - 1) as f64
+            share(below as f64, equal as f64, (sorted.len() - 1) as f64)
         })]
     }
 
     fn visit(&mut self, state: &mut dyn Visit) {
         self.0.visit(state);
     }
+
+    fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        let (n, others) = (x.len(), (self.0.len() - 1) as f64);
+        let placed = wide::scratch(|scratch| {
+            let [below, equal] = scratch.columns(n);
+            let placed = self.0.places(x, below, equal);
+            if placed {
+                wide::each([below, equal], y, |[below, equal]| share(below, equal, others));
+            }
+            placed
+        });
+        if !placed {
+            for ((at, x), y) in at.iter().zip(x).zip(y) {
+                [*y] = self.step(*at, [*x]);
+            }
+        }
+    }
+}
+
+/// Share of the others that lie below, those that are equal by half.
+#[inline]
+fn share(below: f64, equal: f64, others: f64) -> f64 {
+    (below + 0.5 * equal) / others
 }
 
 const X: &[Input] = &[Input::Series("close")];

@@ -4,11 +4,12 @@ use super::average::{Ema, Mean, WeightedMean, ema_fade, wilder_fade};
 use super::momentum::Rsi;
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::{quotient, relative};
+use super::order::Sorted;
 use super::parts::within;
 use super::parts::{Map, ROW, Sums, Then, defined, finite, finite_changes, full, full_changes};
 use super::registry::{Function, Input, Parameter, count};
 use super::volatility::true_range;
-use super::window::{Delay, Largest, Smallest, Sorted, Window, Windowed, bars};
+use super::window::{Delay, Largest, Smallest, Window, Windowed, bars};
 use crate::numeric;
 
 /// Highest and lowest of a window.

@@ -3,7 +3,8 @@
 //! Rows of several *books* (a symbol whose rows are wanted, with the candles that its features read) stand one below the
 //! other. Features of a book that share no step are dealt to *parts*; each part has an engine of its own and writes
 //! columns of its own, a block of rows at a time, so that nothing but the blocks is held beside the output and no
-//! bit depends on the threads. A table can be filled whole, or some rows at a time in order.
+//! bit depends on the threads; where it lives on the candles' own bars it goes the short way of `direct`. A table can be
+//! filled whole, or some rows at a time in order.
 //!
 //! Parts write to one row-major array at once. Their cells are taken as atomic numbers: a relaxed store is the plain
 //! store on x86-64 and aarch64, and the compiler knows that it is allowed.
@@ -14,7 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use rayon::prelude::*;
 
 use super::batch::feeds_of;
+use super::direct::{Direct, Sink};
 use super::graph::Graph;
+use super::node::BLOCK;
 use super::stream::{Engine, Place};
 use crate::bars::Bars;
 use crate::{Error, Result};
@@ -106,6 +109,8 @@ impl Book {
 struct Part {
     book: usize,
     engine: Engine,
+    /// The short way, where the candles' own clock is enough, and the columns of a block that it fills.
+    direct: Option<(Direct, Vec<f64>)>,
     place: Place,
     /// Columns that it writes.
     columns: Vec<usize>,
@@ -150,14 +155,16 @@ impl Table {
                 let part = Arc::new(Graph::new(features, &graph.own)?);
                 let symbols: Vec<_> =
                     book.symbols.iter().map(|(name, bars)| (name.as_str(), &**bars)).collect();
-                let engine = Engine::new(part, symbols[0].0, base.interval_ms())?;
+                let engine = Engine::new(part.clone(), symbols[0].0, base.interval_ms())?;
+                let room = columns.len() * BLOCK;
+                let direct = Direct::new(part, Sink::Read).map(|direct| (direct, vec![0.0; room]));
                 let feeds = feeds_of(&engine, &symbols)?;
                 let bars: Vec<&Bars> = feeds.iter().map(|k| symbols[*k].1).collect();
                 for (feed, bars) in bars.iter().enumerate() {
                     engine.further_columns(feed, bars)?;
                 }
                 let place = Place::new(feeds.len());
-                parts.push(Part { book: number, engine, place, columns, feeds, rows: 0 });
+                parts.push(Part { book: number, engine, direct, place, columns, feeds, rows: 0 });
             }
             starts.push(starts[number] + book.rows());
         }
@@ -203,20 +210,33 @@ impl Table {
         let (from, to) = (self.filled, self.rows().min(self.filled + height));
         let target = Target { cells, layout, width: self.width, height, from };
         let (books, starts) = (&self.books, &self.starts);
-        let run = |part: &mut Part| {
+        let run = |part: &mut Part, to: usize| {
             let first = starts[part.book];
             let until = to.clamp(first, starts[part.book + 1]) - first;
             part.fill(&books[part.book], first, until, target, cancel, done)
         };
-        let finished: Vec<bool> = match &self.pool {
-            Some(pool) => {
-                let parts = &mut self.parts;
-                pool.install(|| parts.par_iter_mut().map(run).collect::<Result<_>>())?
+        let parts = &mut self.parts;
+        if let Some(pool) = &self.pool {
+            let run = |part: &mut Part| run(part, to);
+            let finished: Vec<bool> =
+                pool.install(|| parts.par_iter_mut().map(run).collect::<Result<_>>())?;
+            if !finished.into_iter().all(|whole| whole) {
+                return Ok(None);
             }
-            None => self.parts.iter_mut().map(run).collect::<Result<_>>()?,
-        };
+        } else {
+            // In turns, so that what one part wrote of a row is in the cache when the next one writes its own.
+            let mut row = from;
+            while row < to {
+                row = to.min(row + BLOCK);
+                for part in &mut *parts {
+                    if !run(part, row)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
         self.filled = to;
-        Ok(finished.into_iter().all(|whole| whole).then_some(to - from))
+        Ok(Some(to - from))
     }
 }
 
@@ -245,20 +265,20 @@ impl Target<'_> {
         }
     }
 
-    /// Writes a block of an engine from a row on.
-    fn put_block(self, row: usize, columns: &[usize], engine: &Engine) {
+    /// Writes a block of values from a row on, by column.
+    fn put_block(self, row: usize, columns: &[usize], values: &[&[f64]]) {
         match self.cells {
-            Cells::F32(cells) => self.spread(cells, row - self.from, columns, engine),
-            Cells::F64(cells) => self.spread(cells, row - self.from, columns, engine),
+            Cells::F32(cells) => self.spread(cells, row - self.from, columns, values),
+            Cells::F64(cells) => self.spread(cells, row - self.from, columns, values),
         }
     }
 
-    fn spread<C: Cell>(self, cells: &[C], row: usize, columns: &[usize], engine: &Engine) {
-        let count = engine.values(0).len();
+    fn spread<C: Cell>(self, cells: &[C], row: usize, columns: &[usize], values: &[&[f64]]) {
+        let count = values.first().map_or(0, |column| column.len());
         if self.layout == Layout::Columns {
-            for (k, column) in columns.iter().enumerate() {
+            for (values, column) in values.iter().zip(columns) {
                 let cells = &cells[column * self.height + row..][..count];
-                for (cell, value) in cells.iter().zip(engine.values(k)) {
+                for (cell, value) in cells.iter().zip(*values) {
                     cell.put(*value);
                 }
             }
@@ -267,9 +287,9 @@ impl Target<'_> {
         for start in (0..count).step_by(TILE) {
             let end = count.min(start + TILE);
             let cells = &cells[(row + start) * self.width..(row + end) * self.width];
-            for (k, column) in columns.iter().enumerate() {
+            for (values, column) in values.iter().zip(columns) {
                 let cells = cells[*column..].iter().step_by(self.width);
-                for (cell, value) in cells.zip(&engine.values(k)[start..end]) {
+                for (cell, value) in cells.zip(&values[start..end]) {
                     cell.put(*value);
                 }
             }
@@ -295,19 +315,18 @@ impl Part {
         let own: Vec<&[f64]> = book.own.iter().map(Vec::as_slice).collect();
         let bar = book.keep.as_ref().map_or(until, |keep| keep[until - 1] + 1);
         let (columns, rows) = (&self.columns, &mut self.rows);
-        let mut take = |from: usize, engine: &Engine| {
-            let count = engine.values(0).len();
+        let mut take = |from: usize, values: &[&[f64]]| {
+            let count = values.first().map_or(0, |column| column.len());
             let wrote = *rows;
             match &book.keep {
                 None => {
-                    target.put_block(first + from, columns, engine);
+                    target.put_block(first + from, columns, values);
                     *rows = from + count;
                 }
                 Some(keep) => {
                     while *rows < keep.len() && keep[*rows] < from + count {
-                        for (k, column) in columns.iter().enumerate() {
-                            let value = engine.values(k)[keep[*rows] - from];
-                            target.put(first + *rows, *column, value);
+                        for (values, column) in values.iter().zip(columns) {
+                            target.put(first + *rows, *column, values[keep[*rows] - from]);
                         }
                         *rows += 1;
                     }
@@ -316,16 +335,46 @@ impl Part {
             done.fetch_add((*rows - wrote) * columns.len(), Ordering::Relaxed);
         };
         let go = || !cancel.load(Ordering::Relaxed);
-        self.engine.advance(&mut self.place, &feeds, &own, bar, &go, &mut take)
+        let Some((direct, room)) = &mut self.direct else {
+            let mut take = |from: usize, engine: &Engine| {
+                let values: Vec<&[f64]> = (0..columns.len()).map(|k| engine.values(k)).collect();
+                take(from, &values);
+            };
+            return self.engine.advance(&mut self.place, &feeds, &own, bar, &go, &mut take);
+        };
+        let extra = self.engine.further_columns(0, feeds[0])?;
+        while direct.bars() < bar {
+            let from = direct.bars();
+            let count = BLOCK.min(bar - from);
+            let mut out: Vec<&mut [f64]> =
+                room.chunks_mut(BLOCK).map(|c| &mut c[..count]).collect();
+            if !direct.run(feeds[0], &extra, &own, from, &mut out, &go) {
+                return Ok(false);
+            }
+            let values: Vec<&[f64]> = out.iter().map(|column| &**column).collect();
+            take(from, &values);
+        }
+        Ok(true)
     }
 }
 
-/// Components dealt to so many parts, the largest first, each to the one with least to do.
+/// Components dealt to so many parts, the largest first, each to the one with least to do; those that need more than the
+/// candles' own bars to parts of their own, so that they do not slow down the others.
 fn shares(graph: &Graph, parts: usize) -> Vec<Vec<usize>> {
-    let mut components = graph.components();
-    if parts == 1 || components.len() < 2 {
-        return vec![(0..graph.features.len()).collect()];
-    }
+    let all = graph.features.len();
+    let (simple, other): (Vec<_>, Vec<_>) = graph
+        .components()
+        .into_iter()
+        .partition(|component| component.iter().all(|k| graph.features[*k].on_one_clock()));
+    let size = |components: &[Vec<usize>]| components.iter().map(Vec::len).sum::<usize>();
+    let theirs = (parts * size(&other)).div_ceil(all.max(1));
+    let ours = parts.saturating_sub(theirs).max(1);
+    let mut shares = dealt(simple, ours);
+    shares.extend(dealt(other, theirs));
+    shares
+}
+
+fn dealt(mut components: Vec<Vec<usize>>, parts: usize) -> Vec<Vec<usize>> {
     components.sort_by_key(|c| std::cmp::Reverse(c.len()));
     let mut shares: Vec<Vec<usize>> = vec![vec![]; parts.min(components.len())];
     for component in components {

@@ -59,24 +59,30 @@ impl Kernel<3, 1> for Atr {
     }
 
     fn block(&mut self, at: &[i64], [high, low, close]: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
-        let whole = wide::no_nan_in([high, low, close]);
-        let from = if whole { usize::from(self.previous.is_nan()) } else { close.len() };
-        let from = from.min(close.len());
-        for i in 0..from {
-            [y[i]] = self.step(at[i], [high[i], low[i], close[i]]);
+        let n = close.len();
+        let mut from = 0;
+        while from < n && self.previous.is_nan() {
+            [y[from]] = self.step(at[from], [high[from], low[from], close[from]]);
+            from += 1;
         }
         let (high, low, close, y) = (&high[from..], &low[from..], &close[from..], &mut y[from..]);
         let Some(last) = close.last() else { return };
-        wide::scratch(|scratch| {
+        let whole = wide::scratch(|scratch| {
             let [range] = scratch.columns(close.len());
-            range[0] = true_range(high[0], low[0], self.previous);
-            let rest = &mut range[1..close.len()];
-            wide::each([&high[1..], &low[1..], close], rest, |[high, low, before]| {
-                true_range(high, low, before)
-            });
-            self.previous = *last;
-            self.mean.fill(range, y, true);
+            let mut nan = false;
+            wide::true_ranges([high, low, close], self.previous, range, &mut nan);
+            if !nan {
+                self.mean.fill(&range[..close.len()], y, true);
+            }
+            !nan
         });
+        if whole {
+            self.previous = *last;
+            return;
+        }
+        for i in 0..close.len() {
+            [y[i]] = self.step(at[from + i], [high[i], low[i], close[i]]);
+        }
     }
 }
 

@@ -52,21 +52,9 @@ impl Kernel<4, 1> for Mfi {
         let typical = (high + low + close) / 3.0;
         let before = std::mem::replace(&mut self.previous, typical);
         let flow = typical * volume;
-        let (up, down) = if before.is_nan() || flow.is_nan() {
-            (f64::NAN, f64::NAN)
-        } else if typical > before {
-            (flow, 0.0)
-        } else if typical < before {
-            (0.0, flow)
-        } else {
-            (0.0, 0.0)
-        };
-        [match (self.up.push(at, up), self.down.push(at, down)) {
-            (Some(up), Some(down)) => {
-                let up = up.value();
-                let all = up + down.value();
-                if all == 0.0 { 50.0 } else { 100.0 * (up / all) }
-            }
+        let up = self.up.push(at, signed(typical, before, flow));
+        [match (up, self.down.push(at, signed(before, typical, flow))) {
+            (Some(up), Some(down)) => balance(up.value(), down.value()),
             _ => f64::NAN,
         }]
     }
@@ -76,6 +64,45 @@ impl Kernel<4, 1> for Mfi {
         self.down.visit(state);
         state.float(&mut self.previous);
     }
+
+    fn block(&mut self, at: &[i64], [high, low, close, volume]: [&[f64]; 4], [y]: [&mut [f64]; 1]) {
+        let n = y.len();
+        wide::scratch(|scratch| {
+            let [typical, up, down, flow] = scratch.columns(n + 1);
+            typical[0] = self.previous;
+            wide::each([high, low, close], &mut typical[1..=n], |[high, low, close]| {
+                (high + low + close) / 3.0
+            });
+            self.previous = typical[n];
+            let (before, typical) = (&typical[..n], &typical[1..=n]);
+            let (up, down, flow) = (&mut up[..n], &mut down[..n], &mut flow[..n]);
+            wide::each([typical, volume], flow, |[typical, volume]| typical * volume);
+            wide::each([typical, before, flow], up, |[a, b, flow]| signed(a, b, flow));
+            wide::each([before, typical, flow], down, |[a, b, flow]| signed(a, b, flow));
+            self.up.fill(at, up, [&mut *flow], |fold, _| [fold.value()]);
+            self.down.fill(at, down, [&mut *y], |fold, _| [fold.value()]);
+            up.copy_from_slice(y);
+            wide::each([&*flow, &*up], y, |[up, down]| balance(up, down));
+        });
+    }
+}
+
+/// The flow where `x` lies above `y`; NaN where any is.
+#[inline]
+fn signed(x: f64, y: f64, flow: f64) -> f64 {
+    if x.is_nan() || y.is_nan() || flow.is_nan() {
+        f64::NAN
+    } else if x > y {
+        flow
+    } else {
+        0.0
+    }
+}
+
+#[inline]
+fn balance(up: f64, down: f64) -> f64 {
+    let all = up + down;
+    if all == 0.0 { 50.0 } else { 100.0 * (up / all) }
 }
 
 /// How far the close lies above the volume-weighted mean price of a window.

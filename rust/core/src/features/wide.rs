@@ -14,7 +14,9 @@
 
 use std::cell::RefCell;
 
+use super::volatility::true_range;
 use super::window::{Fold, MOST};
+use crate::simd::Simd;
 
 /// Terms after which a fold is told to [`Fold::carry`].
 pub(super) const CHUNK: usize = 8;
@@ -40,6 +42,7 @@ macro_rules! widest {
         }
     };
 }
+pub(super) use widest;
 
 thread_local! {
     /// Columns that are needed while a block of bars is computed, and never after: the same memory for all kernels of a
@@ -93,32 +96,53 @@ fn any_nan_plain(x: &[f64], found: &mut bool) {
     *found = lanes.iter().any(|lane| *lane != 0) || rest.iter().any(|x| x.is_nan());
 }
 
-widest! {
-    /// As [`any_nan`], of three columns together: as many streams for the memory.
-    fn any_nan_of_three<>(x: [&[f64]; 3], found: &mut bool)
-        => any_nan_of_three_plain, any_nan_of_three_avx2, <>
+/// Copies a column to where it is not read soon: past the caches, where the machine can. [`fence`] comes after the last.
+pub(super) fn stream(from: &[f64], to: &mut [f64]) {
+    #[cfg(target_arch = "x86_64")]
+    if Simd::current().has_avx2() && from.len() >= STREAMED {
+        // SAFETY: a `Simd` is made only of what this machine has, and beyond the plainest that has AVX2.
+        return unsafe { stream_avx2(from, to) };
+    }
+    to.copy_from_slice(from);
 }
 
-#[inline(always)]
-fn any_nan_of_three_plain([a, b, c]: [&[f64]; 3], found: &mut bool) {
-    let n = a.len().min(b.len()).min(c.len());
-    let mut lanes = [0_u64; 8];
-    let (x, y, z) = (&a[..n].as_chunks::<8>(), &b[..n].as_chunks::<8>(), &c[..n].as_chunks::<8>());
-    for i in 0..n / 8 {
-        let (x, y, z) = (&x.0[i], &y.0[i], &z.0[i]);
-        for k in 0..8 {
-            lanes[k] |= u64::from(x[k].is_nan() | y[k].is_nan() | z[k].is_nan());
+/// Fewer numbers are copied as ever.
+#[cfg(target_arch = "x86_64")]
+const STREAMED: usize = 64;
+
+/// Makes what [`stream`] wrote visible in order with what is written later.
+pub(super) fn fence() {
+    // SAFETY: every x86-64 machine has this instruction.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn stream_avx2(from: &[f64], to: &mut [f64]) {
+    use std::arch::x86_64::{_mm256_loadu_pd, _mm256_stream_pd};
+    /// A line of the cache, written whole.
+    #[repr(align(64))]
+    struct Line([f64; 8]);
+    let n = from.len();
+    assert_eq!(n, to.len(), "columns are of one length");
+    // SAFETY: any bits are floats, and a line is eight of them.
+    let (head, lines, tail) = unsafe { to.align_to_mut::<Line>() };
+    let (first, rest) = from.split_at(head.len());
+    let (whole, last) = rest.split_at(8 * lines.len());
+    head.copy_from_slice(first);
+    tail.copy_from_slice(last);
+    for (line, from) in lines.iter_mut().zip(whole.as_chunks::<8>().0) {
+        let to = line.0.as_mut_ptr();
+        // SAFETY: eight numbers are read and written, in arrays of eight; a line is aligned to 64 bytes, its half to 32.
+        unsafe {
+            let (low, high) = (_mm256_loadu_pd(from.as_ptr()), _mm256_loadu_pd(from[4..].as_ptr()));
+            _mm256_stream_pd(to, low);
+            _mm256_stream_pd(to.add(4), high);
         }
     }
-    let rest = [x.1, y.1, z.1].into_iter().flatten();
-    *found = lanes.iter().any(|lane| *lane != 0) || rest.into_iter().any(|x| x.is_nan());
-}
-
-/// Whether three columns are without NaN.
-pub(super) fn no_nan_in(columns: [&[f64]; 3]) -> bool {
-    let mut found = false;
-    any_nan_of_three(columns, &mut found);
-    !found
 }
 
 pub(super) fn no_negative_zero(x: &[f64]) -> bool {
@@ -168,6 +192,94 @@ fn each_plain<const I: usize, F: Fn([f64; I]) -> f64>(
         }
         out[i] = of(row);
     }
+}
+
+/// Windows that are taken side by side.
+const ABREAST: usize = 16;
+
+widest! {
+    /// Sums of the distances of all values of each window of `length` from a number of its own, oldest value first.
+    pub(super) fn distances<>(values: &[f64], length: usize, from: &[f64], out: &mut [f64])
+        => distances_plain, distances_avx2, <>
+}
+
+#[inline(always)]
+fn distances_plain(values: &[f64], length: usize, from: &[f64], out: &mut [f64]) {
+    let n = out.len().min(from.len());
+    let whole = n / ABREAST;
+    let (groups, places) = (from.as_chunks::<ABREAST>().0, out.as_chunks_mut::<ABREAST>().0);
+    for i in 0..whole {
+        let from = &groups[i];
+        let mut sums = [0.0; ABREAST];
+        for row in values[i * ABREAST..].windows(ABREAST).take(length) {
+            for k in 0..ABREAST {
+                sums[k] += (row[k] - from[k]).abs();
+            }
+        }
+        places[i] = sums;
+    }
+    for i in whole * ABREAST..n {
+        let mut sum = 0.0;
+        for x in &values[i..i + length] {
+            sum += (x - from[i]).abs();
+        }
+        out[i] = sum;
+    }
+}
+
+widest! {
+    /// Writes the gains and the losses of `x` over the value before each, the first of which is `before`, and tells of a
+    /// NaN.
+    pub(super) fn moves<>(
+        x: &[f64], before: f64, up: &mut [f64], down: &mut [f64], nan: &mut bool,
+    ) => moves_plain, moves_avx2, <>
+}
+
+#[inline(always)]
+fn moves_plain(x: &[f64], before: f64, up: &mut [f64], down: &mut [f64], nan: &mut bool) {
+    let Some(first) = x.first() else { return };
+    let n = x.len();
+    let gain = |change: f64| if change > 0.0 { change } else { 0.0 };
+    let (mut bad, change) = (u64::from(first.is_nan()), first - before);
+    (up[0], down[0]) = (gain(change), gain(-change));
+    let (old, new, up, down) = (&x[..n - 1], &x[1..], &mut up[1..n], &mut down[1..n]);
+    for i in 0..n - 1 {
+        let change = new[i] - old[i];
+        up[i] = gain(change);
+        down[i] = gain(-change);
+        bad |= u64::from(new[i].is_nan());
+    }
+    *nan = bad != 0;
+}
+
+widest! {
+    /// Writes true ranges; `before` is the close before the first bar. Tells of a NaN, or of what may hide one.
+    pub(super) fn true_ranges<>(
+        bars: [&[f64]; 3], before: f64, range: &mut [f64], nan: &mut bool,
+    ) => true_ranges_plain, true_ranges_avx2, <>
+}
+
+#[inline(always)]
+fn true_ranges_plain(
+    [high, low, close]: [&[f64]; 3],
+    before: f64,
+    range: &mut [f64],
+    nan: &mut bool,
+) {
+    let n = close.len().min(high.len()).min(low.len());
+    if n == 0 {
+        return;
+    }
+    range[0] = true_range(high[0], low[0], before);
+    let mut bad = u64::from((high[0] + low[0] + close[0]).is_nan());
+    let (high, low, old, close) = (&high[1..n], &low[1..n], &close[..n - 1], &close[1..n]);
+    let range = &mut range[1..n];
+    for i in 0..n - 1 {
+        range[i] = true_range(high[i], low[i], old[i]);
+        // The sum of three is NaN where one is, and besides where infinities meet.
+        bad |= u64::from((high[i] + low[i] + close[i]).is_nan());
+    }
+    *nan = bad != 0;
 }
 
 /// Bars that a recursion takes at once.
@@ -355,14 +467,39 @@ pub(super) fn overlapping<'a, F: Fold>(
         return (values, 0);
     }
     let (mut have, mut free) = (&mut out[..n], &mut spare[..n]);
-    pair::<F>(values, 1, have);
-    let mut width = 2;
+    let mut width = if length < 4 {
+        pair::<F>(values, 1, have);
+        2
+    } else {
+        four::<F>(values, 1, have);
+        4
+    };
     while 2 * width <= length {
-        pair::<F>(have, width, free);
+        let wider = 4 * width <= length;
+        if wider {
+            four::<F>(have, width, free);
+        } else {
+            pair::<F>(have, width, free);
+        }
         (have, free) = (free, have);
-        width *= 2;
+        width *= if wider { 4 } else { 2 };
     }
     (have, length - width)
+}
+
+widest! {
+    fn four<[F: Fold]>(from: &[f64], apart: usize, to: &mut [f64]) => four_plain, four_avx2, <F>
+}
+
+#[inline(always)]
+fn four_plain<F: Fold>(from: &[f64], apart: usize, to: &mut [f64]) {
+    let count = from.len().saturating_sub(3 * apart);
+    let part = |k: usize| &from[from.len().min(k * apart)..][..count];
+    let (a, b, c, d) = (part(0), part(1), part(2), part(3));
+    let to = &mut to[from.len() - count..from.len()];
+    for i in 0..count {
+        to[i] = F::overlap(F::overlap(a[i], b[i]), F::overlap(c[i], d[i]));
+    }
 }
 
 widest! {

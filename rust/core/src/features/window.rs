@@ -28,502 +28,29 @@
 //!
 //! [`Window::fill`] does the same sums in the same order, block by block: one pass forwards and one backwards write the
 //! parts into columns, then one loop without a branch joins them, which the compiler turns into vector instructions
-//! (with AVX2 where the machine has it). Largest and smallest values do not depend on the order, so their windows are
-//! made by doubling: of 2, 4, 8, ... bars, then two that overlap. Blocks of bars with a NaN go bar by bar.
+//! (with AVX2 where the machine has it). Full blocks side by side are folded together (`lanes`). Largest and smallest
+//! values do not depend on the order, so their windows are made by doubling: of 4, 16, ... bars, then two that overlap.
+//! Blocks of bars with a NaN go bar by bar.
 
 // What a block of bars runs through must end up in loops that are compiled for other target features.
 #![allow(clippy::inline_always, clippy::needless_range_loop)]
 
 use std::ops::Range;
 
+pub use super::delay::Delay;
+pub use super::fold::{Fold, Largest, MOST, Moments, Smallest, Total, Weighted};
+use super::lanes::{self, LANES};
 use super::node::{Kernel, Visit};
 use super::registry::count;
 use super::wide::{self, CHUNK};
-use crate::numeric::{self, Sum};
 
 /// Window parameters as numbers of bars; they were checked to be whole and in range.
 pub(super) fn bars(value: f64) -> u64 {
     count(value) as u64
 }
 
-/// Most numbers that a fold is kept as in columns.
-pub const MOST: usize = 3;
 /// Below so many bars at once the columns cost more than they save.
 const FEW: usize = 32;
-
-/// Something that values in bar order are folded into; the default is the fold of none.
-pub trait Fold: Copy + Default + Send + Sync + 'static {
-    /// Numbers that it is kept as while many bars are folded at once; with 0, bars are taken one by one.
-    const KEPT: usize = 0;
-    /// As [`Fold::KEPT`], of the older part: what both parts share need not be kept twice.
-    const OLD: usize = Self::KEPT;
-    /// That the last number is the value given to [`Fold::start`], the same for a whole block.
-    const FIRST: bool = false;
-    /// That no order of the values matters, so that [`Fold::overlap`] may see some twice.
-    const OVERLAPS: bool = false;
-
-    /// The fold of none in a window whose current block begins with the value `first`.
-    #[must_use]
-    #[inline(always)]
-    fn start(_first: f64) -> Self {
-        Self::default()
-    }
-
-    /// Takes a value newer than those held.
-    fn append(&mut self, x: f64);
-    /// Takes a value older than those held.
-    fn prepend(&mut self, x: f64);
-    /// Joins what is held with `newer` values.
-    #[must_use]
-    fn join(self, newer: Self) -> Self;
-
-    /// Appends a chunk of values; the numbers kept after each of them.
-    #[inline(always)]
-    fn ahead(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
-        let mut kept = [[0.0; CHUNK]; MOST];
-        for i in 0..CHUNK {
-            self.append(x[i]);
-            let numbers = self.keep();
-            for k in 0..Self::KEPT {
-                kept[k][i] = numbers[k];
-            }
-        }
-        kept
-    }
-
-    /// Prepends a chunk of values, the last one first; the numbers kept from each of them on.
-    #[inline(always)]
-    fn back(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
-        let mut kept = [[0.0; CHUNK]; MOST];
-        for i in (0..CHUNK).rev() {
-            self.prepend(x[i]);
-            let numbers = self.keep();
-            for k in 0..Self::OLD {
-                kept[k][i] = numbers[k];
-            }
-        }
-        kept
-    }
-
-    /// Called between terms now and then: the time to move them to where rounding does not hurt.
-    #[inline(always)]
-    fn carry(&mut self) {}
-
-    /// The numbers it is kept as, the first [`Fold::KEPT`] of them.
-    #[inline(always)]
-    fn keep(self) -> [f64; MOST] {
-        [0.0; MOST]
-    }
-
-    /// The fold that was kept as these numbers; `bars` are those of the whole window for the newer part, 0 for the
-    /// older one.
-    #[must_use]
-    #[inline(always)]
-    fn kept(_numbers: [f64; MOST], _bars: f64) -> Self {
-        Self::default()
-    }
-
-    /// Of two values in windows that may overlap; neither is NaN or -0.
-    #[inline(always)]
-    fn overlap(a: f64, _b: f64) -> f64 {
-        a
-    }
-}
-
-/// A sum whose rounding errors hardly grow with its terms: they are added up in short parts, and what is lost where a
-/// part joins the sum joins it with the next one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Total {
-    sum: f64,
-    part: f64,
-    lost: f64,
-}
-
-impl Total {
-    /// The sum.
-    #[inline(always)]
-    pub fn value(self) -> f64 {
-        self.sum + self.part
-    }
-
-    #[inline(always)]
-    fn of(value: f64) -> Self {
-        Self { sum: value, part: 0.0, lost: 0.0 }
-    }
-
-    #[inline(always)]
-    fn add(&mut self, x: f64) {
-        self.part += x;
-    }
-
-    /// Adds a chunk in order; the sum after each term. Only the parts are a chain, the rest is done side by side.
-    #[inline(always)]
-    fn ahead(&mut self, x: &[f64; CHUNK]) -> [f64; CHUNK] {
-        let mut sums = [0.0; CHUNK];
-        for i in 0..CHUNK {
-            self.part += x[i];
-            sums[i] = self.part;
-        }
-        for sum in &mut sums {
-            *sum += self.sum;
-        }
-        sums
-    }
-
-    /// The same from the last term to the first.
-    #[inline(always)]
-    fn back(&mut self, x: &[f64; CHUNK]) -> [f64; CHUNK] {
-        let mut sums = [0.0; CHUNK];
-        for i in (0..CHUNK).rev() {
-            self.part += x[i];
-            sums[i] = self.part;
-        }
-        for sum in &mut sums {
-            *sum += self.sum;
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn with(self, newer: Self) -> Self {
-        Self::of(self.value() + newer.value())
-    }
-
-    #[inline(always)]
-    fn carry(&mut self) {
-        // Knuth's sum of two: `sum` and `lost` hold exactly what both held. Parts begin at zero, so that the processor
-        // can run the next one before this one has joined.
-        let part = self.part + self.lost;
-        let sum = self.sum + part;
-        let moved = sum - self.sum;
-        let lost = (self.sum - (sum - moved)) + (part - moved);
-        // Beyond the largest number there is nothing to keep.
-        self.lost = if lost.is_finite() { lost } else { 0.0 };
-        (self.sum, self.part) = (sum, 0.0);
-    }
-}
-
-impl Fold for Total {
-    const KEPT: usize = 1;
-
-    #[inline(always)]
-    fn append(&mut self, x: f64) {
-        self.add(x);
-    }
-
-    #[inline(always)]
-    fn prepend(&mut self, x: f64) {
-        self.add(x);
-    }
-
-    #[inline(always)]
-    fn join(self, newer: Self) -> Self {
-        self.with(newer)
-    }
-
-    #[inline(always)]
-    fn carry(&mut self) {
-        self.carry();
-    }
-
-    #[inline(always)]
-    fn ahead(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
-        [self.ahead(x), [0.0; CHUNK], [0.0; CHUNK]]
-    }
-
-    #[inline(always)]
-    fn back(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
-        [self.back(x), [0.0; CHUNK], [0.0; CHUNK]]
-    }
-
-    #[inline(always)]
-    fn keep(self) -> [f64; MOST] {
-        [self.value(), 0.0, 0.0]
-    }
-
-    #[inline(always)]
-    fn kept([sum, ..]: [f64; MOST], _bars: f64) -> Self {
-        Self::of(sum)
-    }
-}
-
-impl Fold for Sum {
-    fn append(&mut self, x: f64) {
-        self.add(x);
-    }
-
-    fn prepend(&mut self, x: f64) {
-        self.add(x);
-    }
-
-    fn join(self, newer: Self) -> Self {
-        self.with(newer)
-    }
-}
-
-/// Sum with weights 1, 2, ... from the oldest value to the newest.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Weighted {
-    n: f64,
-    sum: Total,
-    total: Total,
-}
-
-impl Weighted {
-    /// The weighted sum.
-    #[inline(always)]
-    pub fn value(self) -> f64 {
-        self.total.value()
-    }
-}
-
-impl Fold for Weighted {
-    const KEPT: usize = 3;
-
-    #[inline(always)]
-    fn append(&mut self, x: f64) {
-        self.n += 1.0;
-        self.sum.add(x);
-        self.total.add(self.n * x);
-    }
-
-    #[inline(always)]
-    fn prepend(&mut self, x: f64) {
-        // Every value held gains one in weight, the new one has weight 1.
-        self.n += 1.0;
-        self.sum.add(x);
-        self.total.add(self.sum.value());
-    }
-
-    #[inline(always)]
-    fn join(self, newer: Self) -> Self {
-        let lifted = self.n * newer.sum.value();
-        Self {
-            n: self.n + newer.n,
-            sum: self.sum.with(newer.sum),
-            total: Total::of(self.total.value() + (newer.total.value() + lifted)),
-        }
-    }
-
-    #[inline(always)]
-    fn carry(&mut self) {
-        self.sum.carry();
-        self.total.carry();
-    }
-
-    #[inline(always)]
-    fn keep(self) -> [f64; MOST] {
-        [self.n, self.sum.value(), self.total.value()]
-    }
-
-    #[inline(always)]
-    fn kept([n, sum, total]: [f64; MOST], _bars: f64) -> Self {
-        Self { n, sum: Total::of(sum), total: Total::of(total) }
-    }
-}
-
-/// Number, mean and spread, from sums of differences to a pivot.
-///
-/// The pivot is a value of the window, so it takes a common offset away exactly, and it bounds the cancellation: its
-/// own distance from the mean is part of the spread, so sum of squares and spread differ by a factor `n` at most. The
-/// relative error of the spread is thus below a few `n * 2^-53` for any values, and values that are all equal have a
-/// spread of exactly 0. Welford's update would be as stable, at the cost of a division in the loop-carried chain.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Moments {
-    n: f64,
-    pivot: f64,
-    sum: Total,
-    squares: Total,
-}
-
-impl Moments {
-    /// Plain mean.
-    #[inline(always)]
-    pub fn mean(self) -> f64 {
-        self.pivot + self.sum.value() / self.n
-    }
-
-    /// `x` less the mean, without losing what they have in common.
-    #[inline(always)]
-    pub fn distance(self, x: f64) -> f64 {
-        (x - self.pivot) - self.sum.value() / self.n
-    }
-
-    /// Differences to the pivot and their squares; these are as many values more.
-    #[inline(always)]
-    fn apart(&mut self, x: &[f64; CHUNK]) -> ([f64; CHUNK], [f64; CHUNK]) {
-        let (mut apart, mut squares) = ([0.0; CHUNK], [0.0; CHUNK]);
-        for i in 0..CHUNK {
-            apart[i] = x[i] - self.pivot;
-            squares[i] = apart[i] * apart[i];
-        }
-        self.n += CHUNK as f64;
-        (apart, squares)
-    }
-
-    /// Standard deviation; the sum of squares is divided by `n - ddof`.
-    #[inline(always)]
-    pub fn deviation(self, ddof: f64) -> f64 {
-        let sum = self.sum.value();
-        let spread = self.squares.value() - sum * (sum / self.n);
-        // NaN passes, as the comparison with it is false.
-        let spread = if spread < 0.0 { 0.0 } else { spread };
-        (spread / (self.n - ddof)).sqrt()
-    }
-}
-
-impl Fold for Moments {
-    const KEPT: usize = 3;
-    const OLD: usize = 2;
-    const FIRST: bool = true;
-
-    #[inline(always)]
-    fn start(first: f64) -> Self {
-        Self { pivot: first, ..Self::default() }
-    }
-
-    #[inline(always)]
-    fn append(&mut self, x: f64) {
-        let d = x - self.pivot;
-        self.n += 1.0;
-        self.sum.add(d);
-        self.squares.add(d * d);
-    }
-
-    #[inline(always)]
-    fn prepend(&mut self, x: f64) {
-        self.append(x);
-    }
-
-    /// Both parts measure from the pivot of the newer one.
-    #[inline(always)]
-    fn join(self, newer: Self) -> Self {
-        Self {
-            n: self.n + newer.n,
-            pivot: newer.pivot,
-            sum: self.sum.with(newer.sum),
-            squares: self.squares.with(newer.squares),
-        }
-    }
-
-    #[inline(always)]
-    fn carry(&mut self) {
-        self.sum.carry();
-        self.squares.carry();
-    }
-
-    #[inline(always)]
-    fn ahead(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
-        let (apart, squares) = self.apart(x);
-        [self.sum.ahead(&apart), self.squares.ahead(&squares), [self.pivot; CHUNK]]
-    }
-
-    #[inline(always)]
-    fn back(&mut self, x: &[f64; CHUNK]) -> [[f64; CHUNK]; MOST] {
-        let (apart, squares) = self.apart(x);
-        [self.sum.back(&apart), self.squares.back(&squares), [self.pivot; CHUNK]]
-    }
-
-    #[inline(always)]
-    fn keep(self) -> [f64; MOST] {
-        [self.sum.value(), self.squares.value(), self.pivot]
-    }
-
-    #[inline(always)]
-    fn kept([sum, squares, pivot]: [f64; MOST], bars: f64) -> Self {
-        Self { n: bars, pivot, sum: Total::of(sum), squares: Total::of(squares) }
-    }
-}
-
-/// The largest value.
-#[derive(Clone, Copy, Debug)]
-pub struct Largest(pub f64);
-
-impl Default for Largest {
-    fn default() -> Self {
-        Self(f64::NEG_INFINITY)
-    }
-}
-
-impl Fold for Largest {
-    const KEPT: usize = 1;
-    const OVERLAPS: bool = true;
-
-    #[inline(always)]
-    fn append(&mut self, x: f64) {
-        self.0 = numeric::max(self.0, x);
-    }
-
-    #[inline(always)]
-    fn prepend(&mut self, x: f64) {
-        self.append(x);
-    }
-
-    #[inline(always)]
-    fn join(self, newer: Self) -> Self {
-        Self(numeric::max(self.0, newer.0))
-    }
-
-    #[inline(always)]
-    fn keep(self) -> [f64; MOST] {
-        [self.0, 0.0, 0.0]
-    }
-
-    #[inline(always)]
-    fn kept([x, ..]: [f64; MOST], _bars: f64) -> Self {
-        Self(x)
-    }
-
-    #[inline(always)]
-    fn overlap(a: f64, b: f64) -> f64 {
-        if a > b { a } else { b }
-    }
-}
-
-/// The smallest value.
-#[derive(Clone, Copy, Debug)]
-pub struct Smallest(pub f64);
-
-impl Default for Smallest {
-    fn default() -> Self {
-        Self(f64::INFINITY)
-    }
-}
-
-impl Fold for Smallest {
-    const KEPT: usize = 1;
-    const OVERLAPS: bool = true;
-
-    #[inline(always)]
-    fn append(&mut self, x: f64) {
-        self.0 = numeric::min(self.0, x);
-    }
-
-    #[inline(always)]
-    fn prepend(&mut self, x: f64) {
-        self.append(x);
-    }
-
-    #[inline(always)]
-    fn join(self, newer: Self) -> Self {
-        Self(numeric::min(self.0, newer.0))
-    }
-
-    #[inline(always)]
-    fn keep(self) -> [f64; MOST] {
-        [self.0, 0.0, 0.0]
-    }
-
-    #[inline(always)]
-    fn kept([x, ..]: [f64; MOST], _bars: f64) -> Self {
-        Self(x)
-    }
-
-    #[inline(always)]
-    fn overlap(a: f64, b: f64) -> f64 {
-        if a < b { a } else { b }
-    }
-}
 
 /// The last `length` bars, folded.
 #[derive(Clone, Debug)]
@@ -605,6 +132,17 @@ impl<F: Fold> Window<F> {
     fn end_of(&self, at: i64) -> i64 {
         let slots = i64::try_from(self.length).unwrap_or(i64::MAX);
         at.div_euclid(slots).saturating_add(1).saturating_mul(slots)
+    }
+
+    /// As [`Window::end_of`], without a division where the next block begins on time.
+    #[inline(always)]
+    fn next_end(&self, at: i64) -> i64 {
+        let next = i64::try_from(self.length).ok().and_then(|slots| self.end.checked_add(slots));
+        match next {
+            // Ends are whole blocks, but for the first that is no end.
+            Some(next) if at == self.end && self.end != i64::MIN => next,
+            _ => self.end_of(at),
+        }
     }
 
     /// Begins the block of the bar at `at`, whose value is `first`.
@@ -712,18 +250,25 @@ impl<F: Fold> Window<F> {
                     read,
                 );
             } else {
-                let (length, mut old, mut new) = (self.length, old, new);
+                let length = self.length;
+                let mut parts = Parts { values, length, past, old, new, waiting: past..past };
+                let mut run = past..past;
                 self.blocks(at, past, |first, from, to| {
-                    wide::fold_block::<F>(values, length, first..to, from, &mut old, &mut new);
+                    let whole = from == first && to - first == length && first >= length;
+                    if F::TOTALS > 0 && whole {
+                        run = if run.end == first { run.start..to } else { first..to };
+                        if run.len() == LANES * length {
+                            parts.side_by_side::<F, LANES, O, _>(run.clone(), &mut out, &read);
+                            run = to..to;
+                        }
+                        return;
+                    }
+                    parts.few::<F, O, _>(run.clone(), &mut out, &read);
+                    run = to..to;
+                    parts.fold::<F>(first, from, to);
                 });
-                wide::read_all::<F, O, _>(
-                    [&old[0][past..], &old[1][past..], &old[2][past..]],
-                    [&new[0][past..], &new[1][past..], &new[2][past..]],
-                    x,
-                    length as f64,
-                    &mut out,
-                    read,
-                );
+                parts.few::<F, O, _>(run, &mut out, &read);
+                parts.read::<F, O, _>(past + n, &mut out, &read);
             }
             // The windows that are not full or hold a NaN of an earlier block.
             let early = (self.length - 1).saturating_sub(self.clean).min(n);
@@ -747,7 +292,7 @@ impl<F: Fold> Window<F> {
         let mut i = 0;
         while i < n {
             if self.closes(at[i]) {
-                self.end = self.end_of(at[i]);
+                self.end = self.next_end(at[i]);
                 self.held = 0;
             }
             let most = n.min(i + self.length - self.held);
@@ -764,6 +309,90 @@ impl<F: Fold> Window<F> {
             each(past + i - self.held, past + i, past + to);
             self.held += to - i;
             i = to;
+        }
+    }
+}
+
+/// Windows in the making while many bars are taken: columns of the parts of each.
+struct Parts<'a> {
+    /// Bars held before, then new ones.
+    values: &'a [f64],
+    length: usize,
+    /// How many were held before.
+    past: usize,
+    old: [&'a mut [f64]; MOST],
+    new: [&'a mut [f64]; MOST],
+    /// Bars whose parts stand in the columns and wait to be read.
+    waiting: Range<usize>,
+}
+
+impl Parts<'_> {
+    /// Makes the parts of a block, of which the bars from `from` on are new.
+    #[inline]
+    fn fold<F: Fold>(&mut self, first: usize, from: usize, to: usize) {
+        let (values, length) = (self.values, self.length);
+        wide::fold_block::<F>(values, length, first..to, from, &mut self.old, &mut self.new);
+        self.waiting.end = to;
+    }
+
+    /// Reads the windows that wait; the next ones begin at bar `from`.
+    #[inline]
+    fn read<F: Fold, const O: usize, R: Fn(F, f64) -> [f64; O]>(
+        &mut self,
+        from: usize,
+        out: &mut [&mut [f64]; O],
+        read: &R,
+    ) {
+        let range = std::mem::replace(&mut self.waiting, from..from);
+        if range.is_empty() {
+            return;
+        }
+        let place = range.start - self.past..range.end - self.past;
+        let mut columns = out.each_mut().map(|column| &mut column[place.clone()]);
+        wide::read_all::<F, O, _>(
+            self.old.each_ref().map(|column| &column[range.clone()]),
+            self.new.each_ref().map(|column| &column[range.clone()]),
+            &self.values[range],
+            self.length as f64,
+            &mut columns,
+            read,
+        );
+    }
+
+    /// Writes windows that end in full blocks, `W` of them.
+    #[inline]
+    fn side_by_side<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
+        &mut self,
+        blocks: Range<usize>,
+        out: &mut [&mut [f64]; O],
+        read: &R,
+    ) {
+        self.read::<F, O, R>(blocks.end, out, read);
+        let place = blocks.start - self.past..blocks.end - self.past;
+        let mut columns = out.each_mut().map(|column| &mut column[place.clone()]);
+        let values = &self.values[blocks.start - self.length..blocks.end];
+        wide::scratch(|scratch| {
+            let [spare] = scratch.columns(lanes::room(W, self.length, O));
+            lanes::fill::<F, W, O, R>(values, self.length, spare, &mut columns, read);
+        });
+    }
+
+    /// Takes full blocks that are too few for all lanes: for half of them, or one by one.
+    #[inline]
+    fn few<F: Fold, const O: usize, R: Fn(F, f64) -> [f64; O]>(
+        &mut self,
+        mut blocks: Range<usize>,
+        out: &mut [&mut [f64]; O],
+        read: &R,
+    ) {
+        const HALF: usize = LANES / 2;
+        if blocks.len() >= HALF * self.length {
+            let to = blocks.start + HALF * self.length;
+            self.side_by_side::<F, HALF, O, R>(blocks.start..to, out, read);
+            blocks.start = to;
+        }
+        for first in blocks.clone().step_by(self.length) {
+            self.fold::<F>(first, first, first + self.length);
         }
     }
 }
@@ -803,120 +432,6 @@ impl<S: Statistic> Kernel<1, 1> for Windowed<S> {
     fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], y: [&mut [f64]; 1]) {
         let length = self.length;
         self.window.fill(at, x, y, |fold, x| [S::read(fold, x, length)]);
-    }
-}
-
-/// The value some bars ago.
-#[derive(Clone, Debug)]
-pub struct Delay {
-    ring: Vec<f64>,
-    next: usize,
-}
-
-impl Delay {
-    /// Of `bars` bars, at least 1.
-    pub fn new(bars: usize) -> Self {
-        debug_assert!(bars >= 1);
-        Self { ring: vec![f64::NAN; bars], next: 0 }
-    }
-
-    /// Takes the newest value and gives the one so many bars before it; NaN where there is none.
-    #[inline]
-    pub fn push(&mut self, x: f64) -> f64 {
-        let old = std::mem::replace(&mut self.ring[self.next], x);
-        self.next = if self.next + 1 == self.ring.len() { 0 } else { self.next + 1 };
-        old
-    }
-
-    /// Takes many values; hands out pieces of them with the values so many bars before: (where, now, before).
-    #[inline]
-    pub fn fill(&mut self, x: &[f64], mut each: impl FnMut(Range<usize>, &[f64], &[f64])) {
-        self.ring.rotate_left(self.next);
-        self.next = 0;
-        let bars = self.ring.len();
-        let early = bars.min(x.len());
-        each(0..early, &x[..early], &self.ring[..early]);
-        each(early..x.len(), &x[early..], &x[..x.len() - early]);
-        if x.len() < bars {
-            self.ring.rotate_left(x.len());
-        }
-        self.ring[bars - early..].copy_from_slice(&x[x.len() - early..]);
-    }
-
-    /// As [`Kernel::visit`].
-    pub fn visit(&mut self, state: &mut dyn Visit) {
-        self.ring.rotate_left(self.next);
-        self.next = 0;
-        state.floats(&mut self.ring);
-    }
-}
-
-/// The last `length` values in ascending order; NaN is left out.
-///
-/// Exact, and a step moves at most `length` neighbouring values, which for the windows in use is faster than any tree.
-#[derive(Clone, Debug)]
-pub struct Sorted {
-    length: usize,
-    ring: Vec<f64>,
-    next: usize,
-    clean: usize,
-    order: Vec<f64>,
-}
-
-impl Sorted {
-    /// An empty window of `length` bars, at least 1.
-    pub fn new(length: usize) -> Self {
-        debug_assert!(length >= 1);
-        Self {
-            length,
-            ring: Vec::with_capacity(length),
-            next: 0,
-            clean: 0,
-            order: Vec::with_capacity(length),
-        }
-    }
-
-    /// Takes a value; the sorted values of the last `length` bars where there are so many and none is NaN.
-    ///
-    /// Zeros are sorted by their sign, and are equal when compared.
-    pub fn push(&mut self, x: f64) -> Option<&[f64]> {
-        self.clean = if x.is_nan() { 0 } else { self.length.min(self.clean + 1) };
-        let mut gone = f64::NAN;
-        if self.ring.len() < self.length {
-            self.ring.push(x);
-        } else {
-            gone = std::mem::replace(&mut self.ring[self.next], x);
-            self.next = if self.next + 1 == self.length { 0 } else { self.next + 1 };
-        }
-        let hole = self.order.binary_search_by(|v| v.total_cmp(&gone)).ok();
-        let place = self.order.partition_point(|v| v.total_cmp(&x).is_lt());
-        match hole {
-            Some(hole) if x.is_nan() => {
-                self.order.remove(hole);
-            }
-            Some(hole) if hole < place => {
-                self.order.copy_within(hole + 1..place, hole);
-                self.order[place - 1] = x;
-            }
-            Some(hole) => {
-                self.order.copy_within(place..hole, place + 1);
-                self.order[place] = x;
-            }
-            None if x.is_nan() => {}
-            None => self.order.insert(place, x),
-        }
-        (self.clean == self.length).then_some(&self.order[..])
-    }
-
-    /// As [`Kernel::visit`].
-    pub fn visit(&mut self, state: &mut dyn Visit) {
-        self.ring.rotate_left(self.next);
-        self.next = 0;
-        state.list(&mut self.ring, self.length);
-        self.order.clear();
-        self.order.extend(self.ring.iter().filter(|x| !x.is_nan()));
-        self.order.sort_unstable_by(f64::total_cmp);
-        self.clean = self.ring.iter().rev().take_while(|x| !x.is_nan()).count();
     }
 }
 
@@ -1095,30 +610,31 @@ mod tests {
     }
 
     #[test]
-    fn sorted_window_equals_sorting() {
-        let mut random = Random(5);
-        for length in [1, 2, 3, 10] {
-            let mut window = Sorted::new(length);
-            let mut all: Vec<f64> = vec![];
-            for _ in 0..2000 {
-                let x = match random.below(20) {
-                    0 => f64::NAN,
-                    1 => -0.0,
-                    2 => f64::INFINITY,
-                    _ => random.below(5) as f64,
-                };
-                all.push(x);
-                let got = window.push(x).map(<[f64]>::to_vec);
-                let last = &all[all.len().saturating_sub(length)..];
-                if last.len() < length || last.iter().any(|v| v.is_nan()) {
-                    assert_eq!(got, None);
-                } else {
-                    let mut want = last.to_vec();
-                    want.sort_by(f64::total_cmp);
-                    let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(bits(&got.unwrap()), bits(&want));
+    fn many_bars_at_once_have_the_bits_of_steps() {
+        fn check<S: Statistic>(random: &mut Random, scale: f64) {
+            for length in [1, 2, 3, 7, 8, 9, 20, 60, 200, 300] {
+                for holes in [false, true] {
+                    let at = if holes { clock(random, 2_600) } else { (3..2_603).collect() };
+                    let x: Vec<f64> = at.iter().map(|_| scale * (random.unit() - 0.3)).collect();
+                    let want = windowed::<S>(length, &at, &x);
+                    let mut kernel = Windowed::<S>::new(length);
+                    let mut got = vec![0.0; x.len()];
+                    // What a block ends with the next one begins with: whole, short and single ones.
+                    for piece in [0..1_100, 1_100..1_140, 1_140..1_141, 1_141..2_600] {
+                        let out = [&mut got[piece.clone()]];
+                        kernel.block(&at[piece.clone()], [&x[piece]], out);
+                    }
+                    for i in 0..x.len() {
+                        assert_eq!(got[i].to_bits(), want[i].to_bits(), "{length}, bar {i}");
+                    }
                 }
             }
+        }
+        let mut random = Random(9);
+        for scale in [1.0, 1e5, 1e308, 1e-310] {
+            check::<Summed>(&mut random, scale);
+            check::<Spread>(&mut random, scale);
+            check::<Rising>(&mut random, scale);
         }
     }
 
