@@ -56,14 +56,35 @@ def test_every_path_gives_the_same_frames(
         assert np.array_equal(found.daily_returns.to_numpy(), best.daily_returns.to_numpy()), path
 
 
+def test_every_path_gives_the_same_features(
+    market: tuple[bp.Candles, bp.Signals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candles, _ = market
+    features = bp.FeatureSet.preset("gating_171")
+    best = features.compute(candles).to_numpy()
+    matrix = features.matrix(candles)
+    assert np.isfinite(best[-1]).all()
+    for path in _core.simd_paths():
+        monkeypatch.setenv("BARPROOF_SIMD", path)
+        assert features.compute(candles).to_numpy().tobytes() == best.tobytes(), path
+        assert features.matrix(candles).tobytes() == matrix.tobytes(), path
+
+
 def test_an_unknown_path_is_refused(
     market: tuple[bp.Candles, bp.Signals], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BARPROOF_SIMD", "sse9")
-    with pytest.raises(bp.ParameterError) as refused:
-        run(market)
+    features = bp.FeatureSet(["rsi(close, 14)"])
+    calls = (
+        lambda: run(market),
+        lambda: features.compute(market[0]),
+        lambda: features.matrix(market[0]),
+    )
     message = "`BARPROOF_SIMD` must be one of portable, avx2, avx512, was sse9"
-    assert str(refused.value) == message
+    for call in calls:
+        with pytest.raises(bp.ParameterError) as refused:
+            call()
+        assert str(refused.value) == message
 
 
 def test_the_variable_holds_for_the_process() -> None:

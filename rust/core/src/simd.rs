@@ -11,6 +11,7 @@
 #![allow(clippy::inline_always)]
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::{Error, Result};
 
@@ -34,6 +35,9 @@ pub enum Path {
 
 /// Environment variable that forces a path.
 pub const VARIABLE: &str = "BARPROOF_SIMD";
+
+/// Path that was last chosen, by its place in [`Path::ALL`]; past its end where none was yet.
+static LAST: AtomicU8 = AtomicU8::new(u8::MAX);
 
 impl Path {
     /// All, the plainest first.
@@ -74,6 +78,11 @@ impl Simd {
         self.0
     }
 
+    /// Whether 256-bit vectors are there.
+    pub fn has_avx2(self) -> bool {
+        self.0 >= Path::Avx2
+    }
+
     /// Name in [`VARIABLE`].
     pub fn name(self) -> &'static str {
         self.0.name()
@@ -90,12 +99,21 @@ impl Simd {
         *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Path::Portable)))
     }
 
-    /// What the environment asks for, or the best.
+    /// What the environment asks for, or the best. Every call from outside asks once, at its door.
     pub fn chosen() -> Result<Self> {
-        match std::env::var(VARIABLE) {
-            Ok(name) if !name.is_empty() => Self::named(&name),
-            _ => Ok(Self::best()),
-        }
+        let chosen = match std::env::var(VARIABLE) {
+            Ok(name) if !name.is_empty() => Self::named(&name)?,
+            _ => Self::best(),
+        };
+        LAST.store(chosen.0 as u8, Ordering::Relaxed);
+        Ok(chosen)
+    }
+
+    /// What [`Simd::chosen`] last gave, else the best: for loops too deep to be handed a [`Simd`]. Two calls at once
+    /// that chose differently may mix paths, which changes no bit.
+    pub fn current() -> Self {
+        let last = usize::from(LAST.load(Ordering::Relaxed));
+        Path::ALL.get(last).map_or_else(Self::best, |path| Self(*path))
     }
 
     fn named(name: &str) -> Result<Self> {

@@ -13,6 +13,7 @@ use super::graph::Graph;
 use super::node::BLOCK;
 use super::stream::Engine;
 use crate::bars::Bars;
+use crate::simd::Simd;
 use crate::{Error, Result};
 
 /// Candles by symbol; the first is the one that rows are made for.
@@ -29,6 +30,7 @@ pub fn compute(
     threads: usize,
     cancel: &AtomicBool,
 ) -> Result<bool> {
+    Simd::chosen()?;
     let (_, base) = symbols[0];
     for (name, column) in graph.own.iter().zip(own) {
         if column.len() != base.len() {

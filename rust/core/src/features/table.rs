@@ -20,6 +20,7 @@ use super::graph::Graph;
 use super::node::BLOCK;
 use super::stream::{Engine, Place};
 use crate::bars::Bars;
+use crate::simd::Simd;
 use crate::{Error, Result};
 
 /// Rows that are written column by column before the next: their lines of the output stay in the first-level cache.
@@ -134,6 +135,7 @@ pub struct Table {
 impl Table {
     /// Of a set, for books of one or more symbols.
     pub fn new(graph: &Graph, books: Vec<Book>, threads: usize) -> Result<Self> {
+        Simd::chosen()?;
         let threads = threads.max(1);
         let mut starts = vec![0];
         let mut parts = vec![];

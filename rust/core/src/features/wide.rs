@@ -28,8 +28,8 @@ macro_rules! widest {
         $(#[$doc])*
         $vis fn $name<$($($bound)*),*>($($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the machine has AVX2, which is all that the callee asks for.
+            if $crate::simd::Simd::current().has_avx2() {
+                // SAFETY: a `Simd` is made only of what this machine has, and beyond the plainest that has AVX2.
                 return unsafe { $avx2::<$($param),*>($($arg),*) };
             }
             $plain::<$($param),*>($($arg),*);
