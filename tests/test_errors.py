@@ -20,6 +20,8 @@ FLOW = ("Exit", "SystemExit", "KeyboardInterrupt", "StoppedError", "ReaderGoneEr
 PACKAGE = Path(barproof.__file__).parent
 TABLES = (
     "tests.audits.error_examples",
+    "tests.audits.results_error_examples",
+    "tests.results.error_examples",
     "tests.stats.error_examples",
     "tests.models.error_examples",
     "tests.models.bundle_error_examples",
@@ -27,6 +29,7 @@ TABLES = (
     "tests.models.plan_error_examples",
     "tests.error_examples",
     "tests.labels.error_examples",
+    "tests.seal_error_examples",
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",
     "tests.choice_error_examples",

@@ -14,6 +14,7 @@ from barproof._choice import plateau
 from barproof._draws import Between, between
 from barproof._evaluate import Evaluation, evaluate
 from barproof._grid import Grid
+from barproof._seal import Sealed, seal
 from barproof._signal_sets import SignalSets
 from barproof._surrogates import surrogate_candles
 from barproof._sweep import Best, DailyReturns, Plan, Route, Sweep, plan, sweep
@@ -63,13 +64,15 @@ from barproof.splits import CombinatorialPurged, DateSplit, Fold, PurgedKFold, W
 from barproof.training import Part, Run, train
 
 if TYPE_CHECKING:
-    from barproof import audits, checkpoints, stats
+    from barproof import audits, checkpoints, results, stats
     from barproof._ablation import Ablation, ablation
     from barproof._controls import RandomEntries, cost_curve, one_bar_later, random_entries
     from barproof._procedure import ProcedureTest, procedure_test
     from barproof._reconcile import Reconciliation, reconcile
     from barproof._search import Search, search
     from barproof.audits import Finding, Report, audit
+    from barproof.audits.finding_lookahead import find_lookahead
+    from barproof.results import read_equity, read_trades
 
 __version__: str = _core.__version__
 
@@ -85,11 +88,15 @@ _LAZY = {
     "audit": "audits",
     "audits": "",
     "cost_curve": "_controls",
+    "find_lookahead": "audits.finding_lookahead",
     "one_bar_later": "_controls",
     "Search": "_search",
     "procedure_test": "_procedure",
     "random_entries": "_controls",
     "reconcile": "_reconcile",
+    "read_equity": "results",
+    "read_trades": "results",
+    "results": "",
     "checkpoints": "",
     "search": "_search",
     "stats": "",
@@ -160,6 +167,7 @@ __all__ = [
     "Rules",
     "RulesError",
     "Run",
+    "Sealed",
     "Search",
     "ShapeError",
     "SignalError",
@@ -185,6 +193,7 @@ __all__ = [
     "evaluate",
     "fading",
     "feature",
+    "find_lookahead",
     "finite",
     "labels",
     "models",
@@ -196,8 +205,12 @@ __all__ = [
     "procedure_test",
     "random_entries",
     "read_candles",
+    "read_equity",
+    "read_trades",
     "reconcile",
     "resample",
+    "results",
+    "seal",
     "search",
     "simulate_candles",
     "stats",

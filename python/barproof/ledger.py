@@ -20,6 +20,7 @@ import polars as pl
 
 from barproof import _core
 from barproof._ledger_file import COLUMNS, TRIGGERS, LedgerFile, highest, locate
+from barproof._ledger_views import export, history
 from barproof.errors import LayoutError, LedgerError, ParameterError
 
 if TYPE_CHECKING:
@@ -294,14 +295,77 @@ class Ledger:
             found["parameters"] = json.loads(found["parameters"])
         return found
 
-    def verify(self) -> Broken | None:
+    def history(
+        self, *, field: str | None = None, kind: str | None = None, data: Identity | None = None
+    ) -> pl.DataFrame:
+        """When did what a run is made of change: candles, signals, rules, costs, features, model, seed.
+
+        Parameters
+        ----------
+        field : str, optional
+            Only this one: a column of :meth:`runs`, or a key of the parameters.
+        kind : str, optional
+            Only runs of this kind.
+        data : Candles or str, optional
+            Only runs on these candles.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a change from one run to the next of its kind: `run`, `time` (UTC), `kind`, `field`, `before`, `after`
+            as text; `before` is null for a kind's first run.
+        """
+        return history(self.runs(), field, kind, None if data is None else _text("data", data))
+
+    def export(self, path: str | Path) -> Path:
+        """Write every run into a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .csv, .parquet or .json. In CSV, cells that a spreadsheet would run get a quote before them.
+
+        Returns
+        -------
+        Path
+            The file, whole or absent.
+
+        Raises
+        ------
+        ParameterError
+            If the end of the name is another.
+        LedgerError
+            If it cannot be written.
+        """
+        return export(self.runs(), Path(path))
+
+    def head(self) -> str:
+        """Give the last run and its hash: written down elsewhere, they hold all runs up to it.
+
+        Returns
+        -------
+        str
+            ``run:hash``, or ``0:`` for an empty ledger; :meth:`verify` takes it.
+        """
+        row = self._file.run(
+            lambda c: c.execute("SELECT id, hash FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        )
+        return "0:" if row is None else f"{row[0]}:{row[1]}"
+
+    def verify(self, *, head: str | None = None) -> Broken | None:
         """Look for what was changed, removed or damaged since it was written.
+
+        Parameters
+        ----------
+        head : str, optional
+            What :meth:`head` gave once: without it, who rewrites every row from the edited one on is not found out.
 
         Returns
         -------
         Broken or None
             The first run that is wrong; None if all is well.
         """
+        known, told = _anchor(head)
 
         def work(connection: sqlite3.Connection) -> Broken | None:
             last, previous = 0, ""
@@ -311,6 +375,10 @@ class Ledger:
                 if row[-1] != _hash(previous, row[:-1]):
                     return Broken(row[0], "is not what was written: its hash differs")
                 last, previous = row[0], row[-1]
+                if last == known and previous != told:
+                    return Broken(last, "is another than the one that was written down")
+            if last < known:
+                return Broken(last + 1, "is missing: a later one was written down")
             if highest(connection) > last:
                 return Broken(last + 1, "is missing")
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
@@ -324,6 +392,16 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"Ledger({self._file.name!r})"
+
+
+def _anchor(head: str | None) -> tuple[int, str]:
+    """Run and hash of what was written down; 0 for nothing."""
+    if head is None:
+        return 0, ""
+    number, sign, told = str(head).partition(":")
+    if not sign or not number.isdecimal() or (told and len(told) != 64):
+        raise ParameterError(f"`head` must be what Ledger.head() gave, run:hash, was {head!r}")
+    return int(number), told
 
 
 Recorded: TypeAlias = "Ledger | str | Path | bool | None"

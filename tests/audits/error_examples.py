@@ -286,12 +286,6 @@ EXAMPLES: list[Example] = [
         "the audit report lacks what its schema asks for ('findings'): audit again",
     ),
     (
-        "claims",
-        lambda: bp.audit(claims={}),
-        ParameterError,
-        "`claims` has no audits in this version: leave it out",
-    ),
-    (
         "severity",
         lambda: bp.audit(fail_on=BAD),
         ParameterError,

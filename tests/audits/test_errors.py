@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.audits.error_examples import EXAMPLES
+from tests.audits.error_examples import EXAMPLES as AUDITS
+from tests.audits.results_error_examples import EXAMPLES as RESULTS
 from tests.test_errors import raise_sites, sites_reached
 
+EXAMPLES = [*AUDITS, *RESULTS]
 MINE = ("audits/", "stats.py", "_bootstrap.py")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,18 @@ import polars as pl
 
 import barproof as bp
 from barproof import _judge
-from barproof.cli import audit, bundle, evaluate, evidence, features, inputs, study, train
+from barproof.cli import (
+    audit,
+    bundle,
+    evaluate,
+    evidence,
+    features,
+    inputs,
+    manifest,
+    study,
+    train,
+    verify,
+)
 from barproof.cli.config import Config
 from barproof.errors import (
     BundleError,
@@ -117,10 +129,17 @@ def audited(**options: Any) -> Callable[[], object]:
     return call
 
 
-def trades_without_returns() -> object:
+def manifest_of(document: object) -> object:
+    with folder():
+        Path("m.json").write_text(json.dumps(document))
+        return manifest.reproduce(Path("m.json"))
+
+
+def trades_of(columns: list[str]) -> object:
     with folder():
         pl.DataFrame({"pnl": [1.0]}).write_csv("t.csv")
-        return evidence.read_trades(Path("t.csv"), [])
+        evidence.read_trades(Path("t.csv"), evidence.Evidence(), columns, None)
+    return None
 
 
 def predictions_without_classes() -> object:
@@ -378,8 +397,8 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "audit_require",
         lambda: audit.audit(require=["economic"]),
         ConfigError,
-        "`--require` must be one of data, labels, splits, parity, predictions, economics, significance, was "
-        "'economic'",
+        "`--require` must be one of data, labels, splits, parity, predictions, economics, significance, fills, "
+        "claims, waivers, was 'economic'",
     ),
     (
         "audit_fail_on",
@@ -408,9 +427,69 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ),
     (
         "audit_trades",
-        trades_without_returns,
+        lambda: trades_of(["return"]),
         ConfigError,
-        "trades 't.csv' have no column `return` (net, a fraction), but pnl: name it so",
+        "`--trade-column return` must read NAME=COLUMN, such as return=net_pct",
+    ),
+    *[
+        (
+            f"verify {i}",
+            lambda files=files: verify.verify([Path(f) for f in files]),
+            ConfigError,
+            message,
+        )
+        for i, (files, message) in enumerate(
+            [
+                (
+                    ["a.txt"],
+                    "'a.txt' is neither claims (.toml), a page (.md) nor a manifest (.json): rename it",
+                ),
+                (
+                    ["a.toml", "b.toml"],
+                    "two files of claims were named: verify them one after the other",
+                ),
+                (
+                    ["a.json"],
+                    "'a.json' is no manifest: write one with `barproof backtest --manifest`",
+                ),
+                (
+                    ["gone.toml"],
+                    "there is no 'gone.toml' here: name the file of the claims, see docs/claims.md",
+                ),
+            ]
+        )
+    ],
+    (
+        "manifest_elsewhere",
+        lambda: manifest._inside(Path("/x/a"), Path("/y")),
+        ConfigError,
+        "`--manifest` must lie in a folder that holds '/x/a' too, so that both can be published: move one",
+    ),
+    (
+        "manifest_schema",
+        lambda: manifest_of({"schema": "other"}),
+        FileError,
+        "'m.json' is no manifest of a backtest that this version can run: KeyError('schema')",
+    ),
+    (
+        "manifest_funding",
+        lambda: manifest_of(
+            {
+                "schema": manifest.SCHEMA,
+                "files": {},
+                "instrument": "spot",
+                "market": {**dict.fromkeys(manifest._MARKET), "funding": "x"},
+                "metrics": {},
+            }
+        ),
+        FileError,
+        "'m.json' is no manifest of a backtest that this version can run: KeyError('funding')",
+    ),
+    (
+        "audit_two_candles",
+        lambda: audit.audit(Path("c.parquet"), candles_=Path("d.parquet"), trades=Path("t.csv")),
+        ConfigError,
+        "'c.parquet' and `--candles` both name candles: give one of them",
     ),
     (
         "audit_predictions",

@@ -218,8 +218,11 @@ def test_the_whole_chain(run: Run, run_json: RunJson, files: Files) -> None:
     code, document = run_json("audit", "--run", "--html", "r.html", "--out", "a.json")
     report = document["report"]
     assert code == report["exit_code"] in (1, 4)
-    assert report["required"] == list(GROUPS)
-    assert "skipped" not in outcomes(document).values()
+    groups = ("data", "labels", "splits", "parity", "predictions", "economics", "significance")
+    assert report["required"] == [*groups]
+    # Some need what only a person can tell; of each group whose evidence is here, audits ran.
+    ran = {c for c, outcome in outcomes(document).items() if outcome != "skipped"}
+    assert {AUDITS[c].group for c in ran} >= set(groups) and len(ran) >= 40
     for passed in ("SPL-01", "SPL-02", "SPL-07", "PAR-01", "LAB-02", "DATA-01"):
         assert outcomes(document)[passed] == "pass", passed
     assert Report.from_json(Path("a.json").read_text()).verdict == report["verdict"]
@@ -268,7 +271,8 @@ def test_a_project_without_run_is_audited_as_far_as_it_tells(
     project(files)
     code, document = run_json("audit")
     found = outcomes(document)
-    assert code == 0
+    # Ten days of one market are too short to learn from, and that is all there is to object to.
+    assert code == 1 and document["report"]["reasons"] == ["DATA-08 failed"]
     assert {c for c, o in found.items() if o == "pass"} >= {
         "DATA-01",
         "LAB-02",

@@ -6,6 +6,7 @@ frames and gives a :class:`Finding`; docs/audits.md has a section for each, whic
 
 from __future__ import annotations
 
+from barproof.audits.arithmetic import return_arithmetic, trade_order
 from barproof.audits.auditing import audit
 from barproof.audits.calibration import (
     calibration_error,
@@ -26,6 +27,20 @@ from barproof.audits.checkpoint import (
     running_model,
     scenario_search,
 )
+from barproof.audits.claim_numbers import (
+    claim_arithmetic,
+    claim_contradictions,
+    claim_plausibility,
+    claim_rate,
+    claim_significance,
+)
+from barproof.audits.claims import (
+    claim_identity,
+    claim_kind,
+    claim_provenance,
+    claim_recompute,
+    claim_staleness,
+)
 from barproof.audits.data import bar_integrity, coverage
 from barproof.audits.decisions import (
     closed_bars,
@@ -44,6 +59,7 @@ from barproof.audits.exits import (
     fill_realism,
     random_entry_control,
 )
+from barproof.audits.fills import fill_hindsight, fill_in_bar, fill_in_session, fill_volume
 from barproof.audits.labels import class_balance, degenerate_label, label_against_price
 from barproof.audits.learnable import (
     base_rate_drift,
@@ -126,6 +142,7 @@ from barproof.audits.skill import (
     skill_over_baselines,
 )
 from barproof.audits.splits import purge, split_order
+from barproof.audits.waivers import Waiver, apply_waivers, load_waivers, waiver_state
 
 __all__ = [
     "AUDITS",
@@ -137,7 +154,9 @@ __all__ = [
     "Gate",
     "Measured",
     "Report",
+    "Waiver",
     "alignment_scan",
+    "apply_waivers",
     "architecture",
     "as_of",
     "audit",
@@ -151,6 +170,16 @@ __all__ = [
     "calibration_error",
     "calibration_where_traded",
     "channel_map",
+    "claim_arithmetic",
+    "claim_contradictions",
+    "claim_identity",
+    "claim_kind",
+    "claim_plausibility",
+    "claim_provenance",
+    "claim_rate",
+    "claim_recompute",
+    "claim_significance",
+    "claim_staleness",
     "class_balance",
     "class_bias",
     "closed_bars",
@@ -180,8 +209,12 @@ __all__ = [
     "feature_identity",
     "feature_scale",
     "few_trades",
+    "fill_hindsight",
+    "fill_in_bar",
+    "fill_in_session",
     "fill_parity",
     "fill_realism",
+    "fill_volume",
     "filter_selectivity",
     "first_layer",
     "fit_scope",
@@ -198,6 +231,7 @@ __all__ = [
     "leaking_feature",
     "live_model",
     "live_predictions",
+    "load_waivers",
     "logit_range",
     "lookahead",
     "loss_against_constant",
@@ -228,6 +262,7 @@ __all__ = [
     "random_entry_control",
     "reliability_curve",
     "resolve",
+    "return_arithmetic",
     "reused_parts",
     "row_accounting",
     "running_model",
@@ -244,8 +279,10 @@ __all__ = [
     "temperature",
     "threshold_reachability",
     "track_record",
+    "trade_order",
     "training_against_trading",
     "trial_ledger",
     "value_parity",
+    "waiver_state",
     "warmup_needed",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 import traceback
@@ -15,6 +16,7 @@ import polars as pl
 
 from barproof import _core, audits
 from barproof.audits.catalogue import AUDITS, GROUPS, resolve
+from barproof.audits.claim_sets import set_of
 from barproof.audits.common import made, numbers
 from barproof.audits.data import bar_integrity, coverage
 from barproof.audits.economics import (
@@ -31,8 +33,10 @@ from barproof.audits.model import Finding, Severity
 from barproof.audits.parity import feature_identity
 from barproof.audits.predictions import class_bias, flat_predictions, threshold_reachability
 from barproof.audits.report import Report
+from barproof.audits.results_steps import RESULT_STEPS, joins
 from barproof.audits.splits import parts_of, purge, split_order
 from barproof.audits.steps import RESAMPLED, STEPS
+from barproof.audits.waivers import Waiver, apply_waivers, load_waivers
 from barproof.errors import LedgerError, ParameterError
 from barproof.ledger import Ledger, Recorded, door
 from barproof.rules import Rules
@@ -54,6 +58,8 @@ _REQUIRES = {
     "sweep": ("predictions",),
     "result": ("data", "economics", "significance"),
     "trades": ("economics", "significance"),
+    "fills": ("fills",),
+    "claims": ("claims",),
 }
 _FUNDING = "funding"
 
@@ -71,6 +77,7 @@ def audit(
     sweep: Any = None,
     result: Any = None,
     trades: Any = None,
+    fills: Any = None,
     live_log: Any = None,
     claims: Any = None,
     more: Mapping[str, Mapping[str, Any]] | None = None,
@@ -79,6 +86,7 @@ def audit(
     fail_on: Severity = "high",
     seed: int = 0,
     max_seconds: float | None = None,
+    waivers: str | os.PathLike[str] | Iterable[Waiver] | None = None,
     ledger: Recorded = None,
 ) -> Report:
     """Run every audit that the given things allow.
@@ -108,9 +116,14 @@ def audit(
     result : Result, optional
         Brings trades, rules, signals and candles.
     trades : frame with a column `return`, or array_like, optional
-        Trades of any tool: net returns as fractions; `entry_time` and `exit_time` order them.
-    live_log, claims : None
+        Trades of any tool: net returns as fractions; `entry_time` and `exit_time` order them. With prices, as from
+        :func:`barproof.read_trades`, they are held against the candles (group fills).
+    fills : frame, optional
+        Single fills of any tool, as from ``barproof.results.read_fills``. Default: entries and exits of `trades`.
+    live_log : None
         Not audited in this version.
+    claims : path of claims.toml, ClaimSet, or list of records, optional
+        Published numbers, to be computed again (group claims); see ``barproof.claims.load_claims``.
     more : mapping of str to mapping, optional
         What only you can tell: arguments of single audits by code or slug, such as
         ``{"CKP-01": {"stored": 0.0096, "recomputed": 0.0309}}``. They replace what the other arguments give.
@@ -125,6 +138,8 @@ def audit(
         Of bootstrap and random cuts, in [0, 2**64 - 4).
     max_seconds : float, optional
         Budget of the recomputation of features (SPL-07).
+    waivers : path of waivers.toml, or iterable of Waiver, optional
+        Failures that are accepted: they stay in the report and no longer refute; see docs/claims.md.
     ledger : Ledger, str, Path, bool, optional
         Where to record it, as in :func:`barproof.backtest`; an audit counts no trials.
 
@@ -159,10 +174,11 @@ def audit(
         "sweep": sweep,
         "result": result,
         "trades": trades,
+        "fills": fills,
+        "claims": None if claims is None else set_of(claims),
     }
-    for name, value in (("live_log", live_log), ("claims", claims)):
-        if value is not None:
-            raise ParameterError(f"`{name}` has no audits in this version: leave it out")
+    if live_log is not None:
+        raise ParameterError("`live_log` has no audits in this version: leave it out")
     if fail_on not in get_args(Severity):
         raise ParameterError(
             f"`fail_on` must be one of {', '.join(get_args(Severity))}, was {fail_on!r}"
@@ -172,11 +188,16 @@ def audit(
     told = _told(more)
     wanted = [require] if isinstance(require, str) else list(require)
     required = _required(given, [*wanted, *(AUDITS[code].group for code in told)])
+    accepted = load_waivers(waivers) if isinstance(waivers, (str, os.PathLike)) else waivers
     book = door(ledger)
     began = time.perf_counter()
     inputs = Inputs(**given, seed=int(seed), max_seconds=max_seconds)
     inputs.check()
-    findings = [_guarded(code, inputs, told.get(code), resample=resample) for code in AUDITS]
+    findings = [
+        _guarded(code, inputs, told.get(code), resample=resample)
+        for code in AUDITS
+        if joins(code, inputs, required)
+    ]
     seconds = time.perf_counter() - began
     report = Report(
         tuple(findings),
@@ -192,6 +213,8 @@ def audit(
             "seconds": round(seconds, 3),
         },
     )
+    if accepted is not None:
+        report = apply_waivers(report, accepted)
     report._audited.update(result=result, sweep=sweep, run=run)
     return _recorded(book, report, inputs, seconds)
 
@@ -566,4 +589,5 @@ _STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "ECO-09": _count,
     "SIG-02": _win_rate,
     **STEPS,
+    **RESULT_STEPS,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from barproof.audits.catalogue_results import ROWS as _RESULTS
 from barproof.audits.entry import Audit
 from barproof.audits.table import ROWS
 from barproof.errors import ParameterError
@@ -22,6 +23,9 @@ GROUPS = (
     "significance",
     "overfitting",
     "decisions",
+    "fills",
+    "claims",
+    "waivers",
 )
 """Groups of audits; one is required if its input was given, or if it is named."""
 
@@ -281,7 +285,11 @@ _ROWS = (
 )
 
 AUDITS: dict[str, Audit] = {
-    audit.code: audit for audit in sorted((*_ROWS, *ROWS), key=lambda audit: audit.order)
+    audit.code: audit
+    for audit in sorted(
+        (*_ROWS, *ROWS, *(Audit(*row) for row in _RESULTS)),  # type: ignore[arg-type]
+        key=lambda audit: audit.order,
+    )
 }
 """Every audit by code."""
 
@@ -307,9 +315,13 @@ def resolve(name: str) -> Audit:
     for audit in AUDITS.values():
         if str(name).lower() in (audit.code.lower(), audit.slug):
             return audit
+    family, _, number = str(name).upper().partition("-")
+    # A number without its zero is the likeliest slip.
+    meant = [code for code in (f"{family}-{number.zfill(2)}",) if code in AUDITS]
     known = [*AUDITS, *(a.slug for a in AUDITS.values())]
     near = get_close_matches(str(name).upper(), known, n=3, cutoff=0.5)
     near = near or get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+    near = list(dict.fromkeys([*meant, *near]))[:3]
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(AUDITS)}"
     raise ParameterError(f"there is no audit {name!r}; {hint}")
 

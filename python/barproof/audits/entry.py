@@ -10,7 +10,10 @@ from barproof.audits.texts import EXAMPLES
 
 __all__ = ["FAMILIES", "Audit"]
 
-FAMILIES = ("DATA", "LAB", "SPL", "PAR", "CKP", "PRED", "CAL", "ECO", "SIG", "OVF", "CLM", "DEC")
+FAMILIES = (
+    *("DATA", "LAB", "SPL", "PAR", "CKP", "PRED", "CAL", "ECO", "SIG", "OVF", "CLM", "DEC"),
+    *("FILL", "WVR"),
+)
 """Families of codes, in the order of the table."""
 
 

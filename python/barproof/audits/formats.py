@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -36,6 +37,9 @@ def summary(report: Report) -> str:
             continue
         word = f"{len(some)} {_WORDS.get(outcome, outcome)}"
         told.append(word[:-1] if outcome == "warn" and len(some) == 1 else word)
+    accepted = sum(f.waiver is not None for f in report.findings)
+    if accepted:
+        told.append(f"{accepted} waived")
     listed = ", ".join(told) or "nothing"
     return (
         f"{len(report)} audit{'s' * (len(report) != 1)}: {listed}   "
@@ -78,6 +82,8 @@ def _block(finding: Finding, width: int) -> list[str]:
         return lines
     if finding.outcome != "error" and finding.gate is not None and finding.outcome == "fail":
         lines += _wrap(f"why: {finding.gate.why}", width, first=" " * _INDENT)
+    if finding.waiver is not None:
+        lines += _wrap(_waived(finding), width, first=" " * _INDENT)
     if finding.remedy:
         lines += _wrap(f"fix: {finding.remedy}", width, first=" " * _INDENT)
     if finding.cause and finding.outcome == "fail":
@@ -85,9 +91,15 @@ def _block(finding: Finding, width: int) -> list[str]:
     return lines
 
 
+def _waived(finding: Finding) -> str:
+    """Say who has accepted it, until when and why."""
+    held = finding.waiver or {}
+    return f"waived by {held.get('owner')} until {held.get('expires')}: {held.get('reason')}"
+
+
 def _wrap(line: str, width: int, first: str = "") -> list[str]:
     return textwrap.wrap(
-        line,
+        _CONTROL.sub("", line),
         max(width, 40),
         initial_indent=first,
         subsequent_indent=" " * _INDENT,
@@ -116,6 +128,8 @@ def markdown(report: Report) -> str:
         out += ["", f"## {f.id} {f.outcome}: {_line(f.title)}", ""]
         if f.gate is not None:
             out.append(f"- Gate ({f.gate.source}): {_line(f.gate.why)}")
+        if f.waiver is not None:
+            out.append(f"- {_line(_waived(f))}")
         out += [f"- Cause: {_line(cause)}" for cause in f.cause]
         if f.remedy:
             out.append(f"- Remedy: {_line(f.remedy)}")
@@ -129,8 +143,14 @@ def markdown(report: Report) -> str:
     return "\n".join(out) + "\n"
 
 
+# What moves a cursor or turns the direction of writing on a terminal.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
 def _line(value: Any) -> str:
-    return " ".join(str(value).split())
+    """One line of Markdown without tags of HTML and without links, whoever named the columns."""
+    shown = _CONTROL.sub("", " ".join(str(value).split()))
+    return shown.replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _cell(value: Any) -> str:
@@ -177,6 +197,10 @@ def sarif(report: Report) -> dict[str, Any]:
             else [],
             "properties": {"outcome": f.outcome, "severity": f.severity, "evidence": f.evidence},
         }
+        if f.waiver is not None:
+            result["suppressions"] = [
+                {"kind": "external", "status": "accepted", "justification": _waived(f)}
+            ]
         if f.id in codes:
             result["ruleIndex"] = codes.index(f.id)
         results.append(result)
@@ -211,7 +235,8 @@ def junit(report: Report) -> str:
     for name, found in groups.items():
         counts = {o: sum(f.outcome == o for f in found) for o in OUTCOMES}
         required = name in report.required
-        failures = counts["fail"] + (counts["inconclusive"] if required else 0)
+        waived = sum(f.waiver is not None for f in found)
+        failures = counts["fail"] - waived + (counts["inconclusive"] if required else 0)
         suite = ET.SubElement(
             root,
             "testsuite",
@@ -219,7 +244,7 @@ def junit(report: Report) -> str:
             tests=str(len(found)),
             failures=str(failures),
             errors=str(counts["error"]),
-            skipped=str(counts["skipped"] + (0 if required else counts["inconclusive"])),
+            skipped=str(counts["skipped"] + waived + (0 if required else counts["inconclusive"])),
         )
         for f in found:
             seconds = f.provenance.get("seconds") or 0.0
@@ -236,6 +261,8 @@ def junit(report: Report) -> str:
                 ET.SubElement(case, "error", message=title, type="error").text = _xml(
                     str(f.evidence.get("traceback", ""))
                 )
+            elif f.waiver is not None:
+                ET.SubElement(case, "skipped", message=_xml(f"{f.title}; {_waived(f)}"))
             elif f.outcome == "fail" or (f.outcome == "inconclusive" and required):
                 ET.SubElement(case, "failure", message=title, type=f.outcome).text = body
             elif f.outcome in ("skipped", "inconclusive"):
@@ -249,5 +276,8 @@ def junit(report: Report) -> str:
 def _xml(value: str) -> str:
     """Leave out what XML 1.0 cannot hold."""
     return "".join(
-        c for c in value if c in "\t\n\r" or (ord(c) >= 32 and not 0xD800 <= ord(c) < 0xE000)
+        c
+        for c in value
+        if c in "\t\n\r"
+        or (ord(c) >= 32 and not 0xD800 <= ord(c) < 0xE000 and c not in "\ufffe\uffff")
     )

@@ -33,6 +33,8 @@ class Inputs:
     trades: Any
     seed: int
     max_seconds: float | None
+    fills: Any = None
+    claims: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,7 +69,7 @@ class Inputs:
             out["candles"] = self.market.digest
             out["bars"] = len(self.market)
             out["symbol"] = getattr(self.market, "symbol", "")
-        for name in ("features", "predictions", "signals", "trades"):
+        for name in ("features", "predictions", "signals", "trades", "fills", "claims"):
             digest = identity(getattr(self, name))
             if digest:
                 out[name] = digest

@@ -141,7 +141,7 @@ class Finding:
     provenance : dict
         Digests of inputs, versions, seed, seconds.
     waiver : dict or None
-        The waiver that matched; there are none in this version.
+        The waiver that matched.
     docs : str
         Page and anchor.
     """

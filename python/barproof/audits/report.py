@@ -148,14 +148,20 @@ class Report:
             return "crashed", tuple(f"{f.id} crashed" for f in crashed)
         bar = SEVERITIES.index(self.fail_on)
         refuted = [
-            f for f in self.findings if f.outcome == "fail" and SEVERITIES.index(f.severity) <= bar
+            f
+            for f in self.findings
+            if f.outcome == "fail" and SEVERITIES.index(f.severity) <= bar and f.waiver is None
         ]
         if refuted:
             return "refuted", tuple(f"{f.id} failed" for f in refuted)
         open_questions = self._unproved()
         if open_questions:
             return "nothing proved", tuple(open_questions)
-        return "sound", (f"no audit failed at severity {self.fail_on} or above",)
+        waived = tuple(
+            f"{f.id} failed and is waived by {(f.waiver or {}).get('owner')}" for f in self.waived()
+        )
+        unwaived = " without a waiver" if waived else ""
+        return "sound", (f"no audit failed at severity {self.fail_on} or above{unwaived}", *waived)
 
     def _unproved(self) -> list[str]:
         ran = [f for f in self.findings if f.outcome not in ("skipped", "inconclusive")]
@@ -182,6 +188,16 @@ class Report:
             Whatever their severity.
         """
         return tuple(f for f in self.findings if f.outcome in ("fail", "error"))
+
+    def waived(self) -> tuple[Finding, ...]:
+        """List failures that somebody has accepted.
+
+        Returns
+        -------
+        tuple of Finding
+            Each with its `waiver`.
+        """
+        return tuple(f for f in self.findings if f.waiver is not None)
 
     def diff(self, previous: Report) -> Diff:
         """Compare with an earlier report.

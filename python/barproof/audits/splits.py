@@ -247,7 +247,8 @@ def purge(folds: Iterable[Any], labels: Any = None) -> Finding:
         return made(
             "SPL-02",
             "fail",
-            f"{overlaps:,} of {seen:,} labels reach into a later part (first: fold {first['fold']}, row {first['row']} "
+            f"{overlaps:,} of {seen:,} labels reach into a later part (first: fold {first['fold']}, row "
+            f"{first['row']} "
             f"of {first['part']} ends at {first['label_end']}, {first['later_part']} starts at {first['begins']})",
             measured=measured,
             gate=gate,

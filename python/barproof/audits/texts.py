@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from barproof.audits.catalogue_results import EXAMPLES as _RESULTS
+
 __all__ = ["EXAMPLES"]
 
 EXAMPLES: dict[str, tuple[str, str]] = {
@@ -199,4 +201,5 @@ share 66.7% [20.8, 93.9] (n=3): fewer than 30 observations say nothing
 pass
 """,
     ),
+    **_RESULTS,
 }

@@ -28,6 +28,7 @@ from barproof.cli import (
     sweep,
     tables,
     train,
+    verify,
 )
 from barproof.cli.exits import (
     CODES,
@@ -114,6 +115,7 @@ for _body in (
     backtest.backtest,
     sweep.sweep,
     audit.audit,
+    verify.verify,
     explain.explain,
     demo.demo,
     doctor.doctor,

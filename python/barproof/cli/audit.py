@@ -44,10 +44,12 @@ from barproof.rules import Rules
 if TYPE_CHECKING:
     from barproof.audits import Report
 
-__all__ = ["audit", "show_report"]
+__all__ = ["audit", "show_findings", "show_report"]
 
 FORMATS = {"text": ".txt", "json": ".json", "md": ".md", "sarif": ".sarif", "junit": ".xml"}
 """Formats, and the ends of file names that mean them."""
+
+WAIVERS = Path("waivers.toml")
 
 STYLES = {
     "FAIL": "bold red",
@@ -64,7 +66,7 @@ def audit(
         Path | None,
         typer.Argument(
             metavar="CANDLES|TRADES",
-            help="Candles, or a table of trades with a column return.",
+            help="Candles, or trades of any tool: CSV, Parquet, a result of freqtrade.",
             show_default=False,
         ),
     ] = None,
@@ -72,7 +74,41 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Trades of any tool: return (net, a fraction), entry_time, exit_time.",
+            help="Trades or fills of any tool: CSV, Parquet, a result of freqtrade.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    candles_: Annotated[
+        Path | None,
+        typer.Option(
+            "--candles",
+            metavar="FILE",
+            help="Candles to hold the trades against.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    trade_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trade-column",
+            metavar="NAME=COLUMN",
+            help="Which column of the trades holds what, such as return=net; may be repeated.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which strategy of a result of freqtrade that holds several.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    claims: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Published numbers, claims.toml: computed again and judged.",
             rich_help_panel="Evidence",
         ),
     ] = None,
@@ -134,6 +170,14 @@ def audit(
             rich_help_panel="Judgement",
         ),
     ] = False,
+    waivers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Failures that are accepted: waivers.toml of the project, where there is one.",
+            rich_help_panel="Judgement",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Of bootstrap and cuts.", rich_help_panel="Judgement")
     ] = 0,
@@ -194,11 +238,17 @@ def audit(
         raise ConfigError(f"`--fail-on` must be one of {', '.join(SEVERITIES)}, was {severity!r}")
     if source is not None and trades is None and holds_trades(source):
         source, trades = None, source
+    if candles_ is not None:
+        if source is not None:
+            raise ConfigError(
+                f"{str(source)!r} and `--candles` both name candles: give one of them"
+            )
+        source = candles_
     files = {"trades": trades, "predictions": predictions, "signals": signals}
     output.check_targets({"--out": out, "--html": page}, {**files, "candles": source})
     evidence = Evidence()
     if trades is not None:
-        evidence.trades = read_trades(trades, evidence.notes)
+        read_trades(trades, evidence, trade_column, strategy)
     market = None
     told = source is not None or settings.candles.source is not None
     # Trades alone need no market: the project's is not drawn in.
@@ -216,11 +266,15 @@ def audit(
             funding_needed=run_,
         )
         output.check_targets({"--out": out, "--html": page}, sources_of(settings, market, signals))
-    elif not any(files.values()):
+    elif not any(files.values()) and claims is None:
         raise ConfigError(
             "there is nothing to audit: name candles, a table of trades or `--predictions`, or set `source` in "
             "[candles] of barproof.toml"
         )
+    if claims is not None:
+        from barproof.claims import load_claims
+
+        evidence.claims = load_claims(claims)
     if run_:
         assert market is not None
         study = study_of(settings)
@@ -247,7 +301,9 @@ def audit(
             "no trades are audited: whether it would earn anything is not asked; give `--trades`, signals with rules "
             "and costs, or `--run` in a project"
         )
-    report = _judge(evidence, groups, severity, seed, max_seconds, exit_zero)
+    if waivers is None and WAIVERS.is_file():
+        waivers = WAIVERS
+    report = _judge(evidence, groups, severity, seed, max_seconds, exit_zero, waivers)
     written = _write(evidence, report, form, out, page, settings.report.title)
     code = OK if exit_zero else report.exit_code
     if json:
@@ -293,6 +349,7 @@ def _judge(
     seed: int,
     max_seconds: float | None,
     exit_zero: bool,
+    waivers: Path | None,
 ) -> Report:
     from barproof.audits import audit as run_audits
 
@@ -302,6 +359,7 @@ def _judge(
         fail_on=fail_on,  # type: ignore[arg-type]
         seed=seed,
         max_seconds=max_seconds,
+        waivers=waivers,
     )
     if exit_zero:
         report = replace(report, provenance={**report.provenance, "exit_zero": True})
@@ -378,6 +436,11 @@ def show_report(out: Console, evidence: Evidence, report: Report, *, full: bool 
         output.header(out, f"{evidence.trades.height:,} trades", [])
     if candles is not None or evidence.trades is not None:
         out.print()
+    show_findings(out, report, full=full)
+
+
+def show_findings(out: Console, report: Report, *, full: bool = False) -> None:
+    """Print findings, worst first."""
     lines = None if full else max(out.height, 24) if out.is_terminal else 40
     # What Python calls it is not what it is called here.
     told = report.to_text(width=out.width, lines=lines).replace("to_text(lines=None)", "--all")

@@ -76,6 +76,14 @@ def backtest(
             metavar="FILE", help="Write the equity, one row a bar.", rich_help_panel="Output"
         ),
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Write what `barproof verify` needs to compute every number again.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> int:
     """Run one set of rules and show what it did, buy and hold beside it."""
@@ -84,6 +92,7 @@ def backtest(
     output.check_target("--trades", trades, output.FRAMES)
     output.check_target("--equity", equity, output.FRAMES)
     output.check_target("--report", page, (".html",))
+    output.check_target("--manifest", manifest, (".json",))
     base = rules_of(settings, rule)
     costs = costs_of(settings, taker, maker, slippage, free)
     market = market_of(
@@ -98,7 +107,9 @@ def backtest(
         repair=repair,
     )
     sources = sources_of(settings, market, signals)
-    output.check_targets({"--trades": trades, "--equity": equity, "--report": page}, sources)
+    output.check_targets(
+        {"--trades": trades, "--equity": equity, "--report": page, "--manifest": manifest}, sources
+    )
     bars = read_market(market)
     made = read_signals(settings, signals, time=signal_time, columns=signal_column, kind=kind)
     result = run_backtest(
@@ -116,6 +127,19 @@ def backtest(
     if equity is not None:
         output.write_frame(equity, result.equity)
         written["equity"] = equity
+    if manifest is not None:
+        from barproof.cli.manifest import manifest_of, write_manifest
+
+        chosen = {**settings.signals.columns}
+        told = [f"{k}={v}" for k, v in chosen.items()] + list(signal_column or [])
+        made_of = {
+            "time": signal_time or settings.signals.time,
+            "columns": told,
+            "kind": made.kind,
+        }
+        table = Path(str(sources["signals"]))
+        write_manifest(manifest, manifest_of(manifest, result, market, table, made_of))
+        written["manifest"] = manifest
     if page is not None:
         written["report"] = result.to_html(page, title=settings.report.title)
     if json:

@@ -50,7 +50,22 @@ MODELS: dict[str, Any] = {
 """Models by their names on the command line; all but the first two are extras, loaded when they are fitted."""
 PARAMS = {name: [field.name for field in fields(model)] for name, model in MODELS.items()}
 
-Group = Literal["data", "labels", "splits", "parity", "predictions", "economics", "significance"]
+Group = Literal[
+    "data",
+    "labels",
+    "splits",
+    "parity",
+    "checkpoints",
+    "predictions",
+    "calibration",
+    "economics",
+    "significance",
+    "overfitting",
+    "decisions",
+    "fills",
+    "claims",
+    "waivers",
+]
 Severity = Literal["critical", "high", "medium", "low", "info"]
 GROUPS, SEVERITIES = get_args(Group), get_args(Severity)
 """As the audits have them; they are not loaded for a configuration."""

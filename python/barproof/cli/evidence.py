@@ -13,7 +13,6 @@ from barproof._backtest import Result
 from barproof._backtest import backtest as run_backtest
 from barproof._walk_forward import walk_forward_optimise
 from barproof.candles import Candles
-from barproof.candles.columns import times
 from barproof.candles.sources import load
 from barproof.cli.config import Config
 from barproof.cli.inputs import (
@@ -33,6 +32,7 @@ from barproof.cli.study import (
     train_study,
 )
 from barproof.errors import ConfigError, Interrupted
+from barproof.results import holds_trades, take_trades
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
 from barproof.training import Run
@@ -47,13 +47,6 @@ __all__ = [
     "run_chain",
 ]
 
-# Names that other tools give to what is asked for: backtesting.py, vectorbt, freqtrade.
-TRADE_NAMES = {
-    "return": ("return", "ReturnPct", "Return", "profit_ratio"),
-    "entry_time": ("entry_time", "EntryTime", "Entry Timestamp", "open_date"),
-    "exit_time": ("exit_time", "ExitTime", "Exit Timestamp", "close_date"),
-}
-
 
 @dataclass
 class Evidence:
@@ -61,6 +54,8 @@ class Evidence:
 
     candles: Candles | None = None
     trades: pl.DataFrame | None = None
+    fills: pl.DataFrame | None = None
+    claims: Any = None
     predictions: pl.DataFrame | None = None
     signals: Signals | None = None
     features: Any = None
@@ -76,51 +71,38 @@ class Evidence:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-def holds_trades(path: Path) -> bool:
-    """Whether a file holds trades, and no candles."""
-    columns = load(path, name="source")[0].columns
-    prices = {column.lower() for column in columns} >= {"high", "low"}
-    return not prices and any(name in columns for name in TRADE_NAMES["return"])
-
-
-def read_trades(path: Path, notes: list[str]) -> pl.DataFrame:
-    """Read trades of any tool.
+def read_trades(
+    path: Path, evidence: Evidence, columns: Sequence[str] | None, strategy: str | None
+) -> None:
+    """Read trades or fills of any tool.
 
     Parameters
     ----------
     path : Path
-        Parquet, Feather or CSV.
-    notes : list of str
-        Takes what was understood of another tool's names.
-
-    Returns
-    -------
-    polars.DataFrame
-        `return`, and `entry_time` and `exit_time` (UTC) where they are told.
+        Parquet, Feather, CSV, or a result of freqtrade.
+    evidence : Evidence
+        Takes trades and fills, and what was understood of another tool's names.
+    columns : sequence of str or None
+        Each NAME=COLUMN.
+    strategy : str or None
+        Which of several.
 
     Raises
     ------
     ConfigError
-        If there is no column of returns.
+        If a column is not told as NAME=COLUMN.
     """
-    frame, _ = load(path, name="trades")
-    columns = []
-    for name, aliases in TRADE_NAMES.items():
-        found = next((alias for alias in aliases if alias in frame.columns), None)
-        if found is None:
-            continue
-        column = frame[found]
-        if name != "return" and not isinstance(column.dtype, (pl.Datetime, pl.Date)):
-            column = pl.Series(name, times(column, found))
-        columns.append(column.alias(name))
-        if found != name:
-            notes.append(f"`{found}` is taken for `{name}` of the trades")
-    if not columns or columns[0].name != "return":
-        raise ConfigError(
-            f"trades {path.name!r} have no column `return` (net, a fraction), but {', '.join(frame.columns)}: name "
-            "it so"
-        )
-    return pl.DataFrame(columns)
+    told: dict[str, str] = {}
+    for word in columns or ():
+        name, sign, column = word.partition("=")
+        if not (sign and name and column):
+            raise ConfigError(
+                f"`--trade-column {word}` must read NAME=COLUMN, such as return=net_pct"
+            )
+        told[name.strip()] = column.strip()
+    taken = take_trades(path, columns=told, strategy=strategy)
+    evidence.trades, evidence.fills = taken.trades, taken.fills
+    evidence.notes += taken.notes
 
 
 def read_predictions(path: Path, evidence: Evidence) -> pl.DataFrame:

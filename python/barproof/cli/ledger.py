@@ -142,13 +142,88 @@ def count_trials(path: LedgerPath = None, json: options.Json = False) -> int:
     return OK
 
 
-def verify(path: LedgerPath = None, json: options.Json = False) -> int:
+def show_history(
+    field: Annotated[
+        str | None,
+        typer.Argument(metavar="FIELD", help="Such as data, costs, rules, features; default: all."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Such as train or sweep.")
+    ] = None,
+    path: LedgerPath = None,
+    json: options.Json = False,
+) -> int:
+    """Show when the candles, signals, rules, costs, features or model changed from run to run."""
+    frame = _open(path).history(field=field, kind=kind)
+    if json:
+        emit_json(
+            {"command": "ledger history", "version": __version__, "exit_code": OK, "changes": frame}
+        )
+        return OK
+    console().print(
+        table(
+            ("run", "time (UTC)", "kind", "field", "before", "after"),
+            [
+                (
+                    f"{row['run']:,}",
+                    f"{row['time']:%Y-%m-%d %H:%M}",
+                    row["kind"],
+                    row["field"],
+                    _short(row["before"]),
+                    _short(row["after"]),
+                )
+                for row in frame.iter_rows(named=True)
+            ],
+            left=6,
+        )
+    )
+    return OK
+
+
+def _short(text: str | None) -> str:
+    """Write a digest by its beginning, and any text on one line."""
+    if text is None:
+        return "-"
+    shown = "".join(c for c in text if c.isprintable())
+    return shown[:12] if len(shown) == 64 else shown if len(shown) <= 24 else f"{shown[:23]}…"
+
+
+def export(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .parquet or .json.")],
+    path: LedgerPath = None,
+    json: options.Json = False,
+) -> int:
+    """Write every run into a file."""
+    written = _open(path).export(out)
+    if json:
+        emit_json(
+            {
+                "command": "ledger export",
+                "version": __version__,
+                "exit_code": OK,
+                "written": written,
+            }
+        )
+        return OK
+    console().print(f"runs: {written}", soft_wrap=True, markup=False)
+    return OK
+
+
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="RUN:HASH", help="What an earlier verify told as the head."),
+    ] = None,
+    path: LedgerPath = None,
+    json: options.Json = False,
+) -> int:
     """Look for runs that were changed or removed since they were written.
 
-    Exit code 1 if there are any.
+    Exit code 1 if there are any. With --json it tells the head: written down elsewhere, it shows even a ledger that
+    was rewritten as a whole.
     """
     ledger = _open(path)
-    broken = ledger.verify()
+    broken = ledger.verify(head=head)
     code = OK if broken is None else FOUND
     if json:
         emit_json(
@@ -159,6 +234,7 @@ def verify(path: LedgerPath = None, json: options.Json = False) -> int:
                 "sound": broken is None,
                 "run": None if broken is None else broken.run,
                 "reason": None if broken is None else broken.reason,
+                "head": ledger.head(),
             }
         )
         return code
@@ -172,5 +248,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "list": list_runs,
     "show": show_run,
     "trials": count_trials,
+    "history": show_history,
+    "export": export,
     "verify": verify,
 }
