@@ -51,7 +51,8 @@ def test_waived_failures_stay_and_no_longer_refute() -> None:
     ]
     assert sorted(suppressed) == sorted(FAILS)
     root = ET.fromstring(after.to_junit())
-    assert not list(root.iter("failure"))
+    # What cannot be told of losses stays open: nobody waived it.
+    assert [failure.attrib["type"] for failure in root.iter("failure")] == ["inconclusive"]
     for suite in root:
         for tag, name in (("failures", "failure"), ("skipped", "skipped")):
             assert int(suite.attrib[tag]) == len(list(suite.iter(name)))

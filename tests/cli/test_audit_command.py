@@ -271,7 +271,7 @@ def test_a_project_without_run_is_audited_as_far_as_it_tells(
     project(files)
     code, document = run_json("audit")
     found = outcomes(document)
-    # Ten days of one market are too short to learn from, and that is all there is to object to.
+    # The market is too short to learn from, and that is all there is to object to.
     assert code == 1 and document["report"]["reasons"] == ["DATA-08 failed"]
     assert {c for c, o in found.items() if o == "pass"} >= {
         "DATA-01",
