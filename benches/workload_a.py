@@ -378,7 +378,7 @@ class Bench:
         if not kept:
             return
         widest = [path for path in PATHS if path in kept][-1]
-        base = Taken(Contender(""), kept[widest]).median / 256
+        base = Taken(Contender("", tuple), kept[widest]).median / 256
         trades = self.trades(workload.product("dense"))
         for path, values in kept.items():
             contender = Contender(
