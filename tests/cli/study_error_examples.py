@@ -397,8 +397,8 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "audit_require",
         lambda: audit.audit(require=["economic"]),
         ConfigError,
-        "`--require` must be one of data, labels, splits, parity, predictions, economics, significance, fills, "
-        "claims, waivers, was 'economic'",
+        "`--require` must be one of data, labels, splits, parity, checkpoints, predictions, calibration, economics, "
+        "significance, overfitting, decisions, fills, claims, waivers, was 'economic'",
     ),
     (
         "audit_fail_on",

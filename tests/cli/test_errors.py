@@ -12,9 +12,10 @@ import barproof.cli
 from barproof import errors
 
 from .error_examples import EXAMPLES as COMMON
+from .label_error_examples import EXAMPLES as LABELS
 from .study_error_examples import EXAMPLES as STUDY
 
-EXAMPLES = [*COMMON, *STUDY]
+EXAMPLES = [*COMMON, *LABELS, *STUDY]
 HERE = Path(barproof.cli.__file__).parent
 
 

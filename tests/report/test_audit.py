@@ -253,7 +253,7 @@ def test_a_finding_shows_all_that_it_holds(whole: str) -> None:
         "independence: unchecked",
         "seed: 7; seconds: 0.25",
         "barproof explain ECO-01",
-        "docs/audits.md#eco-01-break-even-win-rate",
+        "docs/audits/economics.md#eco-01-break-even-win-rate",
         "51.6% wins sound like skill.",
         "exactly 0 (default): a label that looks at test bars",
         "Evidence: 10 of 20",
