@@ -19,7 +19,7 @@ from barproof import _core
 from barproof._axis import milliseconds
 from barproof.candles.table import show_time
 from barproof.errors import LayoutError, ParameterError, ShapeError, TrainingError
-from barproof.models.protocol import Floats, Ints, Kind
+from barproof.models.protocol import Floats, Ints, Kind, class_sums
 
 if TYPE_CHECKING:
     from barproof.candles import Candles
@@ -302,13 +302,17 @@ def predict_rows(
     if kind == "regression":
         out[usable, 0] = found
         return out
-    if not (np.all(found >= 0.0) and np.all(np.abs(found.sum(axis=1) - 1.0) < 1e-6)):
+    if not (np.all(found >= 0.0) and np.all(np.abs(class_sums(found) - 1.0) < 1e-6)):
         raise TrainingError(
             f"probabilities of {model.name} must be >= 0 and sum to 1 in every row: have predict_proba normalise them"
         )
-    full = np.zeros((told, len(columns)))
-    full[:, [columns.index(c) for c in classes]] = found
-    out[usable] = full
+    whole = told == len(out)
+    full = out if whole else np.empty((told, len(columns)))
+    full[:] = 0.0
+    for j, c in enumerate(classes):
+        full[:, columns.index(c)] = found[:, j]
+    if not whole:
+        out[usable] = full
     return out
 
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import barproof as bp
 from barproof.models import Logistic, Sklearn, TopK, holdout
-from barproof.models.protocol import class_weights
+from barproof.models.protocol import class_sums, class_weights
 from tests.tolerances import METRIC, REFERENCE
 
 # Parameters are given as mappings here, whose types say too little.
@@ -396,3 +396,10 @@ def test_top_k_breaks_ties_by_order_and_scores_constants_zero() -> None:
         assert chosen.choose(X, y, kind="binary").tolist() == [1, 2]
         assert chosen.scores(X, y, kind="binary")[[0, 3]].tolist() == [0.0, 0.0]
     assert TopK(1).choose(X, y, kind="binary").tolist() == [1]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_sums_by_columns_are_those_by_rows(columns: int) -> None:
+    p = np.random.default_rng(columns).random((10_000, columns))
+    np.testing.assert_array_equal(class_sums(p), p.sum(axis=1))
+    np.testing.assert_array_equal(class_sums(p[::3]), p[::3].sum(axis=1))

@@ -18,7 +18,15 @@ from typing import Any, Self
 import numpy as np
 
 from barproof.errors import BundleError, ParameterError, TrainingError
-from barproof.models.protocol import Configured, Floats, Ints, Kind, class_weights, holdout
+from barproof.models.protocol import (
+    Configured,
+    Floats,
+    Ints,
+    Kind,
+    class_sums,
+    class_weights,
+    holdout,
+)
 from barproof.models.state import Reading, State
 
 # Of the processor, and on the clock: on a busy machine a sound file takes long without being work.
@@ -163,7 +171,10 @@ class _Boosted(Configured):
         found = np.asarray(self._margins(self._booster, X), dtype=np.float64)
         if self._classes == 2:
             return np.column_stack([1.0 - found, found])
-        out: Floats = found / found.sum(axis=1, keepdims=True)
+        out = np.empty(found.shape)
+        total = class_sums(found)
+        for j in range(found.shape[1]):
+            np.divide(found[:, j], total, out=out[:, j])
         return out
 
     def predict(self, X: Floats) -> Floats:  # noqa: N803
