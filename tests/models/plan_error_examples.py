@@ -31,6 +31,17 @@ class Faulty(models.Logistic):
         return f"CKP-07: it is asked about {features} features"
 
 
+class Windowed(models.Logistic):
+    """A model that looks at more than a bar."""
+
+    window = 8
+
+
+def as_estimator(model: Any = LOGISTIC, classes: int = 2, **options: Any) -> object:
+    rows = np.arange(40)
+    return models.as_estimator(model, **options).fit(rows[:, None] / 40, rows % classes)
+
+
 def faulty() -> object:
     bundle = train().bundles[0]
     bundle.parts["model"] = replace(bundle.parts["model"], model=Faulty())
@@ -323,5 +334,47 @@ EXAMPLES: list[Example] = [
         stranger,
         bp.BundleError,
         "bundle 'b' holds a FoldEnsemble of 'Own', which is no model of this package: save such models in bundles of their own",
+    ),
+    (
+        "task of an estimator",
+        lambda: as_estimator(task="ranking"),
+        bp.ParameterError,
+        '`task` of as_estimator must be "classification" or "regression", was \'ranking\'',
+    ),
+    (
+        "estimator of no model",
+        lambda: as_estimator(3),
+        bp.LayoutError,
+        "`model` of ModelClassifier must be a model of this package or one like it, was 3: see barproof.models.Model",
+    ),
+    (
+        "estimator that looks at windows",
+        lambda: as_estimator(Windowed()),
+        bp.ParameterError,
+        "`model` Windowed looks at windows of 8 bars, and scikit-learn hands over rows without their neighbours: take window=1, or barproof.train",
+    ),
+    (
+        "span that is no number",
+        lambda: as_estimator(span=1.5),
+        bp.LayoutError,
+        "`span` of ModelClassifier must be a whole number of rows, was 1.5",
+    ),
+    (
+        "span below zero",
+        lambda: as_estimator(span=-1),
+        bp.ParameterError,
+        "`span` of ModelClassifier must be at least 0, was -1: rows that a label looks ahead",
+    ),
+    (
+        "one class for an estimator",
+        lambda: as_estimator(classes=1),
+        bp.TrainingError,
+        "labels have 1 class, and models know two or three: merge classes, or take more rows",
+    ),
+    (
+        "four classes for an estimator",
+        lambda: as_estimator(classes=4),
+        bp.TrainingError,
+        "labels have 4 classes, and models know two or three: merge classes, or take more rows",
     ),
 ]

@@ -2,7 +2,8 @@
 
 ``GradientBoosting`` and ``Logistic`` are ready to use, ``Sklearn`` wraps any scikit-learn estimator, ``FeedForward``,
 ``LstmClassifier``, ``BarTransformer`` and ``CrossMarketTransformer`` are nets of torch, ``Torch`` takes a module of
-your own, and any class with the members of ``Model`` joins them. scikit-learn and torch are loaded when a model is
+your own, and any class with the members of ``Model`` joins them; ``as_estimator`` makes an estimator of scikit-learn of
+any of them. scikit-learn and torch are loaded when a model is
 fitted.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from barproof.models._watch import Epoch
 from barproof.models.boosting import GradientBoosting
 from barproof.models.ensembles import Ensemble
+from barproof.models.estimators import as_estimator
 from barproof.models.extras import LightGBM, XGBoost
 from barproof.models.folds import FoldEnsemble
 from barproof.models.forecaster import Forecaster
@@ -49,5 +51,6 @@ __all__ = [
     "TopK",
     "Torch",
     "XGBoost",
+    "as_estimator",
     "holdout",
 ]
