@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from barproof import labels as label_makers
 from barproof._prepare import check_seed
 from barproof._scores import (
     Score,
@@ -24,7 +23,7 @@ from barproof._windows import as_window
 from barproof.bundle import Bundle, FittedPart, own_table
 from barproof.errors import BarproofError, BundleError, LayoutError, ParameterError
 from barproof.inference import FeatureTable, take_columns
-from barproof.labels import Labels
+from barproof.labels import Labels, horizon
 from barproof.models.protocol import Floats, Ints
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ __all__ = ["Evaluation", "evaluate"]
 
 _DRAWS = 400
 _BINS = 10
+_HORIZON = {"name", "bars", "threshold", "kind", "clock"}
 _SHARES = ("accuracy", "direction")
 
 _FRAME = {
@@ -168,7 +168,8 @@ def evaluate(
     features : FeatureSet, optional
         What computes them. Default: a ``FeatureSet`` of the bundle's names.
     labels : Labels, or mapping of str to Labels, optional
-        Of these candles, by part where there are several. Default: made by the bundle's label rule.
+        Of these candles, by part where there are several. Default: made by the bundle's label rule,
+        if that is :func:`barproof.labels.horizon`.
     level : float, default 0.95
         Of the intervals, between 0 and 1.
     seed : int, default 0
@@ -271,12 +272,13 @@ def bundle_labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> La
         given = given.get(name)
     if given is None:
         rule = fitted.facts["label"]["rule"]
-        maker = getattr(label_makers, str(rule.get("name")), None)
-        if rule.get("name") not in label_makers.__all__ or not callable(maker):
+        if rule.get("name") != "horizon" or not set(rule) <= _HORIZON:
+            # Other rules look at more than candles: at rules and costs, positions, signals, or labels of their own.
             raise BundleError(
-                f"label rule {rule.get('name')!r} of part `{name}` is none of barproof.labels: give labels="
+                f"labels of rule {rule.get('name')!r} of part `{name}` cannot be made again from candles alone: make "
+                "them of these candles and give labels="
             )
-        given = maker(candles, **{key: value for key, value in rule.items() if key != "name"})
+        given = horizon(candles, **{key: value for key, value in rule.items() if key != "name"})
     if not isinstance(given, Labels):
         raise LayoutError(
             f"`labels` of part `{name}` must be Labels, was {type(given).__name__}: see barproof.labels"

@@ -486,7 +486,8 @@ EXAMPLES: list[Example] = [
         "label rule",
         lambda: evaluate(FALLING.bundles[0]),
         bp.BundleError,
-        "label rule 'fall' of part `model` is none of barproof.labels: give labels=",
+        "labels of rule 'fall' of part `model` cannot be made again from candles alone: make them of these candles "
+        "and give labels=",
     ),
     (
         "no labels to judge",

@@ -16,6 +16,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 import barproof as bp
+from barproof._evaluate import bundle_labels
 from barproof._scores import effective_rows, wilson
 from barproof.models import Logistic
 from tests.models.market import candles, down, quiet, table
@@ -96,6 +97,61 @@ def test_labels_are_made_again_by_their_rule() -> None:
     with pytest.raises(bp.BundleError, match="give labels="):
         bp.evaluate(fall, BARS, X=X)
     assert bp.evaluate(fall, BARS, start=1_300, X=X, labels={"model": down(TERNARY)})["auc"] > 0.6
+
+
+RULES = bp.Rules(stop_loss=0.004, take_profit=0.004, max_hold=12)
+COSTS = bp.Costs(taker=0.0005)
+
+
+def trade_labels(rule: str, bars: bp.Candles = BARS) -> bp.labels.Labels:
+    """Binary labels of each rule that looks at more than candles."""
+    sides = np.where(np.asarray(bars.planted) >= 0, 1, -1)
+    made = bp.labels.horizon(bars, bars=4, kind="binary")
+    if rule == "triple barrier":
+        return bp.labels.triple_barrier(bars, RULES, costs=COSTS)
+    if rule == "meta labels":
+        return bp.labels.meta(bars, sides, RULES, costs=COSTS)
+    if rule == "exit labels":
+        return bp.labels.exits(bars, np.ones(len(bars)), RULES, costs=COSTS)
+    if rule == "k of n":
+        return bp.labels.vote([made, bp.labels.horizon(bars, bars=8, kind="binary")], k=2)
+    return bp.labels.volume_filter(made, least=1.0, bars=48)
+
+
+@pytest.mark.parametrize(
+    "rule", ["triple barrier", "meta labels", "exit labels", "k of n", "volume filter"]
+)
+def test_labels_of_other_rules_are_asked_for(rule: str) -> None:
+    """They come from rules, costs, positions or other labels, which a bundle does not hold."""
+    labels = trade_labels(rule)
+    assert labels.rule["name"] == rule
+    bundle = quiet(Logistic(), X, labels, WALK).bundles[0]
+    with pytest.raises(bp.BundleError) as told:
+        bp.evaluate(bundle, BARS, start=1_300, X=X)
+    assert str(told.value) == (
+        f"labels of rule '{rule}' of part `model` cannot be made again from candles alone: make them of these candles "
+        "and give labels="
+    )
+    other = candles(2_000, 99, 0.35)
+    found = bp.evaluate(
+        bundle, other, start=1_300, X=table(other), labels=trade_labels(rule, other)
+    )
+    # Against the areas of scikit-learn, over the rows that have a label.
+    made = trade_labels(rule, other).values[1_300:]
+    p = bundle.predict(table(other))[1_300:, 1]
+    known = ~np.isnan(made)
+    assert found["auc"] == pytest.approx(roc_auc_score(made[known], p[known]), rel=REFERENCE)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"name": "Labels"}, {"name": "sweep"}, {"name": "horizon", "bars": 4, "threads": 2}]
+)
+def test_a_rule_from_elsewhere_calls_nothing(rule: dict[str, Any]) -> None:
+    part = BUNDLE.part("model")
+    facts = part.facts | {"label": part.facts["label"] | {"rule": rule}}
+    stand_in = SimpleNamespace(part=lambda _: replace(part, facts=facts))
+    with pytest.raises(bp.BundleError, match="give labels="):
+        bundle_labels(stand_in, BARS, None, "model")  # type: ignore[arg-type]
 
 
 def test_bars_that_trained_are_counted() -> None:
