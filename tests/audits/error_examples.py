@@ -220,6 +220,12 @@ EXAMPLES: list[Example] = [
         "`cuts` must be at least 1, was 0",
     ),
     (
+        "no row at a cut",
+        lambda: audits.lookahead(lambda c: c.close, BARS, window=0),
+        ParameterError,
+        "`window` must be at least 1 row, was 0",
+    ),
+    (
         "no features",
         lambda: audits.feature_identity(5, ["a"]),
         LayoutError,

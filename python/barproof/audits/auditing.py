@@ -38,6 +38,7 @@ from barproof.audits.splits import parts_of, purge, split_order
 from barproof.audits.steps import RESAMPLED, STEPS
 from barproof.audits.waivers import Waiver, apply_waivers, load_waivers
 from barproof.errors import LedgerError, ParameterError
+from barproof.features import FeatureSet
 from barproof.ledger import Ledger, Recorded, door
 from barproof.rules import Rules
 from barproof.stats import break_even
@@ -62,6 +63,9 @@ _REQUIRES = {
     "claims": ("claims",),
 }
 _FUNDING = "funding"
+ALL_ROWS = 20_000
+"""Bars up to which SPL-07 compares all rows of each prefix, whatever the features remember."""
+LAST_ROWS = 64
 
 
 def audit(
@@ -396,6 +400,8 @@ def _lookahead(x: Inputs) -> Iterator[Finding]:
         seed=x.seed,
         models=_models(x) if x.run is not None else None,
         used=used,
+        # Features tell what they remember: the last rows at each cut then say as much as all, in a tenth of the time.
+        window=LAST_ROWS if len(x.market) > ALL_ROWS and isinstance(x.path, FeatureSet) else None,
         max_seconds=x.max_seconds,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,9 @@ from barproof.audits.data import milliseconds
 from barproof.audits.model import Finding, Gate, Measured
 from barproof.candles.interval import DAY, HOUR
 from barproof.errors import LayoutError, ParameterError
+
+if TYPE_CHECKING:
+    from barproof.features import FeatureSet
 
 __all__ = ["clock_of", "lookahead"]
 
@@ -34,11 +37,20 @@ GATE_WHY = "what changes when later bars are taken away was made from them"
 
 
 class _Table(NamedTuple):
-    """What the path gave: one row a bar."""
+    """What the path gave, one row a bar; its columns as they lie, for a copy of a large table takes longer than it."""
 
     names: list[str]
-    values: Floats
+    columns: list[Floats]
     time: Ints | None
+    height: int
+
+    def row(self, i: int) -> Floats:
+        """Values of one bar."""
+        return np.array([column[i] for column in self.columns])
+
+    def defined(self) -> bool:
+        """Whether there is any finite value."""
+        return any(bool(np.any(np.isfinite(column))) for column in self.columns)
 
 
 class _Difference(NamedTuple):
@@ -84,14 +96,13 @@ def _table(made_: Any) -> _Table:
             if name != "open_time"
             and (made_[name].dtype.is_numeric() or made_[name].dtype == pl.Boolean)
         ]
-        # Column by column, as frames have them and as they are compared.
-        held = np.empty((made_.height, len(names)), order="F")
-        for j, name in enumerate(names):
+        held: list[Floats] = []
+        for name in names:
             column = made_[name]
             # Nulls of a float column are NaN in numpy.
             floats = column if column.dtype == pl.Float64 else column.cast(pl.Float64)
-            held[:, j] = floats.to_numpy()
-        return _Table(names, held, clock)
+            held.append(floats.to_numpy())
+        return _Table(names, held, clock, made_.height)
     array = np.asarray(made_, dtype=np.float64)
     if array.ndim == 1:
         array = array[:, None]
@@ -99,20 +110,45 @@ def _table(made_: Any) -> _Table:
         raise LayoutError(
             f"a path must give a frame or an array of one row a bar, gave {array.ndim} dimensions"
         )
-    return _Table([f"column {i}" for i in range(array.shape[1])], array, None)
+    return _of_array([f"column {i}" for i in range(array.shape[1])], array)
+
+
+def _of_array(names: list[str], array: Floats) -> _Table:
+    return _Table(names, [array[:, j] for j in range(len(names))], None, len(array))
 
 
 def _on_bars(table: _Table, clock: Ints) -> _Table | None:
     """Rows of the table on the bars of the candles; None where they cannot be told."""
     if table.time is None:
-        return table if len(table.values) == len(clock) else None
+        return table if table.height == len(clock) else None
     if np.array_equal(table.time, clock):
         return table
     at = np.searchsorted(clock, table.time)
     known = (at < len(clock)) & (clock[np.minimum(at, len(clock) - 1)] == table.time)
-    out = np.full((len(clock), len(table.names)), np.nan)
-    out[at[known]] = table.values[known]
-    return _Table(table.names, out, clock)
+    columns: list[Floats] = []
+    for column in table.columns:
+        columns.append(np.full(len(clock), np.nan))
+        columns[-1][at[known]] = column[known]
+    return _Table(table.names, columns, clock, len(clock))
+
+
+class _Scale:
+    """Mean size of each column, for differences that are relative to it; what is not finite counts as 0.
+
+    Each is computed when a column differs, which few do.
+    """
+
+    def __init__(self, table: _Table) -> None:
+        self._table = table
+        self._known: dict[str, float] = {}
+
+    def __call__(self, name: str) -> float:
+        """Mean size of a column."""
+        if name not in self._known:
+            column = self._table.columns[self._table.names.index(name)]
+            good = np.isfinite(column)
+            self._known[name] = float(np.abs(column[good]).sum() / max(len(column), 1))
+        return self._known[name]
 
 
 def _difference(
@@ -121,34 +157,34 @@ def _difference(
     rows: slice,
     *,
     exact: bool,
-    scale: Floats,
+    scale: Callable[[str], float],
     relative: float = RELATIVE,
 ) -> _Difference | None:
     """First difference in time of two tables on some rows, both directions."""
-    a, b = whole.values[rows], cut.values[rows]
-    # Equal bits need no second look; NaN has the same ones wherever one path makes it.
-    if np.array_equal(a.view(np.int64), b.view(np.int64)):
-        return None
-    with np.errstate(invalid="ignore"):
-        if exact:
-            same = a == b
-        else:
-            same = np.abs(a - b) <= relative * (np.maximum(np.abs(a), np.abs(b)) + scale)
+    first: tuple[int, int, float, float] | None = None
+    cells = 0
+    for j, name in enumerate(whole.names):
+        a, b = whole.columns[j][rows], cut.columns[j][rows]
+        # Equal bits need no second look; NaN has the same ones wherever one path makes it.
+        if bool((a.view(np.int64) == b.view(np.int64)).all()):
+            continue
+        with np.errstate(invalid="ignore"):
             # Equal infinities have no difference.
-            same |= a == b
-    same |= np.isnan(a) & np.isnan(b)
-    if bool(np.all(same)):
+            same = a == b
+            if not exact:
+                size = np.maximum(np.abs(a), np.abs(b)) + scale(name)
+                same |= np.abs(a - b) <= relative * size
+        same |= np.isnan(a) & np.isnan(b)
+        if bool(same.all()):
+            continue
+        row = int(np.argmin(same))
+        cells += len(same) - int(np.count_nonzero(same))
+        if first is None or row < first[0]:
+            first = row, j, float(a[row]), float(b[row])
+    if first is None:
         return None
-    bad = ~same
-    row = int(np.argmax(bad.any(axis=1)))
-    column = int(np.argmax(bad[row]))
-    return _Difference(
-        whole.names[column],
-        row + (rows.start or 0),
-        float(a[row, column]),
-        float(b[row, column]),
-        int(bad.sum()),
-    )
+    row, j, mine, other = first
+    return _Difference(whole.names[j], row + (rows.start or 0), mine, other, cells)
 
 
 def clock_of(candles: Any) -> Ints:
@@ -227,22 +263,24 @@ def lookahead(
         The table that a model was trained on: it must be what the path gives.
     window : int, optional
         Compare this many last rows of each prefix, computed from the bars before them that the path remembers (of a
-        FeatureSet it is known; else `warmup`), and 5 prefixes whole. Default: all prefixes whole.
+        FeatureSet it is known; else `warmup`), and 5 prefixes whole. Where last rows differ the prefix is computed
+        whole too, and it alone decides. Default: all prefixes whole.
     max_seconds : float, optional
         Budget; when it is spent the finding is inconclusive, or fails by what was found.
 
     Returns
     -------
     Finding
-        Names the first column, bar and both values. Inconclusive for fewer than 10 bars, or a path that gives no rows
-        or only NaN.
+        Names the first column, bar and both values; with `window` also at how many cuts the last rows sufficed, and
+        at how many they needed more than their memory. Inconclusive for fewer than 10 bars, or a path that gives no
+        rows or only NaN.
 
     Raises
     ------
     LayoutError
         If `path` is neither, or gives no table.
     ParameterError
-        If `cuts` is below 1.
+        If `cuts` or `window` is below 1.
 
     Examples
     --------
@@ -254,7 +292,9 @@ def lookahead(
     """
     if cuts < 1:
         raise ParameterError(f"`cuts` must be at least 1, was {cuts}")
-    call = _call(path)
+    if window is not None and window < 1:
+        raise ParameterError(f"`window` must be at least 1 row, was {window}")
+    call, known = _call(path), _feature_set(path)
     began = time.perf_counter()
     n = len(candles)
     gate = Gate("=", 0, "default", GATE_WHY)
@@ -273,7 +313,7 @@ def lookahead(
     frame = call(candles)
     raw = _table(frame)
     whole = _on_bars(raw, clock)
-    if whole is None or not whole.names or not np.any(np.isfinite(whole.values)):
+    if whole is None or not whole.defined():
         told = (
             "gives no rows that can be joined to bars" if whole is None else "gives no finite value"
         )
@@ -281,70 +321,83 @@ def lookahead(
             "SPL-07",
             "inconclusive",
             f"the path {told}: nothing to compare",
-            measured=Measured("rows", len(raw.values), "count", n=n),
+            measured=Measured("rows", raw.height, "count", n=n),
             gate=gate,
             remedy="give one row a bar, or a column open_time",
         )
     exact = callable(getattr(path, "compute", None)) if exact is None else exact
-    scale = _sizes(whole)
+    scale = _Scale(whole)
     found: list[dict[str, Any]] = []
     if used is not None:
         found += _against_used(whole, used, clock, warmup)
     predicted = _table(models(frame)) if models is not None else None
+    if predicted is not None and predicted.height != n:
+        predicted = None
     places = _cuts(candles, cuts, warmup, seed)
-    done, total = 0, len(places)
+    done, total, tails, beyond = 0, len(places), 0, 0
     # The first prefix fully, and then those that show most: the longest.
-    groups = None if window is None else _groups(path, candles, warmup)
+    parts = None if window is None else _parts(call, known, candles, warmup)
     complete = set(np.linspace(0, total - 1, WHOLE).astype(int).tolist())
     for i, place in enumerate(places):
-        if groups is not None and window is not None and i not in complete:
-            if max_seconds is not None and time.perf_counter() - began > max_seconds:
-                break
-            done += 1
-            found += _tail(groups, whole, candles, place, window, scale)
-            continue
         if max_seconds is not None and time.perf_counter() - began > max_seconds:
             break
-        prefix = candles[: place + 1]
-        part = call(prefix)
-        if models is None and _same_bits(part, whole, place + 1):
-            done += 1
-            continue
-        cut = _on_bars(_table(part), clock[: place + 1])
         done += 1
-        if cut is None or cut.names != whole.names:
-            found.append(
-                {"cut": place, "column": "all", "bar": place, "whole": None, "cut_value": None}
-            )
-            continue
-        rows = slice(0, place + 1)
-        for row in _compare(whole, cut, rows, place, exact=exact, scale=scale):
-            found.append(row)
-        if predicted is not None and models is not None and len(predicted.values) == n:
+        if parts is None or window is None or i in complete:
+            same = known is not None and _same_bits(known, whole, candles[: place + 1])
+        else:
+            same = _same_tails(parts, whole, candles, place, window, scale)
+            # A path that remembers more than it says differs too: what later bars did only whole prefixes tell.
+            tails, beyond = tails + same, beyond + (not same)
+        part = None if same else call(candles[: place + 1])
+        rows: list[dict[str, Any]] = []
+        if part is not None:
+            rows = _prefix(part, whole, clock, place, exact=exact, scale=scale)
+        found += rows
+        if (
+            predicted is not None
+            and models is not None
+            and not any(r["column"] == "all" for r in rows)
+        ):
             begin = 0 if i == 0 else max(0, place + 1 - TAIL)
-            tail = part[begin:] if begin else part
+            # Where the rows agree those of all candles stand for the prefix.
+            tail = frame[begin : place + 1] if part is None else part[begin:] if begin else part
             answer = _table(models(tail))
-            shown = _Table(predicted.names, predicted.values[begin : place + 1], None)
-            size = np.zeros(len(predicted.names))
-            for row in _compare(shown, answer, slice(0, None), place, exact=False, scale=size):
+            shown = _rows(predicted, begin, place + 1)
+            for row in _compare(shown, answer, place, exact=False, scale=lambda _: 0.0):
                 found.append({**row, "column": f"model {row['column']}", "bar": row["bar"] + begin})
-    return _judged(found, done, total, whole, gate, remedy, seed, n)
+    ways = {"last_rows": {"cuts": tails, "rows": window}} if tails else {}
+    ways |= {"cuts_beyond_memory": beyond} if beyond else {}
+    return _judged(found, done, total, ways, whole, gate, remedy, seed, n)
+
+
+def _prefix(
+    part: Any, whole: _Table, clock: Ints, place: int, *, exact: bool, scale: _Scale
+) -> list[dict[str, Any]]:
+    """Compare what a prefix gave with the same rows of the whole."""
+    cut = _on_bars(_table(part), clock[: place + 1])
+    if cut is None or cut.names != whole.names:
+        return [{"cut": place, "column": "all", "bar": place, "whole": None, "cut_value": None}]
+    shown = _rows(whole, 0, place + 1)
+    return list(_compare(shown, cut, place, exact=exact, scale=scale))
+
+
+def _rows(table: _Table, first: int, end: int) -> _Table:
+    return _Table(table.names, [c[first:end] for c in table.columns], None, end - first)
 
 
 def _compare(
-    whole: _Table, cut: _Table, rows: slice, place: int, *, exact: bool, scale: Floats
+    whole: _Table, cut: _Table, place: int, *, exact: bool, scale: Callable[[str], float]
 ) -> Iterator[dict[str, Any]]:
-    if len(cut.values) != len(whole.values[rows]):
+    if cut.height != whole.height:
         yield {
             "cut": place,
             "column": "all",
             "bar": 0,
-            "whole": len(whole.values[rows]),
-            "cut_value": len(cut.values),
+            "whole": whole.height,
+            "cut_value": cut.height,
         }
         return
-    bounded = slice(0, len(cut.values))
-    first = _difference(whole, cut, bounded, exact=exact, scale=scale)
+    first = _difference(whole, cut, slice(0, None), exact=exact, scale=scale)
     if first is not None:
         yield {
             "cut": place,
@@ -357,89 +410,92 @@ def _compare(
         }
 
 
-def _same_bits(frame: Any, whole: _Table, rows: int) -> bool:
-    """Whether a frame of floats is the first rows of the whole, without a copy of it."""
-    if not isinstance(frame, pl.DataFrame) or frame.height != rows:
+def _feature_set(path: Any) -> FeatureSet | None:
+    from barproof.features import FeatureSet
+
+    return path if isinstance(path, FeatureSet) else None
+
+
+def _same_bits(features: FeatureSet, whole: _Table, candles: Any) -> bool:
+    """Whether features on fewer candles have the bits of the first rows of the whole."""
+    from barproof.features.tables import each_block, plan
+
+    if list(features.names) != whole.names:
         return False
-    names = [name for name in frame.columns if name != "open_time"]
-    if names != whole.names or any(frame[name].dtype != pl.Float64 for name in names):
-        return False
-    if "open_time" in frame.columns and whole.time is not None:
-        clock = milliseconds("open_time", frame["open_time"])
-        if not np.array_equal(clock, whole.time[:rows]):
-            return False
-    return all(
-        np.array_equal(frame[name].to_numpy().view(np.int64), whole.values[:rows, j].view(np.int64))
-        for j, name in enumerate(names)
-    )
+    for first, block in each_block(features, plan(features, candles, None, "left"), None):
+        rows = slice(first, first + block.shape[1])
+        for mine, column in zip(whole.columns, block, strict=True):
+            if not bool((mine[rows].view(np.int64) == column.view(np.int64)).all()):
+                return False
+    return True
 
 
-def _sizes(table: _Table) -> Floats:
-    """Mean size of each column, for differences that are relative to it; what is not finite counts as 0."""
-    out = np.zeros(len(table.names))
-    for j in range(len(out)):
-        column = table.values[:, j]
-        good = np.isfinite(column)
-        out[j] = np.abs(column[good]).sum() / max(len(column), 1)
-    return out
+class _Part(NamedTuple):
+    """Columns of a path that are computed together, and the bars that they remember; None for all."""
+
+    call: Callable[[Any], _Table | None]
+    memory: int | None
 
 
-def _groups(path: Any, candles: Any, warmup: int) -> list[tuple[Callable[[Any], Any], int]]:
-    """Parts of a path and the bars that each remembers, so that few columns need the longest memory."""
-    facts = getattr(path, "facts", None)
-    if not callable(facts):
-        return [(_call(path), warmup)]
-    kept: dict[int, list[str]] = {}
-    for name, (_, memory, first) in facts(candles.interval).items():
-        if memory is not None:
-            need = max(int(memory), int(first)) + 1
-            # Memories of one power of eight go together: a call costs more than the rows it computes in vain.
-            kept.setdefault(8 ** math.ceil(math.log(max(need, 512), 8)), []).append(name)
-    sizes = facts(candles.interval)
-    made_: list[tuple[Callable[[Any], Any], int]] = []
-    for names in kept.values():
-        need = max(max(int(sizes[name][1]), int(sizes[name][2])) + 1 for name in names)
-        made_.append((type(path)(names).compute, need))
-    return made_
+def _parts(
+    call: Callable[[Any], Any], features: FeatureSet | None, candles: Any, warmup: int
+) -> list[_Part]:
+    """Parts of a path by memory, so that few columns need the longest."""
+
+    def whole(part: Any) -> _Table | None:
+        return _on_bars(_table(call(part)), clock_of(part))
+
+    if features is None:
+        return [_Part(whole, warmup)]
+    sizes = features.facts(candles.interval)
+    needs = {
+        name: None if memory is None else max(int(memory), int(first)) + 1
+        for name, (_, memory, first) in sizes.items()
+    }
+    if features.own:
+        # A part of a set would need the functions that it names: the whole, by the longest memory.
+        known = [need for need in needs.values() if need is not None]
+        memory = max(known) if len(known) == len(needs) else None
+        return [_Part(whole, memory)]
+    from barproof.features import FeatureSet
+
+    kept: dict[int | None, list[str]] = {}
+    for name, need in needs.items():
+        # Memories of one power of eight go together: a call costs more than the rows it computes in vain.
+        power = None if need is None else math.ceil(math.log(max(need, 512), 8))
+        kept.setdefault(power, []).append(name)
+    return [
+        _Part(
+            _few(FeatureSet(names)),
+            None if power is None else max(needs[name] or 0 for name in names),
+        )
+        for power, names in kept.items()
+    ]
 
 
-def _tail(
-    groups: list[tuple[Callable[[Any], Any], int]],
-    whole: _Table,
-    candles: Any,
-    place: int,
-    window: int,
-    scale: Floats,
-) -> Iterator[dict[str, Any]]:
-    """Compare the last rows of a prefix, computed from what the path remembers."""
-    for call, memory in groups:
-        begin = max(0, place + 1 - memory - window)
-        part = candles[begin : place + 1]
-        first = max(begin + (memory if begin else 0), place + 1 - window)
-        answer = call(part)
-        if isinstance(answer, pl.DataFrame) and answer.height == len(part):
-            # Rows that are not compared need not be read.
-            answer = answer[first - begin :]
-            part = part[first - begin :]
-            begin = first
-        cut = _on_bars(_table(answer), clock_of(part))
+def _few(features: FeatureSet) -> Callable[[Any], _Table]:
+    """Compute few rows of a feature set: threads and columns of their own would take longer than the values."""
+    names = list(features.names)
+    return lambda part: _of_array(names, features.matrix(part, dtype="f64", threads=1))
+
+
+def _same_tails(
+    parts: list[_Part], whole: _Table, candles: Any, place: int, window: int, scale: _Scale
+) -> bool:
+    """Whether the last rows of a prefix, computed from what the path remembers, are those of the whole."""
+    for call, memory in parts:
+        begin = 0 if memory is None else max(0, place + 1 - memory - window)
+        cut = call(candles[begin : place + 1])
         if cut is None or not set(cut.names) <= set(whole.names):
-            yield {"cut": place, "column": "all", "bar": place, "whole": None, "cut_value": None}
-            continue
-        columns = [whole.names.index(name) for name in cut.names]
-        a = _Table(cut.names, whole.values[first : place + 1, columns], None)
-        b = _Table(cut.names, cut.values[first - begin :], None)
-        found = _difference(a, b, slice(0, None), exact=False, scale=scale[columns], relative=TAILS)
-        if found is not None:
-            yield {
-                "cut": place,
-                "column": found.column,
-                "bar": found.bar + first,
-                "whole": found.whole,
-                "cut_value": found.cut,
-                "cells": found.cells,
-                "kind": _kind(found),
-            }
+            return False
+        # Of a prefix that begins with the candles the rows before the memory are right too.
+        first = max(begin + (memory or 0) if begin else 0, place + 1 - window)
+        columns = [whole.columns[whole.names.index(name)] for name in cut.names]
+        mine = _rows(_Table(cut.names, columns, None, whole.height), first, place + 1)
+        other = _rows(cut, first - begin, place + 1 - begin)
+        if _difference(mine, other, slice(0, None), exact=False, scale=scale, relative=TAILS):
+            return False
+    return True
 
 
 def _kind(found: _Difference) -> str:
@@ -454,19 +510,15 @@ def _against_used(whole: _Table, used: Any, clock: Ints, warmup: int) -> Iterato
     given = _on_bars(_table(used), clock)
     if given is None:
         return
-    for column, name in enumerate(given.names):
+    rows = slice(min(warmup, whole.height), None)
+    for name, b in zip(given.names, given.columns, strict=True):
         if name not in whole.names:
             continue
-        a = whole.values[:, whole.names.index(name)]
-        b = given.values[:, column]
-        rows = slice(min(warmup, len(a)), None)
-        one, other = _Table([name], a[:, None], None), _Table([name], b[:, None], None)
-        size = (
-            np.array([float(np.mean(np.abs(a[np.isfinite(a)])))])
-            if np.any(np.isfinite(a))
-            else np.zeros(1)
-        )
-        first = _difference(one, other, rows, exact=False, scale=size)
+        a = whole.columns[whole.names.index(name)]
+        good = np.isfinite(a)
+        size = {name: float(np.mean(np.abs(a[good]))) if np.any(good) else 0.0}
+        one, other = _Table([name], [a], None, len(a)), _Table([name], [b], None, len(b))
+        first = _difference(one, other, rows, exact=False, scale=size.__getitem__)
         if first is not None:
             yield {
                 "cut": None,
@@ -482,6 +534,7 @@ def _judged(
     found: list[dict[str, Any]],
     done: int,
     total: int,
+    ways: dict[str, Any],
     whole: _Table,
     gate: Gate,
     remedy: str,
@@ -543,6 +596,7 @@ def _judged(
         evidence={
             "cuts": done,
             "columns": len(whole.names),
+            **ways,
             "chance_to_miss": {f"{q:.0%} of bars": (1 - q) ** done for q in (0.01, 0.05, 0.10)},
         },
         assumptions={"a fault touches at least 5% of the bars": "unchecked"},

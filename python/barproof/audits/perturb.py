@@ -19,7 +19,7 @@ from barproof.audits.lookahead import (
     _difference,
     _kind,
     _on_bars,
-    _sizes,
+    _Scale,
     _Table,
     _table,
     _warmup,
@@ -121,10 +121,10 @@ def future_perturbation(
     warmup = _warmup(path, candles) if warmup is None else warmup
     clock = clock_of(candles)
     whole = _on_bars(_table(call(candles)), clock)
-    if whole is None or not whole.names or not np.any(np.isfinite(whole.values)):
+    if whole is None or not whole.defined():
         return unable("SPL-08", "the path gives nothing to compare", remedy, gate=gate)
     exact = callable(getattr(path, "compute", None)) if exact is None else exact
-    scale = _sizes(whole)
+    scale = _Scale(whole)
     found: list[dict[str, Any]] = []
     places = _cuts(candles, cuts, warmup, seed)
     done = 0
@@ -258,13 +258,13 @@ def warmup_needed(
         return unable("SPL-09", f"{told}: nothing to compare", remedy, gate=gate)
     clock = clock_of(candles)
     whole = _on_bars(_table(call(candles)), clock)
-    if whole is None or not whole.names or not np.any(np.isfinite(whole.values)):
+    if whole is None or not whole.defined():
         return unable("SPL-09", "the path gives nothing to compare", remedy, gate=gate)
     low = max(2 * declared, n // 2) - 1
     places = sorted({low + int(u * (n - low)) for u in stats.uniforms(seed, bars)})
     deviation = np.zeros(len(whole.names))
     for j in range(len(whole.names)):
-        held = whole.values[np.isfinite(whole.values[:, j]), j]
+        held = whole.columns[j][np.isfinite(whole.columns[j])]
         deviation[j] = held.std() if len(held) else 0.0
     ladder = [declared]
     while ladder[-1] * 2 <= low:
@@ -343,7 +343,7 @@ def _errors(
         table = _on_bars(_table(call(part)), clock_of(part))
         if table is None or table.names != whole.names:
             return np.full(len(whole.names), math.inf)
-        a, b = whole.values[place], table.values[-1]
+        a, b = whole.row(place), table.row(-1)
         with np.errstate(invalid="ignore", divide="ignore"):
             error = np.abs(a - b) / np.maximum(np.abs(a), deviation)
         error = np.where(a == b, 0.0, error)

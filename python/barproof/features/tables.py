@@ -271,6 +271,24 @@ def _filled(
         before += count
 
 
+def each_block(
+    features: FeatureSet, books: list[Book], threads: int | None
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """First row and columns of one block after the other, each in the memory of the one before.
+
+    A table that is only looked at once is so read from the cache, and never asks the system for its pages.
+    """
+    table = _table(features, books, threads)
+    rows = _blocks(table.width, 8)
+    block = np.empty((table.width, min(rows, table.rows)))
+    for first in range(0, table.rows, rows):
+        count = min(rows, table.rows - first)
+        if count < block.shape[1]:
+            block = np.empty((table.width, count))
+        table.fill(block, columns=True, progress=None)
+        yield first, block
+
+
 def write_parquet(
     features: FeatureSet,
     books: list[Book],
