@@ -365,7 +365,7 @@ def lookahead(
             shown = _rows(predicted, begin, place + 1)
             for row in _compare(shown, answer, place, exact=False, scale=lambda _: 0.0):
                 found.append({**row, "column": f"model {row['column']}", "bar": row["bar"] + begin})
-    ways = {"last_rows": {"cuts": tails, "rows": window}} if tails else {}
+    ways: dict[str, Any] = {"last_rows": {"cuts": tails, "rows": window}} if tails else {}
     ways |= {"cuts_beyond_memory": beyond} if beyond else {}
     return _judged(found, done, total, ways, whole, gate, remedy, seed, n)
 
