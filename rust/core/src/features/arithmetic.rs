@@ -25,6 +25,7 @@ const fn row(
         outputs: &[],
         memory: |_| Memory::Finite(1),
         warmup: |_| 0,
+        delays: |_| [0, 0],
         check: consistent,
         build,
         summary,

@@ -496,6 +496,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: fades,
         warmup: early,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(Held(CyclePeriod(Hilbert::new(SKIP_EARLY), 0.0))),
         summary: "Period of the dominant cycle",
@@ -512,6 +513,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: fades,
         warmup: late,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(Held(CyclePhase(Cycle::new()))),
         summary: "Phase of the dominant cycle",
@@ -528,6 +530,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["inphase", "quadrature"],
         memory: fades,
         warmup: early,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(Held(Phasor(Hilbert::new(SKIP_EARLY), 0.0))),
         summary: "Phasor of the dominant cycle",
@@ -543,6 +546,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["sine", "leadsine"],
         memory: fades,
         warmup: late,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(Held(CycleSine(Cycle::new()))),
         summary: "Sine of the phase of the dominant cycle",
@@ -558,6 +562,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: fades,
         warmup: late,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| {
             node(Held(TrendMode {
@@ -581,6 +586,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: fades,
         warmup: late,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| {
             let hilbert = Hilbert::new(SKIP_LATE);
@@ -600,6 +606,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["mama", "fama"],
         memory: |p| Memory::Fading(FADES + 2 * fade(1.0 - 0.5 * numeric::min(p[0], p[1]))),
         warmup: early,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Held(Mama {

@@ -78,6 +78,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |_| Memory::Cumulative,
         warmup: |_| 0,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(Held(Accumulation(Sum::default()))),
         summary: "Chaikin's accumulation and distribution line",
@@ -97,6 +98,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Fading(bars(p[1]) + ema_fade(p[1])),
         warmup: |p| bars(p[1]) - 1,
+        delays: |_| [0, 0],
         check: |p| (p[0] >= p[1]).then_some("`fast` of adosc must be less than `slow`"),
         build: |p| {
             let keep = [p[0], p[1]].map(|period| (period - 1.0) / (period + 1.0));

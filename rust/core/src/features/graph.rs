@@ -294,10 +294,17 @@ impl Graph {
                 })
                 .unwrap_or(base);
             let facts = match &step.work {
-                Work::Call(function, parameters) => Facts {
-                    warmup: (function.warmup)(parameters).saturating_add(joined.warmup),
-                    memory: (function.memory)(parameters).over(joined.memory),
-                },
+                Work::Call(function, parameters) => {
+                    let delays = (function.delays)(parameters);
+                    let late = |place: usize| delays.get(place).copied().unwrap_or(0);
+                    let inputs = step.inputs.iter().enumerate();
+                    let begun = inputs.map(|(place, w)| of[*w].warmup.saturating_add(late(place)));
+                    let own = (function.warmup)(parameters) - late(0).max(late(1));
+                    Facts {
+                        warmup: own.saturating_add(begun.max().unwrap_or(0)),
+                        memory: (function.memory)(parameters).over(joined.memory),
+                    }
+                }
                 Work::Hold(from) => {
                     let (a, b) =
                         (self.clocks[*from].interval_ms, self.clocks[step.clock].interval_ms);
@@ -405,5 +412,13 @@ mod tests {
         assert_eq!(facts[0], Facts { warmup: 19, memory: Memory::Finite(20) });
         assert_eq!(facts[1], Facts { warmup: 22, memory: Memory::Finite(23) });
         assert_eq!(facts[2], Facts { warmup: 21 * 12 - 2, memory: Memory::Finite(21 * 12) });
+    }
+
+    #[test]
+    fn an_input_that_begins_late_may_hide_in_the_lag_of_the_other() {
+        let g = graph(&["lead_lag(cci(2), open, 60, 1)", "lead_lag(open, cci(2), 60, 1)"]);
+        let warmups: Vec<u64> =
+            g.facts(None, &[]).unwrap().iter().map(|facts| facts.warmup).collect();
+        assert_eq!(warmups, [60, 61]);
     }
 }

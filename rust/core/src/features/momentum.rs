@@ -263,6 +263,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Fading(bars(p[0]) + 1 + wilder_fade(p[0])),
         warmup: |p| bars(p[0]),
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Rsi::new(p[0])),
         summary: "Wilder's relative strength index",
@@ -284,6 +285,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["macd", "signal", "hist"],
         memory: |p| Memory::Fading(bars(p[1]) + bars(p[2]) + ema_fade(p[1]) + ema_fade(p[2])),
         warmup: |p| bars(p[1]) + bars(p[2]) - 2,
+        delays: |_| [0, 0],
         check: |p| (p[0] >= p[1]).then_some("`fast` of macd must be less than `slow`"),
         build: |p| {
             node(Macd { fast: Ema::new(p[0]), slow: Ema::new(p[1]), signal: Ema::new(p[2]) })
@@ -306,6 +308,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["k", "d"],
         memory: |p| Memory::Finite(stochastic_warmup(p) + 1),
         warmup: stochastic_warmup,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Stochastic {
@@ -329,6 +332,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0])),
         warmup: |p| bars(p[0]) - 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Cci { window: Window::new(count(p[0])), length: p[0] }),
         summary: "Commodity channel index",

@@ -549,6 +549,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Against(Delay::new(count(p[0])), |x: f64, before: f64| x - before)),
         summary: "Momentum: change over a number of bars",
@@ -564,6 +565,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Against(Delay::new(count(p[0])), |x, before| defined(100.0 * relative(x, before))))
@@ -581,6 +583,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Against(Delay::new(count(p[0])), |x, before| defined(relative(x, before)))),
         summary: "Rate of change over a number of bars, as a share",
@@ -596,6 +599,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Against(Delay::new(count(p[0])), |x, before| defined(quotient(x, before)))),
         summary: "Growth factor over a number of bars",
@@ -611,6 +615,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Against(Delay::new(count(p[0])), |x, before| defined(100.0 * quotient(x, before))))
@@ -628,6 +633,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: between_memory,
         warmup: between_warmup,
+        delays: |_| [0, 0],
         check: |p| {
             (p[0] >= p[1]).then_some("`fast` of apo must be less than `slow`").or(no_mama(p[2]))
         },
@@ -648,6 +654,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: between_memory,
         warmup: between_warmup,
+        delays: |_| [0, 0],
         check: |p| {
             (p[0] >= p[1]).then_some("`fast` of ppo must be less than `slow`").or(no_mama(p[2]))
         },
@@ -676,6 +683,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["macd", "signal", "hist"],
         memory: |p| Average::memory(p[5], p[4]).over(two_memory([p[0], p[1]], [p[2], p[3]])),
         warmup: macd_warmup,
+        delays: |_| [0, 0],
         check: |p| {
             (p[0] >= p[2])
                 .then_some("`fast` of macdext must be less than `slow`")
@@ -705,6 +713,7 @@ pub const FUNCTIONS: &[Function] = &[
             Memory::Fading(26 + ema_fade(2.0 / APPEL[1] - 1.0) + bars(p[0]) + ema_fade(p[0]))
         },
         warmup: |p| 24 + bars(p[0]),
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Held(MacdFix {
@@ -727,6 +736,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["down", "up"],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Aroon::new(p[0])),
         summary: "Aroon: how lately the extremes were",
@@ -743,6 +753,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: change_memory,
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(AroonOscillator(Aroon::new(p[0]))),
         summary: "Aroon oscillator",
@@ -758,6 +769,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Fading(bars(p[0]) + 1 + wilder_fade(p[0])),
         warmup: period,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Held(Cmo { up: Wilder::new(p[0]), down: Wilder::new(p[0]), previous: f64::NAN }))
@@ -776,6 +788,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0])),
         warmup: |p| bars(p[0]) - 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Imi { up: Window::new(count(p[0])), down: Window::new(count(p[0])) }),
         summary: "Intraday momentum index",
@@ -796,6 +809,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &["k", "d"],
         memory: stochastic_memory,
         warmup: stochastic_warmup,
+        delays: |_| [0, 0],
         check: |p| no_mama(p[2]),
         build: |p| node(FastStochastic::new(p[0], p[1], p[2])),
         summary: "Fast stochastic oscillator",
@@ -819,6 +833,7 @@ pub const FUNCTIONS: &[Function] = &[
             stochastic_memory(&p[1..]).over(Memory::Fading(bars(p[0]) + 1 + wilder_fade(p[0])))
         },
         warmup: |p| bars(p[0]) + stochastic_warmup(&p[1..]),
+        delays: |_| [0, 0],
         check: |p| no_mama(p[3]),
         build: |p| node(Held(StochasticRsi(Rsi::new(p[0]), FastStochastic::new(p[1], p[2], p[3])))),
         summary: "Fast stochastic oscillator of the relative strength index",
@@ -835,6 +850,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(2).over(chained(3, p[0])),
         warmup: |p| 3 * bars(p[0]) - 2,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Held(Trix { chain: Chain::new(p[0]), previous: f64::NAN })),
         summary: "One-bar rate of change of a triple exponential mean",
@@ -855,6 +871,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0].max(p[1]).max(p[2])) + 1),
         warmup: |p| bars(p[0].max(p[1]).max(p[2])),
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Ultimate::new(p)),
         summary: "Ultimate oscillator",
@@ -872,6 +889,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0])),
         warmup: |p| bars(p[0]) - 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Williams(Place::new(p[0]))),
         summary: "Williams's %R",

@@ -170,6 +170,7 @@ pub const FUNCTIONS: &[Function] = &[
         ],
         memory: |p| Memory::Finite(bars(p[0]) + bars(p[1])),
         warmup: |p| bars(p[0]) + bars(p[1]) - 1,
+        delays: |p| [0, bars(p[1])],
         build: |p| node(LeadLag { delay: Delay::new(count(p[1])), pairs: Pairs::new(count(p[0])) }),
         summary: "Correlation of a series with what another was some bars ago",
         formula: "Pearson correlation of x[i] and y[i - lag] over the last period bars; in [-1, 1], NaN where one does not \

@@ -153,6 +153,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |_| Memory::Cumulative,
         warmup: |_| 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             let speed = Speed::new(p[0], p[0], p[1]);
@@ -183,6 +184,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |_| Memory::Cumulative,
         warmup: |_| 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             let (long, short) = (Speed::new(p[2], p[3], p[4]), Speed::new(p[5], p[6], p[7]));

@@ -186,6 +186,7 @@ pub(super) const ROW: Function = Function {
     outputs: &[],
     memory: |_| Memory::Finite(1),
     warmup: |_| 0,
+    delays: |_| [0, 0],
     check: consistent,
     build: undefined,
     summary: "",

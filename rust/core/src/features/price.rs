@@ -82,6 +82,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |_| Memory::Finite(2),
         warmup: |_| 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(TrueRange { previous: f64::NAN }),
         summary: "True range",
@@ -97,6 +98,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: atr_memory,
         warmup: |p| bars(p[0]),
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Percent(AtrRatio::new(p[0]))),
         summary: "Average true range in percent of the close",
@@ -112,6 +114,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: one,
         warmup: at_once,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| {
             node(PerBar(|[open, high, low, close]: [f64; 4]| {
@@ -136,6 +139,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: one,
         warmup: at_once,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| {
             node(PerBar(|[open, high, low, close]: [f64; 4]| {
@@ -155,6 +159,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: one,
         warmup: at_once,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(PerBar(|[high, low]: [f64; 2]| defined(f64::midpoint(high, low)))),
         summary: "Middle of high and low",
@@ -170,6 +175,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: one,
         warmup: at_once,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(PerBar(|[high, low, close]: [f64; 3]| defined((high + low + close) / 3.0))),
         summary: "Typical price",
@@ -185,6 +191,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: one,
         warmup: at_once,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| {
             node(PerBar(|[high, low, close]: [f64; 3]| defined((high + low + close * 2.0) / 4.0)))

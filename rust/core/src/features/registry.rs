@@ -98,6 +98,9 @@ pub struct Function {
     pub memory: fn(&[f64]) -> Memory,
     /// Bars before the first value, by the parameters: the index of the first finite output over inputs without NaN.
     pub warmup: fn(&[f64]) -> u64,
+    /// Bars by which it looks at its first two inputs late, all in `warmup`: an input that begins later than another may
+    /// hide in them.
+    pub delays: fn(&[f64]) -> [u64; 2],
     /// Contradictions between parameters, in words.
     pub check: fn(&[f64]) -> Option<&'static str>,
     /// The state machine at its start.

@@ -99,6 +99,7 @@ pub const FUNCTIONS: &[Function] = &[Function {
     outputs: &[],
     memory: |p| Memory::Fading(2 * (bars(p[0]) + wilder_fade(p[0]))),
     warmup: |p| 2 * bars(p[0]) - 1,
+    delays: |_| [0, 0],
     check: consistent,
     build: |p| node(Adx::new(p[0])),
     summary: "Wilder's average directional index",

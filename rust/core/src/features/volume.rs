@@ -182,6 +182,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |_| Memory::Cumulative,
         warmup: |_| 0,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(Obv { previous: f64::NAN, total: Sum::default() }),
         summary: "On-balance volume",
@@ -198,6 +199,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0]) + 1),
         warmup: |p| bars(p[0]),
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(Mfi {
@@ -220,6 +222,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0])),
         warmup: |p| bars(p[0]) - 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Windowed::<ZScore>::new(count(p[0]))),
         summary: "Distance of the volume from its mean in standard deviations",
@@ -235,6 +238,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |p| Memory::Finite(bars(p[0])),
         warmup: |p| bars(p[0]) - 1,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| {
             node(VwapRatio { traded: Window::new(count(p[0])), volume: Window::new(count(p[0])) })
@@ -253,6 +257,7 @@ pub const FUNCTIONS: &[Function] = &[
         outputs: &[],
         memory: |_| Memory::Finite(1),
         warmup: |_| 0,
+        delays: |_| [0, 0],
         check: consistent,
         build: |_| node(TakerImbalance),
         summary: "Taker buying less taker selling, as a share of volume",

@@ -43,6 +43,7 @@ const fn row<R: Rule>(
         outputs: &[],
         memory: |_| Memory::Finite(R::BACK + 1),
         warmup: |_| R::BACK,
+        delays: |_| [0, 0],
         check: consistent,
         build: |p| node(Pattern::<R>::new(p)),
         summary,
