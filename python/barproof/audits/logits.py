@@ -296,13 +296,15 @@ def alignment_scan(
             )
             r = correlation(a, b)
             if not math.isnan(r):
-                rows.append({"alignment": f"{name} {shift:+d}", "sign": 1, "correlation": r})
-                rows.append({"alignment": f"{name} {shift:+d}", "sign": -1, "correlation": -r})
-    rows.sort(key=lambda row: -row["correlation"])
+                for sign in (1, -1):
+                    row = {"alignment": f"{name} {shift:+d}", "sign": sign, "correlation": sign * r}
+                    # Of the difference of two correlations; of one and its own opposite it is twice that of one.
+                    own = values is y and shift == 0
+                    error = math.sqrt((4 if own else 2) / worth)
+                    rows.append({**row, "errors": (sign * r - base) / error})
+    rows.sort(key=lambda row: -row["errors"])
     best = rows[0]
-    # Of a difference of two correlations, at most.
-    error = math.sqrt(2 / worth)
-    away = (best["correlation"] - base) / error
+    away = best["errors"]
     outcome: Outcome = "fail" if away > ERRORS else "pass"
     flipped = ", sign flipped" if best["sign"] < 0 else ""
     title = (

@@ -91,7 +91,8 @@ ROWS = (
         "Another alignment better by more than 3 standard errors "
         "fails. Overlapping targets smear the peak: give `span=`.",
         "Case S000.",
-        formula="`(r_best - r_declared) sqrt(n / span / 2)`: of ten alignments of noise 1% are then called better",
+        formula="`(r - r_declared) sqrt(n / span / 2)`, largest over alignments, with `/ 4` for the declared one "
+        "with its sign flipped: of ten alignments of noise 1% are then called better",
         setup=_FORECAST,
         bad="alignment_scan(forecast, np.roll(target, 1))",
         good="alignment_scan(forecast, target)",
