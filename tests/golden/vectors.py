@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import TimeSeriesSplit
 
+import barproof as bp
 from barproof import audits, stats
 from tests.tolerances import GOLDEN, OPTIMISED
 
@@ -421,6 +424,62 @@ def _(text: str) -> Numbers:
     b = 0.6 * a + 0.8 * stats.normals(46, int(n))
     found = stats.sharpe_difference(a, b, lags=int(lags))
     return [found.difference, found.error_independent, found.error, found.z]
+
+
+# ---- splits ------------------------------------------------------------------------------------
+
+
+@reader("^CPCV counts$")
+def _(text: str) -> Numbers:
+    groups, tests = take(r"^(\d+) folds, (\d+) test: splits, paths$", text)
+    splitter, rows = bp.CombinatorialPurged(int(groups), int(tests)), range(10 * int(groups))
+    return [splitter.get_n_splits(rows), len(splitter.paths(rows))]
+
+
+@reader("^CPCV index sums$")
+def _(text: str) -> Numbers:
+    n, groups, tests, purge, embargo = map(
+        int,
+        take(r"^(\d+) rows, (\d+) folds, (\d+) test, purge (\d+), embargo (\d+): per split", text),
+    )
+    at = np.arange(n)
+    splitter = bp.CombinatorialPurged(groups, tests, embargo=embargo, labels=(at, at + purge))
+    return [float(x) for parts in splitter.split(at) for p in parts for x in (len(p), p.sum())]
+
+
+@reader("^overlap detector$")
+def _(text: str) -> Numbers:
+    n, span, blocks, gap, groups, tests, reach = map(
+        int,
+        take(
+            r"^(\d+) rows, labels of (\d+) bars; overlapping .*: TimeSeriesSplit\((\d+)\); with gap=(\d+); "
+            r"CPCV\((\d+),(\d+)\) purge 0; purge (\d+)$",
+            text,
+        ),
+    )
+    at = np.arange(n)
+    out: Numbers = []
+    for folds in (
+        TimeSeriesSplit(blocks).split(at),
+        TimeSeriesSplit(blocks, gap=gap).split(at),
+        beside(at, groups, tests, 0),
+        beside(at, groups, tests, reach),
+    ):
+        found = audits.purge(list(folds), (at, at + span - 1)).measured
+        out += [found.value, found.n]
+    return out
+
+
+def beside(
+    at: np.ndarray, groups: int, tests: int, reach: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Combinatorial folds that drop `reach` rows on both sides of every test block."""
+    out = []
+    for chosen in combinations(np.split(at, groups), tests):
+        test = np.concatenate(chosen)
+        near = (test[:, None] + np.arange(-reach, reach + 1)).ravel()
+        out.append((np.setdiff1d(at, near), test))
+    return out
 
 
 # ---- many trials -------------------------------------------------------------------------------
