@@ -226,6 +226,12 @@ EXAMPLES: list[Example] = [
         "`window` must be at least 1 row, was 0",
     ),
     (
+        "models that look at no row",
+        lambda: audits.lookahead(lambda c: c.close, BARS, models_window=0),
+        ParameterError,
+        "`models_window` must be at least 1 row, was 0",
+    ),
+    (
         "no features",
         lambda: audits.feature_identity(5, ["a"]),
         LayoutError,

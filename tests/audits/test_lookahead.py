@@ -125,6 +125,29 @@ def test_models_meet_every_cut() -> None:
     assert found.measured == audits.lookahead(features, CANDLES, models=batch).measured
 
 
+def test_models_with_windows_are_asked_with_the_rows_before() -> None:
+    features = bp.FeatureSet(["log_return()"])
+    noise = np.random.default_rng(0).uniform(-1e-6, 1e-6, len(CANDLES))
+
+    def mean(frame: pl.DataFrame) -> Any:
+        """Look at ten rows, so that the first nine have no prediction; bits depend on the number of rows."""
+        p = frame["log_return(1)"].fill_nan(None).rolling_mean(10).to_numpy()
+        return (0.5 + p * (1.0 + noise[len(frame) - 1]))[:, None]
+
+    found = audits.lookahead(features, CANDLES, models=mean, models_window=10, models_agree=1e-5)
+    assert found.outcome == "pass", found.title
+    # Without its window the first predictions of a tail are missing; without its precision others differ.
+    short = audits.lookahead(features, CANDLES, models=mean, models_window=9, models_agree=1e-5)
+    assert short.outcome == "fail"
+    assert audits.lookahead(features, CANDLES, models=mean, models_window=10).outcome == "fail"
+
+    def ahead(frame: pl.DataFrame) -> Any:
+        return mean(frame) + np.nanmax(frame["log_return(1)"].to_numpy())
+
+    peeked = audits.lookahead(features, CANDLES, models=ahead, models_window=10, models_agree=1e-5)
+    assert peeked.outcome == "fail" and peeked.scope["column"].startswith("model ")
+
+
 def test_an_audit_compares_last_rows_of_long_candles() -> None:
     features = bp.FeatureSet(["log_return()", "ema(20)"])
     for bars, rows in ((ALL_ROWS, None), (ALL_ROWS + 1, {"cuts": 59, "rows": LAST_ROWS})):

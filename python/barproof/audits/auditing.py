@@ -28,7 +28,7 @@ from barproof.audits.economics import (
 )
 from barproof.audits.inputs import Inputs
 from barproof.audits.labels import class_balance, degenerate_label, label_against_price
-from barproof.audits.lookahead import lookahead
+from barproof.audits.lookahead import RELATIVE, lookahead
 from barproof.audits.model import Finding, Severity
 from barproof.audits.parity import feature_identity
 from barproof.audits.predictions import class_bias, flat_predictions, threshold_reachability
@@ -37,8 +37,10 @@ from barproof.audits.results_steps import RESULT_STEPS, joins
 from barproof.audits.splits import parts_of, purge, split_order
 from barproof.audits.steps import RESAMPLED, STEPS
 from barproof.audits.waivers import Waiver, apply_waivers, load_waivers
+from barproof.bundle import AGREE
 from barproof.errors import LedgerError, ParameterError
 from barproof.features import FeatureSet
+from barproof.inference import window_of
 from barproof.ledger import Ledger, Recorded, door
 from barproof.rules import Rules
 from barproof.stats import break_even
@@ -399,11 +401,24 @@ def _lookahead(x: Inputs) -> Iterator[Finding]:
         x.market,
         seed=x.seed,
         models=_models(x) if x.run is not None else None,
+        **_memory(x),
         used=used,
         # Features tell what they remember: the last rows at each cut then say as much as all, in a tenth of the time.
         window=LAST_ROWS if len(x.market) > ALL_ROWS and isinstance(x.path, FeatureSet) else None,
         max_seconds=x.max_seconds,
     )
+
+
+def _memory(x: Inputs) -> dict[str, Any]:
+    """Say how many rows models of the last bundle look at, and how exactly they say the same again."""
+    parts = getattr(x.bundle_list[-1], "parts", None) if x.bundle_list else None
+    fitted = [part.model for part in parts.values()] if isinstance(parts, Mapping) else []
+    return {
+        "models_window": max((window_of(model) for model in fitted), default=1),
+        "models_agree": max(
+            (AGREE[getattr(model, "precision", "f64")] for model in fitted), default=RELATIVE
+        ),
+    }
 
 
 def _models(x: Inputs) -> Callable[[Any], Any] | None:

@@ -237,6 +237,8 @@ def lookahead(
     models: Callable[[Any], Any] | None = None,
     used: Any = None,
     window: int | None = None,
+    models_window: int = 1,
+    models_agree: float = RELATIVE,
     max_seconds: float | None = None,
 ) -> Finding:
     """SPL-07: a path computed on fewer bars gives the same rows.
@@ -265,6 +267,11 @@ def lookahead(
         Compare this many last rows of each prefix, computed from the bars before them that the path remembers (of a
         FeatureSet it is known; else `warmup`), and 5 prefixes whole. Where last rows differ the prefix is computed
         whole too, and it alone decides. Default: all prefixes whole.
+    models_window : int, default 1
+        Rows that `models` looks at for one prediction.
+    models_agree : float, default 1e-9
+        What predictions of the same rows may differ by, of their size: nets in single precision sum in other orders for
+        other numbers of rows.
     max_seconds : float, optional
         Budget; when it is spent the finding is inconclusive, or fails by what was found.
 
@@ -280,7 +287,7 @@ def lookahead(
     LayoutError
         If `path` is neither, or gives no table.
     ParameterError
-        If `cuts` or `window` is below 1.
+        If `cuts`, `window` or `models_window` is below 1.
 
     Examples
     --------
@@ -294,6 +301,8 @@ def lookahead(
         raise ParameterError(f"`cuts` must be at least 1, was {cuts}")
     if window is not None and window < 1:
         raise ParameterError(f"`window` must be at least 1 row, was {window}")
+    if models_window < 1:
+        raise ParameterError(f"`models_window` must be at least 1 row, was {models_window}")
     call, known = _call(path), _feature_set(path)
     began = time.perf_counter()
     n = len(candles)
@@ -360,10 +369,16 @@ def lookahead(
         ):
             begin = 0 if i == 0 else max(0, place + 1 - TAIL)
             # Where the rows agree those of all candles stand for the prefix.
-            tail = frame[begin : place + 1] if part is None else part[begin:] if begin else part
+            # The first rows of the tail have windows that begin before it.
+            lead = max(0, begin - (models_window - 1))
+            tail = frame[lead : place + 1] if part is None else part[lead:] if lead else part
             answer = _table(models(tail))
+            if answer.height == place + 1 - lead:
+                answer = _rows(answer, begin - lead, answer.height)
             shown = _rows(predicted, begin, place + 1)
-            for row in _compare(shown, answer, place, exact=False, scale=lambda _: 0.0):
+            for row in _compare(
+                shown, answer, place, exact=False, scale=lambda _: 0.0, relative=models_agree
+            ):
                 found.append({**row, "column": f"model {row['column']}", "bar": row["bar"] + begin})
     ways: dict[str, Any] = {"last_rows": {"cuts": tails, "rows": window}} if tails else {}
     ways |= {"cuts_beyond_memory": beyond} if beyond else {}
@@ -386,7 +401,13 @@ def _rows(table: _Table, first: int, end: int) -> _Table:
 
 
 def _compare(
-    whole: _Table, cut: _Table, place: int, *, exact: bool, scale: Callable[[str], float]
+    whole: _Table,
+    cut: _Table,
+    place: int,
+    *,
+    exact: bool,
+    scale: Callable[[str], float],
+    relative: float = RELATIVE,
 ) -> Iterator[dict[str, Any]]:
     if cut.height != whole.height:
         yield {
@@ -397,7 +418,7 @@ def _compare(
             "cut_value": cut.height,
         }
         return
-    first = _difference(whole, cut, slice(0, None), exact=exact, scale=scale)
+    first = _difference(whole, cut, slice(0, None), exact=exact, scale=scale, relative=relative)
     if first is not None:
         yield {
             "cut": place,
