@@ -466,6 +466,7 @@ def _(text: str) -> Numbers:
         beside(at, groups, tests, reach),
     ):
         found = audits.purge(list(folds), (at, at + span - 1)).measured
+        assert found is not None and found.value is not None and found.n is not None
         out += [found.value, found.n]
     return out
 
