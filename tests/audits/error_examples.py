@@ -271,7 +271,7 @@ EXAMPLES: list[Example] = [
         "no such audit",
         lambda: audits.explain("ECO-1"),
         ParameterError,
-        "there is no audit 'ECO-1'; did you mean ECO-14, ECO-13, ECO-12?",
+        "there is no audit 'ECO-1'; did you mean ECO-01, ECO-14, ECO-13?",
     ),
     (
         "no such finding",

@@ -120,7 +120,7 @@ def volume_filter(labels: Labels, *, least: float, bars: int = 1) -> Labels:
     >>> labels = bp.labels.horizon(candles, bars=6, threshold=0.002)
     >>> kept = volume_filter(labels, least=float(np.median(candles.volume)))
     >>> int(labels.defined.sum()), int(kept.defined.sum())
-    (993, 495)
+    (993, 493)
     """
     if not isinstance(labels, Labels):
         raise LayoutError(f"`labels` of a filter must be Labels, was {type(labels).__name__}")
