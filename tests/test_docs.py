@@ -2,7 +2,8 @@
 
 In ``README.md`` and ``docs/`` the ```python blocks of a page run one after the other in one namespace and an empty
 folder. A ```text block right after one is what it prints. Blocks marked ```python data find the files of the folder
-that ``BARPROOF_DATA`` names beside them, and are left out where it names none. The quick start has a test of its own.
+that ``BARPROOF_DATA`` names beside them, and are left out where it names none. What blocks marked ```python indexed
+print is compared where the engine of that name is built in. The quick start has a test of its own.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def blocks(page: Path) -> list[Block]:
             and not text[fence.end() : after.start()].strip()
         )
         line = text.count("\n", 0, fence.start("body"))
-        prints = after["body"] if after is not None and shown else None
+        compared = shown and (_core.INDEXED or "indexed" not in kind[1:])
+        prints = after["body"] if after is not None and compared else None
         found.append(Block(line, fence["body"], "data" in kind[1:], prints))
     return found
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import barproof as bp
+from barproof import _core
 from barproof._fields import METRICS
 from tests.helpers import flat, market
 
@@ -254,6 +255,13 @@ def ways(plan: bp.Plan) -> list[tuple[str, str | None, int, int]]:
     return [(r.path, r.reason, r.combinations, r.groups) for r in plan.paths]
 
 
+def with_indexed(*told: tuple[str, str | None, int, int]) -> list[tuple[str, str | None, int, int]]:
+    """Ways as told; bar by bar in a build that has no other way."""
+    if _core.INDEXED:
+        return list(told)
+    return [("replay", "built without `indexed`", sum(way[2] for way in told), 0)]
+
+
 def test_a_plan_names_the_way_of_each_group_and_why() -> None:
     fine, candles, signals = world()
     options: dict[str, Any] = {"costs": COSTS, "threads": 1}
@@ -264,22 +272,26 @@ def test_a_plan_names_the_way_of_each_group_and_why() -> None:
         reverse=[False, True],
     )
     told = bp.plan(candles, signals, mixed, **options)
-    assert ways(told) == [("shared", None, 6, 3), ("walk", "reversing", 6, 0)]
-    assert told.path == "indexed"
-    assert str(told).endswith(
-        "MiB free; 6 share their entries in 3 groups; 6 walk by themselves (reversing)"
+    assert ways(told) == with_indexed(("shared", None, 6, 3), ("walk", "reversing", 6, 0))
+    assert told.path == ("indexed" if _core.INDEXED else "replay")
+    said = (
+        "6 share their entries in 3 groups; 6 walk by themselves (reversing)"
+        if _core.INDEXED
+        else "12 go bar by bar (built without `indexed`)"
     )
+    assert str(told).endswith(f"MiB free; {said}")
     assert ways(bp.sweep(candles, signals, mixed, **options).plan) == ways(told)
     exact = bp.plan(candles, signals, mixed, engine="replay", **options)
     assert (exact.path, ways(exact)) == ("replay", [("replay", "asked for", 12, 0)])
     finer = bp.plan(candles, signals, mixed, intrabar_candles=fine, **options)
-    assert (finer.path, ways(finer)) == ("replay", [("replay", "finer candles", 12, 0)])
-    assert str(finer).endswith("; 12 go bar by bar (finer candles)")
+    why = "finer candles" if _core.INDEXED else "built without `indexed`"
+    assert (finer.path, ways(finer)) == ("replay", [("replay", why, 12, 0)])
+    assert str(finer).endswith(f"; 12 go bar by bar ({why})")
     overlapping = bp.plan(candles, signals, mixed, windows=[(0, 20), (10, 30)], **options)
-    assert sorted(ways(overlapping), key=str) == [
+    assert sorted(ways(overlapping), key=str) == with_indexed(
         ("walk", "reversing", 6, 0),
         ("walk", "windows overlap or run backwards", 6, 0),
-    ]
+    )
 
 
 def test_ways_are_counted_over_symbols_sets_and_parts(
@@ -290,12 +302,12 @@ def test_ways_are_counted_over_symbols_sets_and_parts(
     plain = bp.Grid(bp.Rules(entry_long=0.7), stop_loss=[0.001, 0.002, 0.003, 0.004])
     several: Any = {"X": candles, "Y": candles}, {"X": sets, "Y": sets}, plain
     options: dict[str, Any] = {"costs": COSTS, "threads": 1}
-    assert ways(bp.plan(*several, **options)) == [("shared", None, 16, 4)]
+    assert ways(bp.plan(*several, **options)) == with_indexed(("shared", None, 16, 4))
     # Parts of two: groups are within a part.
     monkeypatch.setattr("barproof._sweep_job.PIECE_STEPS", 1)
     monkeypatch.setattr("barproof._sweep_job.PIECE_LEAST", 2)
     told = bp.plan(*several, **options, out=tmp_path / "parts")
-    assert (told.parts, ways(told)) == (8, [("shared", None, 16, 8)])
+    assert (told.parts, ways(told)) == (8, with_indexed(("shared", None, 16, 8)))
     found = bp.sweep(*several, **options, out=tmp_path / "parts")
     assert (found.plan.parts, ways(found.plan)) == (8, ways(told))
     assert found.plan.seconds == found.seconds
@@ -308,7 +320,8 @@ def test_candles_whose_range_does_not_hold_their_open_go_bar_by_bar() -> None:
     signals = bp.Signals.sparse(candles, long=[(1, 0.9)])
     rules = bp.Grid(bp.Rules(entry_long=0.5), stop_loss=[0.1])
     told = bp.plan(candles, signals, rules, costs=bp.Costs.free(), threads=1)
-    assert ways(told) == [("replay", "bars whose range does not hold their open and close", 1, 0)]
+    why = "bars whose range does not hold their open and close"
+    assert ways(told) == with_indexed(("replay", why, 1, 0))
     for engine in ("indexed", "replay"):
         found = bp.sweep(candles, signals, rules, costs=bp.Costs.free(), engine=engine)
         assert found.pooled["n_stop"].to_list() == [1]

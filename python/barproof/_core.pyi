@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "INDEXED",
     "RELEASE_BUILD",
     "Bars",
     "FeatureGraph",
@@ -45,6 +46,7 @@ __all__ = [
 
 __version__: str
 RELEASE_BUILD: bool
+INDEXED: bool
 
 _Floats = NDArray[np.float64]
 _Times = NDArray[np.int64]

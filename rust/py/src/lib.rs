@@ -22,6 +22,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("INDEXED", cfg!(feature = "indexed"))?;
     m.add("RELEASE_BUILD", !cfg!(debug_assertions))?;
     m.add_class::<bars::Bars>()?;
     m.add_class::<signals::Signals>()?;
