@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from barproof import _core
 from barproof._draws import Between, Group, Method, draw, read_group
 from barproof.errors import LayoutError, ParameterError, RulesError, ShapeError
 from barproof.rules import Rules, check_names
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["Grid"]
 
@@ -202,6 +200,19 @@ class Grid:
         if not -len(self) <= combination < len(self):
             raise IndexError(f"combination {combination} does not exist: the grid has {len(self)}")
         return self.rules.replace(**self.varying(combination))
+
+    @cached_property
+    def _series(self) -> list[pl.Series]:
+        """Axes, one column each, one value a combination."""
+        out = []
+        for name, values in self._columns.items():
+            kinds = set(map(type, values))
+            if kinds == {float}:
+                out.append(pl.Series(name, np.array(values)))
+                continue
+            plain = [float(v) if type(v) is int and float in kinds else v for v in values]
+            out.append(pl.Series(name, plain, strict=False))
+        return out
 
     @cached_property
     def digest(self) -> str:

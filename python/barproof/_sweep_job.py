@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,6 @@ __all__ = [
     "Piece",
     "axis_series",
     "call",
-    "grid_series",
     "prepare",
     "routes",
 ]
@@ -217,8 +215,10 @@ class Job:
 
         def rows(raw: dict[str, Any], table: str) -> list[NDArray[np.float64]]:
             kept = done[raw["done"]]
+            if kept.all():
+                return list(raw[table])
             kept = np.repeat(kept, windows) if table == "frame" else kept
-            return [c if kept.all() else c[kept] for c in raw[table]]
+            return [c[kept] for c in raw[table]]
 
         tables = {}
         for table in ("frame", "pooled"):
@@ -233,12 +233,12 @@ class Job:
             elif self.ranged:
                 more = [pl.Series(f"{m}_{way}", [], dtype=pl.Float64) for m, way in RANGE]
             tables[table] = main, more
-        frame = self._frame(leg, numbers, *tables["frame"])
+        columns = self._held(leg, numbers, *tables["frame"])
         if windows == 1 and all(leg.pooling == "compounded" for leg in self.legs):
-            pooled = _own_pool(frame, leg.pooling)
+            pooled = _own_pool(columns, leg.pooling)
         else:
             pooled = self._pooled(leg, numbers, *tables["pooled"])
-        return Done(numbers, frame, pooled, interrupted)
+        return Done(numbers, pl.DataFrame(columns), pooled, interrupted)
 
     def _ways(self, piece: Piece) -> dict[str, str | None]:
         """Ways to settle ambiguous bars, and the run that shows each: None is the sweep's own."""
@@ -248,10 +248,6 @@ class Job:
         own = {self.grid.rules.intrabar} if column is None else set(column[piece.low : piece.high])
         return {w: None if own == {w} else w for w in ("pessimistic", "optimistic")}
 
-    @cached_property
-    def _axis_series(self) -> list[pl.Series]:
-        return grid_series(self.grid)
-
     def _axes(self, numbers: NDArray[np.int64]) -> list[pl.Series]:
         out = []
         if self.names is not None:
@@ -259,37 +255,36 @@ class Job:
             out.append(names[numbers // len(self.grid)])
         at = numbers % len(self.grid)
         if np.array_equal(at, np.arange(len(self.grid))):
-            return [*out, *self._axis_series]
-        return [*out, *(series[at] for series in self._axis_series)]
+            return [*out, *self.grid._series]
+        return [*out, *(series[at] for series in self.grid._series)]
 
     def _symbol(self, leg: Leg, n: int) -> list[pl.Series]:
         return [pl.Series("symbol", [leg.symbol] * n, dtype=pl.String)] if self.several else []
 
-    def _frame(
+    def _held(
         self,
         leg: Leg,
         numbers: NDArray[np.int64],
         columns: list[NDArray[np.float64]],
         more: list[pl.Series],
-    ) -> pl.DataFrame:
+    ) -> list[pl.Series]:
+        """Columns of the frame."""
         n = len(leg.windows)
         candles = leg.settings[0].candles
         start = times(candles.open_time[[w[0] for w in leg.windows]])
         end = times(candles.open_time[[w[1] - 1 for w in leg.windows]] + candles.interval_ms)
-        number = pl.Series("window", np.tile(np.arange(n, dtype=np.uint32), len(numbers)))
+        number = np.tile(np.arange(n, dtype=np.uint32), len(numbers))
         every = np.repeat(numbers, n)
-        return pl.DataFrame(
-            [
-                *self._symbol(leg, len(every)),
-                pl.Series("combination", every.astype(np.uint32)),
-                number,
-                start[number.to_numpy()].alias("start"),
-                end[number.to_numpy()].alias("end"),
-                *self._axes(every),
-                *metric_series(columns, counts=True),
-                *more,
-            ]
-        )
+        return [
+            *self._symbol(leg, len(every)),
+            pl.Series("combination", every.astype(np.uint32)),
+            pl.Series("window", number),
+            start[number].alias("start"),
+            end[number].alias("end"),
+            *self._axes(every),
+            *metric_series(columns, counts=True),
+            *more,
+        ]
 
     def _pooled(
         self,
@@ -354,15 +349,11 @@ class Job:
 _COLUMN = {row["name"]: i for i, row in enumerate(METRICS)}
 
 
-def _own_pool(frame: pl.DataFrame, pooling: str) -> pl.DataFrame:
+def _own_pool(columns: list[pl.Series], pooling: str) -> pl.DataFrame:
     """Pooled rows of one window: its own, to the bit, without what tells windows apart."""
-    word = pl.Series("pooling", [pooling] * len(frame), dtype=pl.String)
-    kept = [
-        word if column.name == "window" else column
-        for column in frame.get_columns()
-        if column.name not in ("start", "end")
-    ]
-    return pl.DataFrame(kept)
+    at = [column.name for column in columns].index("window")
+    word = pl.Series("pooling", [pooling] * len(columns[at]), dtype=pl.String)
+    return pl.DataFrame([*columns[:at], word, *columns[at + 3 :]])
 
 
 def _where(error: BaseException, symbol: str | None, name: str | None) -> None:
@@ -373,22 +364,9 @@ def _where(error: BaseException, symbol: str | None, name: str | None) -> None:
         error.add_note(f"on the symbol {symbol!r}")
 
 
-def grid_series(grid: Grid) -> list[pl.Series]:
-    """Axes of a grid, one column each, one value a combination."""
-    out = []
-    for name, values in grid._columns.items():
-        mixed = any(isinstance(v, float) for v in values)
-        plain = [
-            float(v) if mixed and isinstance(v, int) and not isinstance(v, bool) else v
-            for v in values
-        ]
-        out.append(pl.Series(name, plain, strict=False))
-    return out
-
-
 def axis_series(grid: Grid, rows: NDArray[np.int64] | pl.Series) -> list[pl.Series]:
     """Axes of these combinations, one column each; null where the combination is."""
-    return [series.gather(rows) for series in grid_series(grid)]
+    return [series.gather(rows) for series in grid._series]
 
 
 def memory(combinations: int, windows: int, axes: int, bars: int, threads: int) -> int:

@@ -131,6 +131,14 @@ class Best:
     signals: str | None = None
 
 
+def _in_all(numbers: NDArray[Any], times: int) -> NDArray[np.int64]:
+    """Numbers that are there so many times, in order."""
+    if times == 1:
+        return np.sort(numbers).astype(np.int64)
+    found, counts = np.unique(numbers, return_counts=True)
+    return found[counts == times].astype(np.int64)
+
+
 class Sweep:
     """What a sweep found.
 
@@ -168,8 +176,7 @@ class Sweep:
         )
         self.seconds = seconds
         numbers = self.pooled["combination"].to_numpy()
-        found, times = np.unique(numbers, return_counts=True)
-        self.combinations: NDArray[np.int64] = found[times == len(job.legs)].astype(np.int64)
+        self.combinations: NDArray[np.int64] = _in_all(numbers, len(job.legs))
         self.complete = len(self.combinations) == job.width
         spans = [f"{len(leg.windows)} within bars {leg.span[0]}..{leg.span[1]}" for leg in job.legs]
         self.provenance = {**job.identity(), "windows": "; ".join(dict.fromkeys(spans))}
