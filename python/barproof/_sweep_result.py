@@ -131,12 +131,13 @@ class Best:
     signals: str | None = None
 
 
-def _in_all(numbers: NDArray[Any], times: int) -> NDArray[np.int64]:
+def _in_all(numbers: NDArray[np.uint32], times: int) -> NDArray[np.int64]:
     """Numbers that are there so many times, in order."""
     if times == 1:
-        return np.sort(numbers).astype(np.int64)
+        return np.sort(numbers.astype(np.int64))
     found, counts = np.unique(numbers, return_counts=True)
-    return found[counts == times].astype(np.int64)
+    kept: NDArray[np.int64] = found[counts == times].astype(np.int64)
+    return kept
 
 
 class Sweep:
