@@ -13,10 +13,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import polars as pl
 from sklearn.model_selection import TimeSeriesSplit
 
 import barproof as bp
 from barproof import audits, stats
+from barproof.audits.claim_arithmetic import annual_growth, evaluate, least_sd
 from tests.tolerances import GOLDEN, OPTIMISED
 
 Numbers = list[float]
@@ -699,6 +701,149 @@ def _(text: str) -> Numbers:
 def _(text: str) -> Numbers:
     take("^shares of F01: distance base 2, divergence base 2$", text)
     return list(stats.jensen_shannon(TENTHS, SHARES))
+
+
+@reader("^threshold reachability$")
+def _(text: str) -> Numbers:
+    highest, threshold = take(
+        rf"^logit\(({NUMBER})\), logit\(({NUMBER})\), and the ratio of odds$", text
+    )
+    values = np.linspace(0.01, float(highest), 100)
+    found = audits.threshold_reachability({"long": (values, float(threshold))})
+    (row,) = found.evidence["rows"]
+    return [row["logit_max"], row["logit_threshold"], row["odds_apart"]]
+
+
+@reader("^degenerate labels$")
+def _(text: str) -> Numbers:
+    up, down = map(
+        int, take(r"^always-up forecast on (\d+) up / (\d+) down: accuracy, balanced", text)
+    )
+    found = audits.class_scores(np.ones(up + down), np.r_[np.ones(up), np.zeros(down)])
+    assert not found.proves
+    return [found.accuracy, found.balanced_accuracy, found.kappa, found.mcc]
+
+
+@reader("^feature scale$")
+def _(text: str) -> Numbers:
+    close, weight, mean, spread = map(
+        float,
+        take(
+            rf"^close ({NUMBER}) with first-layer \|w\| <= ({NUMBER}): one term; "
+            rf"after z-scoring at mean ({NUMBER}) sd ({NUMBER})$",
+            text,
+        ),
+    )
+    # The other input varies, and weighs nothing.
+    varying = np.linspace(-1, 1, 40)
+
+    def term(value: float) -> float:
+        rows = np.column_stack([np.full(40, value), varying])
+        return float(audits.first_layer(rows, np.array([[weight, 0.0]])).evidence["term"])
+
+    return [term(close), term((close - mean) / spread)]
+
+
+@reader("^overlapping windows$")
+def _(text: str) -> Numbers:
+    n, days, windows = map(
+        int,
+        take(
+            r"^(\d+) five-minute bars in days; windows of (\d+) days that fit end to end; (\d+) windows imply",
+            text,
+        ),
+    )
+    length = days * 288
+    start = np.linspace(0, n - length, windows).astype(np.int64)
+    found = audits.overlap(start, start + length - 1)
+    fit = found.evidence["effective"]
+    return [fit * days, fit, measured(found)]
+
+
+@reader("^warm-up of recursive features$")
+def _(text: str) -> Numbers:
+    span, bars, period = map(
+        int,
+        take(
+            r"^EMA span (\d+): weight of the start after (\d+) bars; bars until 1e-6; Wilder (\d+)",
+            text,
+        ),
+    )
+    alpha = 2 / (span + 1)
+    return [
+        audits.start_weight(alpha, bars),
+        audits.bars_to_forget(alpha),
+        audits.bars_to_forget(1 / period),
+    ]
+
+
+@reader("^truncated recompute$")
+def _(text: str) -> Numbers:
+    last, cut, row = map(
+        int,
+        take(
+            r"^x=t\^2, t=0\.\.(\d+), cut after row (\d+), value at row (\d+): trailing mean full/cut; centred mean "
+            r"full \(cut is NaN\); whole-sample z full/cut$",
+            text,
+        ),
+    )
+    x = pl.col("x")
+    columns = {
+        "trailing": x.rolling_mean(3),
+        "centred": x.rolling_mean(3, center=True),
+        "z": (x - x.mean()) / x.std(),
+    }
+    frame = pl.DataFrame({"x": np.arange(last + 1.0) ** 2})
+    found = bp.find_lookahead(
+        lambda bars: bars.select(**columns), frame, cuts=[cut], tail=1, full=0, perturb=False
+    )
+    leaks = {leak.column: leak for leak in found.leaks}
+    assert set(leaks) == {"centred", "z"} and {leak.bar for leak in found.leaks} == {row}
+    assert math.isnan(leaks["centred"].after)
+    trailing = float(frame.select(columns["trailing"]).item(row, 0))
+    # No leak of the trailing mean: cut or whole, it has one value.
+    return [trailing, trailing, leaks["centred"].before, leaks["z"].before, leaks["z"].after]
+
+
+@reader("^compounding plausibility$")
+def _(text: str) -> Numbers:
+    pairs = re.findall(rf"\(({NUMBER})\^(\d+)\)", text)
+    if len(pairs) != 2:
+        raise UnreadError(text)
+    return [annual_growth(float(base) - 1, 5, over=5 * float(times)) for base, times in pairs]
+
+
+@reader("^claims arithmetic$")
+def _(text: str) -> Numbers:
+    before, after, unit = map(
+        float,
+        take(
+            rf"^({NUMBER}) -> ({NUMBER}) trades: change, and its range when both are rounded to ({NUMBER})$",
+            text,
+        ),
+    )
+    formula = "({after} - {before}) / {before}"
+    ends = {k: (v - unit / 2, v + unit / 2) for k, v in (("before", before), ("after", after))}
+    exact, _ = evaluate(formula, {"before": (before, before), "after": (after, after)})
+    rows = [{"id": "before", "value": str(before)}, {"id": "after", "value": str(after)}]
+    claim = {"id": "more", "value": "39.1", "unit": "percent", "derived": formula}
+    assert audits.claim_arithmetic([*rows, claim]).outcome == "pass"
+    return [exact, *evaluate(formula, ends)]
+
+
+@reader("^claims arithmetic, growth identity$")
+def _(text: str) -> Numbers:
+    take(
+        r"^per-trade SD implied by mean and final equity .*: A, B; least SD two outcomes allow: A, B$",
+        text,
+    )
+    # As case S004 prints them: mean trade, trades, final of 10,000; win rate, mean win, mean loss.
+    printed = ((-0.002319, 3892, 0.87), (-0.00182, 3072, 32.37))
+    payoffs = ((0.5159, 0.005524, 0.010678), (0.5208, 0.003766, 0.007892))
+    implied = [stats.growth_identity(m, n, final / 10_000).deviation for m, n, final in printed]
+    least = [least_sd(*payoff) for payoff in payoffs]
+    assert all(a >= b for a, b in zip(implied, least, strict=True))
+    return [*implied, *least]
 
 
 def measured(finding: Any) -> float:

@@ -88,7 +88,12 @@ from barproof.audits.payoff import (
     payoff_asymmetry,
     stop_distance,
 )
-from barproof.audits.perturb import future_perturbation, warmup_needed
+from barproof.audits.perturb import (
+    bars_to_forget,
+    future_perturbation,
+    start_weight,
+    warmup_needed,
+)
 from barproof.audits.predictions import class_bias, flat_predictions, threshold_reachability
 from barproof.audits.report import VERDICTS, Diff, Report
 from barproof.audits.reuse import embargo, fit_scope, overlap, reused_parts
@@ -135,6 +140,8 @@ from barproof.audits.significance import (
     track_record,
 )
 from barproof.audits.skill import (
+    ClassScores,
+    class_scores,
     consistency,
     input_sensitivity,
     loss_against_constant,
@@ -149,6 +156,7 @@ __all__ = [
     "GROUPS",
     "VERDICTS",
     "Audit",
+    "ClassScores",
     "Diff",
     "Finding",
     "Gate",
@@ -162,6 +170,7 @@ __all__ = [
     "audit",
     "backtest_length",
     "bar_integrity",
+    "bars_to_forget",
     "base_rate_drift",
     "below_chance",
     "bootstrap_mean",
@@ -182,6 +191,7 @@ __all__ = [
     "claim_staleness",
     "class_balance",
     "class_bias",
+    "class_scores",
     "closed_bars",
     "clustered_trades",
     "concentration",
@@ -274,6 +284,7 @@ __all__ = [
     "skill_over_baselines",
     "spiegelhalter",
     "split_order",
+    "start_weight",
     "stop_distance",
     "superior_ability",
     "temperature",

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from barproof.audits.common import audited, capped, made, plural
+from barproof.audits.common import audited, capped, made, plural, speaking
 from barproof.audits.fillbars import NEEDS_PRICES, NO_TIME, clock, column, frame_of
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
@@ -51,10 +51,10 @@ def return_arithmetic(trades: Any, *, tolerance: float = 0.02) -> Finding:
     if not tolerance >= 0:
         raise ParameterError(f"`tolerance` of returns must be >= 0, was {tolerance!r}")
     gate = Gate(
-        "<=",
-        tolerance,
+        "=",
+        0,
         "default",
-        "a return that its prices do not give was made by something else",
+        f"a return that its prices do not give, within {tolerance:.0%}, was made by something else",
     )
     frame = frame_of(trades)
     needed = [c for c in ("return", "entry_price", "exit_price", "side") if c not in frame.columns]
@@ -107,8 +107,14 @@ def return_arithmetic(trades: Any, *, tolerance: float = 0.02) -> Finding:
         "FILL-05",
         outcome,
         title,
-        measured=Measured("returns that differ", bad, "count", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("returns that differ", bad, "count", n=n), gate),
+            (
+                Measured("trades that paid a cost", int((paid[known] > 0).sum()), "count", n=n),
+                Gate(">", 0, "default", "a market without costs is none"),
+            ),
+        ),
         evidence={
             **capped(
                 (

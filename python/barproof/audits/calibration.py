@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, capped, made, numbers, plural, same_rows, unable
+from barproof.audits.common import (
+    FEW,
+    audited,
+    capped,
+    made,
+    numbers,
+    plural,
+    same_rows,
+    speaking,
+    unable,
+)
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 
 __all__ = [
@@ -136,7 +147,7 @@ def proper_scores(probabilities: Any, labels: Any, *, seed: int = 0) -> Finding:
     """
     p, y = _pairs(probabilities, labels)
     gate = Gate(
-        ">",
+        "interval >",
         0,
         "default",
         "a probability that does worse than the base rate is worth less than none",
@@ -196,7 +207,12 @@ def spiegelhalter(probabilities: Any, labels: Any, *, span: int = 1) -> Finding:
         Inconclusive for fewer than 100 rows that are left, or one class.
     """
     p, y = _pairs(probabilities, labels, span)
-    gate = Gate("<=", Z, "default", "three standard errors; independent rows are needed")
+    gate = Gate(
+        "within",
+        f"{-Z:g} to {Z:g}",
+        "default",
+        "three standard errors; independent rows are needed",
+    )
     found = _unusable("CAL-03", p, y, ENOUGH, gate)
     if found is not None:
         return found
@@ -313,7 +329,10 @@ def temperature(logits: Any, labels: Any) -> Finding:
     good = np.isfinite(flat if flat.ndim == 1 else flat.sum(axis=1)) & np.isfinite(y)
     flat, y = flat[good], y[good]
     gate = Gate(
-        "<=", WARM[1], "case S001", "with a gap of 158,041 and 70% right the temperature is 186,524"
+        "within",
+        f"{WARM[0]:g} to {WARM[1]:g}",
+        "case S001",
+        "with a gap of 158,041 and 70% right the temperature is 186,524",
     )
     remedy = "mend the inputs and the training; temperature never changes which class is likeliest"
     found = _unusable("CAL-05", flat if flat.ndim == 1 else flat[:, 0], y, ENOUGH, gate, remedy)
@@ -367,7 +386,7 @@ def calibration_where_traded(
     p, y = _pairs(probabilities, labels)
     gate = Gate(
         ">=",
-        "mean probability and break-even",
+        None,
         "case S004",
         ("a model can be calibrated overall and wrong in the 2% that it trades"),
     )
@@ -396,17 +415,33 @@ def calibration_where_traded(
         "CAL-06",
         outcome,
         title,
-        measured=Measured(
-            "precision where traded",
-            k / n,
-            "fraction",
-            low=interval.low,
-            high=interval.high,
-            level=0.95,
-            method="wilson",
-            n=n,
+        **speaking(
+            outcome,
+            (
+                Measured(
+                    "precision where traded, at most",
+                    interval.high,
+                    "fraction",
+                    form="upper bound of Wilson's interval",
+                    level=0.95,
+                    n=n,
+                ),
+                replace(gate, threshold=mean),
+            ),
+            (
+                Measured(
+                    "precision where traded",
+                    k / n,
+                    "fraction",
+                    low=interval.low,
+                    high=interval.high,
+                    level=0.95,
+                    method="wilson",
+                    n=n,
+                ),
+                Gate("interval >", break_even, "case S004", "below it this payoff cannot profit"),
+            ),
         ),
-        gate=gate,
         evidence={"mean_probability": mean, "share_of_rows": n / len(p)},
         remedy=remedy,
         assumptions={"independent rows": "unchecked"},

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from barproof.audits.common import audited, capped, made, numbers, plural, same_rows, unable
+from barproof.audits.common import (
+    audited,
+    capped,
+    made,
+    numbers,
+    plural,
+    same_rows,
+    speaking,
+    unable,
+)
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
 
@@ -182,8 +192,14 @@ def scenario_search(
         "CKP-02",
         outcome,
         title,
-        measured=Measured("readings that fit", len(fits), "count", n=len(rows)),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("readings that fit", len(fits), "count", n=len(rows)), gate),
+            (
+                Measured("readings that fit and are not the declared one", 1, "count", n=len(rows)),
+                Gate("=", 0, "case S000", "documents must say which reading was trained"),
+            ),
+        ),
         evidence={**capped(rows, len(rows)), "chance_of_accident": chance},
         cause=(
             "another target slice or shift",
@@ -305,8 +321,12 @@ def loss_pair(train: float, validation: float, *, constant: float | None = None)
         "CKP-04",
         outcome,
         title,
-        measured=Measured("validation over train", ratio, "ratio"),
-        gate=gate,
+        measured=Measured("gain over the constant", (constant or 0.0) - validation, "loss")
+        if beaten
+        else Measured("validation over train", ratio, "ratio"),
+        gate=Gate(">", 0, "case S003", "a model must do better than one number")
+        if beaten
+        else gate,
         evidence={"constant": constant},
         cause=(
             "another reduction or target scale",
@@ -498,6 +518,8 @@ def mode_parity(
                     "largest": math.nan,
                     "flips": 0,
                     "bound": bound,
+                    "missing": 0,
+                    "free": free,
                 }
             )
             continue
@@ -515,6 +537,8 @@ def mode_parity(
                 "largest": away,
                 "flips": flips,
                 "bound": bound,
+                "missing": one_sided,
+                "free": free,
             }
         )
     held = p[np.isfinite(p)]
@@ -527,6 +551,7 @@ def mode_parity(
         )
     )
     worst = rows[0]
+    wrong = sum(row["outcome"] == "fail" for row in rows)
     told = (
         f"`{worst['variant']}` differs by {worst['largest']:.2g} (allowed "
         f"{worst['bound']:.0e}), {plural(worst['flips'], 'decision')} flip"
@@ -537,8 +562,21 @@ def mode_parity(
         told
         if worst["outcome"] != "pass"
         else (f"{plural(len(rows), 'variant')} agree; most {told}"),
-        measured=Measured("largest difference", worst["largest"], n=len(p)),
-        gate=gate,
+        **speaking(
+            worst["outcome"],
+            *(
+                (
+                    Measured(f"largest difference of {row['variant']}", row["largest"], n=len(p)),
+                    replace(gate, threshold=row["bound"]),
+                )
+                for row in rows
+                if not row["free"]
+            ),
+            (
+                Measured("variants that differ", wrong, "count", n=len(rows)),
+                Gate("=", 0, "case S000", "no decision may flip, and no prediction be missing"),
+            ),
+        ),
         evidence=capped(rows, len(rows)),
         cause=("batch norm or dropout in train mode", "half precision"),
         remedy=remedy,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from barproof.errors import ParameterError
 
-__all__ = ["annual_growth", "evaluate", "grim", "growth_bound", "implied_sd", "poisson_rate"]
+__all__ = ["annual_growth", "evaluate", "grim", "growth_bound", "least_sd"]
 
 _REFERENCE = re.compile(r"\{([A-Za-z0-9][A-Za-z0-9._-]{0,63})\}")
 _LONGEST = 500
@@ -135,7 +135,7 @@ def grim(share: float, half: float, n: int) -> bool:
     return math.floor((share + slack) * n) >= math.ceil((share - slack) * n)
 
 
-def annual_growth(total: float, days: float) -> float:
+def annual_growth(total: float, days: float, *, over: float = 365.0) -> float:
     """Decimal logarithm of what a year makes of 1, where `days` make ``1 + total`` of it.
 
     Parameters
@@ -144,18 +144,20 @@ def annual_growth(total: float, days: float) -> float:
         Return over the period, a fraction above -1.
     days : float
         Length of the period.
+    over : float, default 365
+        Days that it is compounded over.
 
     Returns
     -------
     float
-        ``log10(1 + total) * 365 / days``.
+        ``log10(1 + total) * over / days``.
 
     Examples
     --------
     >>> round(annual_growth(0.3804, 5), 4)
     10.2204
     """
-    return math.log10(1.0 + total) * 365.0 / days
+    return math.log10(1.0 + total) * (over / days)
 
 
 def growth_bound(mean: float, n: int) -> float:
@@ -185,53 +187,24 @@ def growth_bound(mean: float, n: int) -> float:
     return n * math.log1p(mean)
 
 
-def implied_sd(mean: float, n: int, ratio: float) -> float:
-    """Give the standard deviation of a trade that mean, number and final wealth imply, to second order.
+def least_sd(share: float, win: float, loss: float) -> float:
+    """Give the least standard deviation of a trade that a win rate, a mean win and a mean loss allow.
 
     Parameters
     ----------
-    mean : float
-        Mean return of a trade, a fraction.
-    n : int
-        Trades.
-    ratio : float
-        Final over initial wealth, > 0.
+    share : float
+        Of trades that win, in [0, 1].
+    win, loss : float
+        Mean win and mean loss, both as positive fractions.
 
     Returns
     -------
     float
-        ``sqrt(2 (mean - g) - mean^2)`` with ``g = ln(ratio) / n``; NaN where no deviation does it.
+        ``sqrt(share (1 - share)) (win + loss)``, reached where all wins are alike and all losses are.
 
     Examples
     --------
-    >>> round(implied_sd(0.0, 100, 0.99), 4)
-    0.0142
+    >>> round(least_sd(0.5159, 0.005524, 0.010678), 6)
+    0.008097
     """
-    square = 2.0 * (mean - math.log(ratio) / n) - mean * mean
-    return math.sqrt(square) if square >= 0 else math.nan
-
-
-def poisson_rate(count: int, expected: float) -> float:
-    """Two-sided p-value of a count against the expected one, by doubling the smaller tail.
-
-    Parameters
-    ----------
-    count : int
-        Seen.
-    expected : float
-        Mean of the Poisson law, > 0.
-
-    Returns
-    -------
-    float
-        In (0, 1].
-
-    Examples
-    --------
-    >>> round(poisson_rate(4, 13.8), 6)
-    0.004183
-    """
-    from scipy.stats import poisson
-
-    low, high = poisson.cdf(count, expected), poisson.sf(count - 1, expected)
-    return float(min(1.0, 2.0 * min(low, high)))
+    return math.sqrt(share * (1.0 - share)) * (win + loss)

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from barproof import stats
 from barproof.audits.claim_arithmetic import (
     annual_growth,
     evaluate,
     grim,
     growth_bound,
-    poisson_rate,
 )
 from barproof.audits.claim_sets import interval_of, judged, row_of, set_of
 from barproof.audits.common import FEW, audited
-from barproof.audits.model import Finding, Gate
+from barproof.audits.model import Finding
 from barproof.errors import BarproofError
 
 __all__ = [
@@ -107,12 +107,7 @@ def claim_arithmetic(claims: Any) -> Finding:
         "CLM-03",
         bad,
         looked,
-        Gate(
-            "in",
-            "what the rounded inputs allow",
-            "default",
-            "arithmetic needs no data to be checked",
-        ),
+        ("default", "arithmetic needs no data to be checked: what the rounded inputs allow"),
         wrong="contradict their own arithmetic",
         right="follow from their inputs",
         nothing="no claim follows from another",
@@ -187,9 +182,7 @@ def claim_plausibility(claims: Any) -> Finding:
         "CLM-04",
         bad,
         looked,
-        Gate(
-            "<=", "tenfold a year", "case S004", "no capacity, and no record in history, bears more"
-        ),
+        ("case S004", "no capacity, and no record in history, bears more than tenfold a year"),
         wrong="grow beyond belief",
         right="stay within what has been seen",
         nothing="no claim tells a return over a period, or a Sharpe ratio",
@@ -241,7 +234,7 @@ def claim_significance(claims: Any) -> Finding:
         "CLM-07",
         bad,
         looked,
-        Gate("=", 0, "case S002", "a number without its interval cannot be weighed"),
+        ("case S002", "a number without its interval cannot be weighed"),
         wrong="are told without what they are worth",
         right="come with interval, n and null",
         nothing="no share, return or ratio is measured",
@@ -303,9 +296,7 @@ def claim_contradictions(claims: Any) -> Finding:
         "CLM-08",
         bad,
         looked,
-        Gate(
-            "=", 0, "cases S001, S002, S004", "of two values of one quantity at least one is wrong"
-        ),
+        ("cases S001, S002, S004", "of two values of one quantity at least one is wrong"),
         wrong="contradict another",
         right="agree with each other",
         nothing="no quantity is claimed twice",
@@ -346,7 +337,11 @@ def claim_rate(claims: Any, *, level: float = 0.05) -> Finding:
         # The rate that was rounded may be any of these: the kindest counts.
         ends = [claim.number - claim.half, claim.number, claim.number + claim.half]
         ps.append(
-            max(poisson_rate(claim.observed.count, r * claim.observed.days) for r in ends if r > 0)
+            max(
+                stats.rate_test(claim.observed.count, claim.observed.days, r).p
+                for r in ends
+                if r > 0
+            )
         )
     bad = []
     order = sorted(range(len(rows)), key=lambda i: ps[i])
@@ -361,9 +356,7 @@ def claim_rate(claims: Any, *, level: float = 0.05) -> Finding:
         "CLM-10",
         bad,
         len(rows),
-        Gate(
-            ">", level, "case S004", "a live system that trades at another rate is another system"
-        ),
+        ("case S004", "a live system that trades at another rate is another system"),
         wrong="are contradicted by what was seen",
         right="agree with what was seen",
         nothing="no claimed rate has an observation",

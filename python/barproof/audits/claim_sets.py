@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from barproof.audits.common import capped, made
+from barproof.audits.common import capped, made, speaking
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import LayoutError
 
@@ -33,7 +33,7 @@ def judged(
     code: str,
     bad: list[dict[str, Any]],
     looked: int,
-    gate: Gate,
+    why: tuple[str, str],
     *,
     wrong: str,
     right: str,
@@ -45,7 +45,10 @@ def judged(
     cause: tuple[str, ...] = (),
     assumptions: Mapping[str, str] | None = None,
 ) -> Finding:
-    """Judge a list of offenders: any fails, doubts are softer, nothing to look at proves nothing."""
+    """Judge a list of offenders: any fails, doubts are softer, nothing to look at proves nothing.
+
+    `why` holds the source of the gate and its reason.
+    """
     doubts = doubts or []
     outcome: Outcome = (
         "fail" if bad else "inconclusive" if not looked else soft if doubts else "pass"
@@ -65,8 +68,14 @@ def judged(
         code,
         outcome,
         title,
-        measured=Measured("claims that do not hold", len(bad), "count", n=looked),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("claims that do not hold", len(bad), "count", n=looked),
+                Gate("=", 0, *why),
+            ),
+            (Measured("claims in doubt", len(doubts), "count", n=looked), Gate("=", 0, *why)),
+        ),
         evidence=capped(shown, len(shown)),
         cause=cause,
         remedy=remedy,

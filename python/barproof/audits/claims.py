@@ -7,7 +7,7 @@ from typing import Any
 
 from barproof.audits.claim_sets import judged, row_of, set_of
 from barproof.audits.common import audited
-from barproof.audits.model import Finding, Gate
+from barproof.audits.model import Finding
 from barproof.errors import BarproofError
 
 __all__ = [
@@ -82,7 +82,7 @@ def claim_provenance(claims: Any) -> Finding:
         "CLM-01",
         bad,
         looked,
-        Gate("=", 0, "case S004", "a number without a file behind it is a rumour"),
+        ("case S004", "a number without a file behind it is a rumour"),
         wrong="have no artefact that holds them",
         right="name artefacts of the project, unchanged",
         nothing="no claim is measured",
@@ -143,12 +143,7 @@ def claim_recompute(claims: Any) -> Finding:
         "CLM-02",
         bad,
         looked,
-        Gate(
-            "<=",
-            "half a unit of the last printed digit",
-            "default",
-            "a printed number says how exact it is",
-        ),
+        ("default", "a printed number says how exact it is: to half a unit of its last digit"),
         wrong="are not what their source gives",
         right="were computed again from their artefacts, to the last digit",
         nothing="no claim can be computed again",
@@ -235,7 +230,7 @@ def claim_kind(claims: Any) -> Finding:
         "CLM-05",
         bad,
         looked,
-        Gate("=", 0, "cases S000, S001, S004", "a hope that is printed like a result becomes one"),
+        ("cases S000, S001, S004", "a hope that is printed like a result becomes one"),
         wrong="tell a hope as a measurement",
         right="say what they are",
         nothing="no claim has a text, and no page mentions one",
@@ -302,7 +297,7 @@ def claim_identity(claims: Any) -> Finding:
         "CLM-06",
         bad,
         looked,
-        Gate("=", 0, "case S004", "the return of one bot says nothing about another"),
+        ("case S004", "the return of one bot says nothing about another"),
         wrong="are of another system, model or data",
         right="are of the system that they are claimed for",
         nothing="no claim, artefact or project names its system",
@@ -376,7 +371,7 @@ def claim_staleness(claims: Any) -> Finding:
         "CLM-09",
         bad,
         looked,
-        Gate("=", 0, "default", "a number of code that is gone describes nothing"),
+        ("default", "a number of code that is gone describes nothing"),
         wrong="are of inputs that have changed",
         right="are of the inputs as they are",
         nothing="no claim names its inputs",

@@ -33,6 +33,7 @@ __all__ = [
     "numbers",
     "plural",
     "same_rows",
+    "speaking",
     "table",
     "unable",
 ]
@@ -82,6 +83,19 @@ def made(
         provenance=dict(provenance or {}),
         docs=audit.docs,
     )
+
+
+def speaking(outcome: Outcome, *checks: tuple[Measured, Gate]) -> dict[str, Any]:
+    """Choose among the checks of an audit the one that its outcome speaks of.
+
+    For a pass the first whose gate holds, for a warning or a failure the first whose gate does not; else the first.
+    """
+    wanted = {"pass": True, "warn": False, "fail": False}.get(outcome)
+    for measured, gate in checks:
+        if wanted is not None and gate.holds(measured) is wanted:
+            return {"measured": measured, "gate": gate}
+    measured, gate = checks[0]
+    return {"measured": measured, "gate": gate}
 
 
 def audited(function: Callable[P, Finding]) -> Callable[P, Finding]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from barproof.audits.common import audited, capped, made, numbers, plural
+from barproof.audits.common import audited, capped, made, numbers, plural, speaking
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.candles import Candles
 from barproof.candles.calendars import find_holes
@@ -156,9 +156,25 @@ def bar_integrity(
         "DATA-01",
         "warn" if warns else "pass",
         title,
-        measured=Measured("share of bars missing", share, "fraction", n=n),
-        gate=Gate(
-            "<=", MISSING, "default", "above 0.1% missing, or 24 bars in one hole, look at it"
+        **speaking(
+            "warn" if warns else "pass",
+            (
+                Measured("share of bars missing", share, "fraction", n=n),
+                Gate(
+                    "<=",
+                    MISSING,
+                    "default",
+                    "above 0.1% missing, or 24 bars in one hole, look at it",
+                ),
+            ),
+            (
+                Measured("longest hole", longest, "bars", n=n),
+                Gate("<=", LONG_HOLE, "default", "a day without bars is a day without exits"),
+            ),
+            (
+                Measured("bars in a row with one price", stale, "bars", n=n),
+                Gate("<", STALE_BARS, "default", "a market that stands still for so long is down"),
+            ),
         ),
         evidence={**capped(holes, len(found.missing)), "longest_hole": longest, "stale_run": stale},
         cause=("an outage of the exchange", "an incomplete download"),
@@ -292,7 +308,8 @@ def coverage(
             "DATA-02",
             "warn",
             f"`{declined[0]}` was left out on purpose: what it would have cost is unknown",
-            gate=gate,
+            measured=Measured("series left out on purpose", len(declined), "count"),
+            gate=Gate("=", 0, "case S002", "what is not joined costs nothing, and should"),
             evidence=capped(told, len(told)),
             remedy="candles = candles.with_funding(path)",
         )

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, capped, made, numbers, plural, same_rows, unable
+from barproof.audits.common import (
+    FEW,
+    audited,
+    capped,
+    made,
+    numbers,
+    plural,
+    same_rows,
+    speaking,
+    unable,
+)
 from barproof.audits.data import milliseconds
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
@@ -325,8 +336,9 @@ def live_predictions(
     a, b = numbers("validation", validation), numbers("live", live)
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     gate = Gate(
-        "<", PSI_FAIL, "default", "4 trades in 3 days against 4.6 a day have a chance of 0.002"
+        "<", PSI_WARN, "default", "a model that answers otherwise than in its tests is another one"
     )
+    rate_p = None
     remedy = "compare features (PAR-02) and configuration (DEC-03); then ask for drift (PAR-06)"
     if min(len(a), len(b)) < FEW or np.ptp(a) == 0:
         return unable(
@@ -350,14 +362,32 @@ def live_predictions(
         held = stats.rate_test(trades, days, rate)
         evidence |= {"expected_trades": held.expected, "p_rate": held.p}
         title += f"; {plural(trades, 'trade')} in {days:g} days, {held.expected:.1f} expected (p {held.p:.3g})"
+        rate_p = held.p
         if held.p <= LEVEL:
             outcome = "fail"
     return made(
         "DEC-04",
         outcome,
         title,
-        measured=Measured("population stability index", index.psi, n=len(b), p_value=distance.p),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("population stability index", index.psi, n=len(b), p_value=distance.p),
+                replace(gate, threshold=max(PSI_WARN, index.null_95)),
+            ),
+            (
+                Measured("distance of distributions", distance.d, form="Kolmogorov's D", n=len(b)),
+                Gate("<", D_FAIL, "default", "a fifth of the rows lie on the other side"),
+            ),
+            (
+                Measured("p-value of the rate", rate_p, form="Poisson, two-sided", n=trades),
+                Gate(">", LEVEL, "case S004", "another rate of trades is another system"),
+            ),
+            (
+                Measured("p-value", distance.p, form="Kolmogorov", n=len(b)),
+                Gate(">", LEVEL, "default", "so far apart are two samples of one distribution"),
+            ),
+        ),
         evidence=evidence,
         remedy=remedy,
     )
@@ -423,7 +453,7 @@ def fill_parity(slippage: Any, *, assumed: float, groups: Any = None) -> Finding
         measured=Measured(
             "errors beyond the assumption", worst["errors_beyond"], "standard errors", n=len(s)
         ),
-        gate=gate,
+        gate=replace(gate, threshold=bound),
         evidence=capped(rows, len(rows)),
         remedy=remedy,
         scope={"group": worst["group"]},

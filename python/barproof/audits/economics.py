@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, capped, made, numbers, plural
+from barproof.audits.common import FEW, audited, capped, made, numbers, plural, speaking
 from barproof.audits.data import milliseconds
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
@@ -129,7 +129,7 @@ def break_even_win_rate(trades: Any, *, cost: float = 0.0) -> Finding:
     'fail'
     """
     held = trade_returns(trades)
-    gate = Gate(">", "break-even win rate", "case S004", "below it this payoff cannot profit")
+    gate = Gate("interval >", None, "case S004", "below it this payoff cannot profit")
     if not (math.isfinite(cost) and cost >= 0):
         raise ParameterError(f"`cost` must be finite and >= 0, was {cost!r}")
     if held.missing:
@@ -155,7 +155,7 @@ def break_even_win_rate(trades: Any, *, cost: float = 0.0) -> Finding:
             measured=Measured(
                 "win rate", pay.wins / decided if decided else math.nan, "fraction", n=decided
             ),
-            gate=gate,
+            gate=Gate(">", 0, "case S004", "who never wins needs no break-even"),
             evidence=evidence,
             remedy=remedy,
             assumptions=assumptions,
@@ -191,7 +191,7 @@ def break_even_win_rate(trades: Any, *, cost: float = 0.0) -> Finding:
             n=decided,
         ),
         gate=Gate(
-            ">",
+            "interval >",
             needed,
             "case S004",
             f"mean win {pay.win:+.3%}, mean loss {-pay.loss:+.3%}; "
@@ -244,7 +244,9 @@ def expectancy(
     """
     held = trade_returns(trades)
     n = len(held.values)
-    gate = Gate(">", 0.0, "default", f"the {level:.0%} interval of the mean trade must lie above 0")
+    gate = Gate(
+        "interval >", 0.0, "default", f"the {level:.0%} interval of the mean trade must lie above 0"
+    )
     remedy = "do not trade it: improve entries or exits, or lower costs, and judge on bars that chose nothing"
     if held.missing:
         return _unusable("ECO-02", held, gate)
@@ -396,7 +398,7 @@ def share_interval(
     interval = stats.wilson(k / n * worth if n else 0.0, worth, level=level)
     exact = stats.clopper_pearson(int(k), int(n), level=level)
     gate = Gate(
-        ">",
+        "interval >",
         null,
         "argument" if null is not None else "default",
         "the whole interval must lie above what no skill reaches",
@@ -419,18 +421,37 @@ def share_interval(
         "SIG-02",
         outcome,
         f"{what} {shown} ({size}){tail}",
-        measured=Measured(
-            what,
-            interval.estimate,
-            "fraction",
-            low=interval.low,
-            high=interval.high,
-            level=level,
-            method="wilson",
-            n=n,
-            n_eff=n_eff,
+        **speaking(
+            outcome,
+            (
+                Measured(
+                    what,
+                    interval.estimate,
+                    "fraction",
+                    low=interval.low,
+                    high=interval.high,
+                    level=level,
+                    method="wilson",
+                    n=n,
+                    n_eff=n_eff,
+                ),
+                gate,
+            ),
+            (
+                Measured(
+                    "observations",
+                    worth,
+                    "count",
+                    form=f"behind a {what} of {interval.estimate:.4g}" if n else "",
+                    low=interval.low,
+                    high=interval.high,
+                    level=level,
+                    n=n,
+                    n_eff=n_eff,
+                ),
+                Gate(">=", FEW, "case S004", "there is nothing that the share must beat"),
+            ),
         ),
-        gate=gate,
         evidence={
             "k": k,
             "n": n,

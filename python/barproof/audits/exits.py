@@ -11,7 +11,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, capped, made, numbers, plural, same_rows, unable
+from barproof.audits.common import (
+    FEW,
+    audited,
+    capped,
+    made,
+    numbers,
+    plural,
+    same_rows,
+    speaking,
+    unable,
+)
 from barproof.audits.data import milliseconds
 from barproof.audits.economics import _unusable, trade_returns
 from barproof.audits.model import Finding, Gate, Measured, Outcome
@@ -93,8 +103,19 @@ def exit_attribution(returns: Any, reasons: Any, *, bars_held: Any = None) -> Fi
         f"exits by `{worst['reason']}` ({worst['share']:.0%} of "
         f"trades) hold {worst['of_loss']:.0%} of all losses; mean loss "
         f"{worst['mean_loss']:.3%}, mean win {win:.3%}",
-        measured=Measured("share of losses", worst["of_loss"], "fraction", n=len(r)),
-        gate=gate,
+        **speaking(
+            "warn" if bad else "pass",
+            (Measured("share of losses", worst["of_loss"], "fraction", n=len(r)), gate),
+            (
+                Measured(
+                    "mean loss of that exit over mean win",
+                    worst["mean_loss"] / win,
+                    "ratio",
+                    n=len(r),
+                ),
+                Gate("<=", TIMES, "case S004", "an exit that loses little may lose often"),
+            ),
+        ),
         evidence=capped(rows, len(rows)),
         remedy=remedy,
         scope={"reason": worst["reason"]},
@@ -316,8 +337,19 @@ def fill_realism(
         "ECO-13",
         outcome,
         title,
-        measured=Measured("ambiguous share", share, "fraction", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("entries better than the next open", better, "count", n=n),
+                Gate("=", 0, "default", "nobody trades at a price that has passed"),
+            )
+            if better
+            else (Measured("ambiguous share", share, "fraction", n=n), gate),
+            (
+                Measured("entries above 1% of their bar's volume", large, "fraction", n=n),
+                Gate("<=", AMBIGUOUS, "default", "a larger order moves the price it is filled at"),
+            ),
+        ),
         evidence=evidence,
         remedy=remedy,
     )
@@ -360,7 +392,7 @@ def entry_exit_ablation(
         )
     )
     same_rows(both=a, entry_only=b, exit_only=c, neither=d)
-    gate = Gate(">", 0, "case S004", "a part that adds nothing adds a way to overfit")
+    gate = Gate("interval >", 0, "case S004", "a part that adds nothing adds a way to overfit")
     remedy = "leave out the part whose effect is 0 or below"
     good = np.isfinite(a) & np.isfinite(b) & np.isfinite(c) & np.isfinite(d)
     n = int(good.sum())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barproof.audits.common import audited, made, plural
+from barproof.audits.common import audited, made, plural, speaking
 from barproof.audits.fillbars import (
     NO_TIME,
     Fills,
@@ -31,6 +31,7 @@ _MUCH_VOLUME = 0.01  # of a bar: ECO-13's bound for a position that does not mov
 _EXTREMES = 0.05  # of the fills at the best price of their bars
 _SAME_CLOSE = 0.5
 _FAR = 0.01  # outside of a bar, against the trader: more than slippage
+_FEW_FAR = 0.01
 _ZONES = range(-14, 15)  # hours that a clock can be wrong by
 _UNIX_THURSDAY = 4  # 1970-01-01, with Sunday as 0
 
@@ -101,7 +102,7 @@ def fill_in_bar(trades: Any, candles: Any, *, tolerance: float = TOLERANCE) -> F
         if hours:
             evidence["clock_off_hours"] = hours
             cause.insert(0, f"the trades' clock is {hours:+d} h off that of the candles")
-    outcome: Outcome = "fail" if bad else "warn" if int(far.sum()) > 0.01 * n else "pass"
+    outcome: Outcome = "fail" if bad else "warn" if far.sum() / max(n, 1) > _FEW_FAR else "pass"
     if bad:
         title = f"{bad:,} of {plural(n, 'fill')} {'is' if bad == 1 else 'are'} better than any price of its bar"
     elif outcome == "warn":
@@ -116,8 +117,19 @@ def fill_in_bar(trades: Any, candles: Any, *, tolerance: float = TOLERANCE) -> F
         "FILL-01",
         outcome,
         title,
-        measured=Measured("fills better than their bar", bad, "count", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("fills better than their bar", bad, "count", n=n), gate),
+            (
+                Measured(
+                    f"share of fills more than {_FAR:.0%} outside",
+                    far.sum() / max(n, 1),
+                    "fraction",
+                    n=n,
+                ),
+                Gate("<=", _FEW_FAR, "default", "slippage of that size is a price of elsewhere"),
+            ),
+        ),
         evidence=evidence,
         cause=cause,
         remedy="fill inside the range of the bar, at its open or worse; check symbol, time zone and adjustment",
@@ -369,10 +381,10 @@ def fill_hindsight(trades: Any, candles: Any) -> Finding:
             f"{int(early.sum()):,} of {plural(int(held.entry.sum()), 'entry', 'entries')} happen before their signal",
         )
         outcome: Outcome = "fail"
-    elif lucky > _EXTREMES * n and n >= FEW:
+    elif lucky / max(n, 1) > _EXTREMES and n >= FEW:
         bad, outcome = best, "fail"
         title = f"{lucky:,} of {plural(n, 'fill')} have the very best price of their bar"
-    elif entries and int(closes.sum()) > _SAME_CLOSE * entries:
+    elif int(closes.sum()) / max(entries, 1) > _SAME_CLOSE:
         bad, outcome = closes, "warn"
         title = (
             f"{int(closes.sum()):,} of {plural(entries, 'entry', 'entries')} have the close of the bar that they are "
@@ -388,10 +400,26 @@ def fill_hindsight(trades: Any, candles: Any) -> Finding:
         "FILL-04",
         outcome,
         title,
-        measured=Measured(
-            "fills at the best price of their bar", lucky / n if n else None, "fraction", n=n
+        **speaking(
+            outcome,
+            (Measured("entries before their signal", int(early.sum()), "count", n=n), gate),
+            (
+                Measured(
+                    "fills at the best price of their bar", lucky / max(n, 1), "fraction", n=n
+                ),
+                Gate("<=", _EXTREMES, "default", "nobody knows the low of a bar while it lasts"),
+            )
+            if outcome == "fail"
+            else (
+                Measured(
+                    "entries at the close that they are dated on",
+                    int(closes.sum()) / max(entries, 1),
+                    "fraction",
+                    n=entries,
+                ),
+                Gate("<=", _SAME_CLOSE, "default", "a decision at a close cannot trade at it"),
+            ),
         ),
-        gate=gate,
         evidence={
             **rows_of(held, bad, candles),
             "before_signal": int(early.sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +132,7 @@ def find_lookahead(
     path: Callable[[Any], Any],
     data: Any,
     *,
-    cuts: int = CUTS,
+    cuts: int | Sequence[int] = CUTS,
     tail: int | None = None,
     warmup: int | None = None,
     full: int = FULL,
@@ -150,8 +150,9 @@ def find_lookahead(
         signals is a path.
     data : Candles, or frame of polars or pandas
         The bars, in time order; the path is given the same kind.
-    cuts : int, default 59
-        Random last bars, at least 1; those drawn twice count once, the bar before the last comes on top.
+    cuts : int or sequence of int, default 59
+        Random last bars, at least 1; those drawn twice count once, the bar before the last comes on top. Or the last
+        bars themselves, such as those at which an order was given, from 0 to the last but one.
     tail : int, optional
         Rows compared before each cut. Default: all.
     warmup : int, optional
@@ -192,7 +193,9 @@ def find_lookahead(
     no lookahead at 56 cuts (56 of them on all rows); a fault in 5% of the bars is missed with a chance of 5.7%, ...
     """
     n = _length(data)
-    if cuts < 1 or full < 0 or (tail is not None and tail < 1) or not relative >= 0:
+    chosen = sorted({int(c) for c in cuts}) if isinstance(cuts, Iterable) else []
+    drawn = 0 if isinstance(cuts, Iterable) else int(cuts)
+    if drawn + len(chosen) < 1 or full < 0 or (tail is not None and tail < 1) or not relative >= 0:
         raise ParameterError(
             f"`cuts` and `tail` must be at least 1, `full` and `relative` at least 0, were {cuts}, {tail}, {full}, "
             f"{relative}"
@@ -201,11 +204,15 @@ def find_lookahead(
         raise ParameterError(
             f"`data` has {n} bars: give at least 10, so that there is something to cut"
         )
+    if chosen and not 0 <= chosen[0] <= chosen[-1] < n - 1:
+        raise ParameterError(
+            f"`cuts` must lie between 0 and {n - 2}, so that later bars are left, were {chosen[0]} to {chosen[-1]}"
+        )
     began = time.perf_counter()
     whole = _table(path(data), n)
     low = min(max(1, n // 20), n - 2)
-    picks = (low + np.floor(stats.uniforms(seed, cuts) * (n - 1 - low))).astype(int).tolist()
-    places = sorted({*picks, n - 2})
+    picks = (low + np.floor(stats.uniforms(seed, drawn) * (n - 1 - low))).astype(int).tolist()
+    places = chosen or sorted({*picks, n - 2})
     # Full comparisons are spread over the series; the last one shows a shift of one bar whatever the rest.
     wholly = set(
         np.array(places)[

@@ -120,8 +120,8 @@ def degenerate_label(parts: Mapping[str, Any], *, classes: Any = None) -> Findin
             "LAB-01",
             "warn",
             f"{len(rows)} of {len(held)} parts lacks a class, first {first['part']} without {first['lacking']}",
-            measured=measured,
-            gate=gate,
+            measured=Measured("parts that lack a class", len(rows), "count", n=len(held)),
+            gate=Gate("=", 0, "case S002", "a class that is not there cannot be judged"),
             evidence=evidence,
             cause=cause,
             remedy=remedy,
@@ -310,8 +310,10 @@ def _search(
             "LAB-02",
             "fail",
             f"the labels follow the rule `{name}`: {told}",
-            measured=Measured("z of label share", test.z, form="pooled two-sample", n=len(defined)),
-            gate=gate,
+            measured=Measured(
+                "share of one class", counts.max() / len(defined), "fraction", n=len(defined)
+            ),
+            gate=Gate("<", 1 - TOLERANCE, "case S002", "a label that never changes says nothing"),
             evidence={**evidence, "rule": name},
             cause=("the target column is a price and not a move", "LAB-01 degenerate label"),
             remedy=remedy,
@@ -341,8 +343,10 @@ def _search(
         "fail" if known else "pass",
         f"the labels follow `{best.name}`"
         + (", which is known at their own bar's close" if known else f": {best.error:.2%} differ"),
-        measured=measured,
-        gate=gate,
+        measured=Measured("last bar that the rule needs", best.last, "bars after its own")
+        if known
+        else measured,
+        gate=Gate(">", 0, "default", "what is known already needs no forecast") if known else gate,
         evidence={**evidence, "rule": best.name},
         cause=("labels shifted against the bars",),
         remedy="a label of bar t must use bars after t: shift it, or make it with bp.labels.horizon(...)",

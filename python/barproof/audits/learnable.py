@@ -22,6 +22,7 @@ from barproof.audits.common import (
     numbers,
     plural,
     same_rows,
+    speaking,
     table,
     unable,
 )
@@ -96,10 +97,13 @@ def label_sweep(cells: Any, *, axes: tuple[str, ...] = (), chosen: int | None = 
         f"best AUC {value[best]:.3f}, Holm p {adjusted[best]:.2g}"
     )
     outcome: Outcome = "pass" if good.any() else "fail"
+    looked = [("p-value of the best cell", np.flatnonzero(usable))]
     if not good.any():
         title = f"no evidence that any of {len(value)} labels can be learned: best AUC {value[best]:.3f}"
     elif chosen is not None:
         beside = _beside(frame, axes, chosen)
+        looked.append(("p-value of the chosen cell", np.array([chosen])))
+        looked += [("p-value of its neighbours", np.array(beside))] if beside else []
         if not good[chosen]:
             outcome, title = (
                 "fail",
@@ -112,14 +116,22 @@ def label_sweep(cells: Any, *, axes: tuple[str, ...] = (), chosen: int | None = 
         "LAB-04",
         outcome,
         title,
-        measured=Measured(
-            "area under the curve",
-            value[best],
-            n=len(value),
-            p_value=adjusted[best],
-            form="Holm, one-sided",
+        **speaking(
+            outcome,
+            *(
+                (
+                    Measured(
+                        name,
+                        float(adjusted[i].min()),
+                        form="least p-value, one-sided, after Holm",
+                        n=len(value),
+                        p_value=float(adjusted[i].min()),
+                    ),
+                    gate,
+                )
+                for name, i in looked
+            ),
         ),
-        gate=gate,
         evidence=capped(rows, len(rows)),
         remedy=remedy,
         assumptions={"purged folds": "unchecked"},
@@ -153,7 +165,7 @@ def label_against_cost(threshold: float, *, cost: float, moves: Any = None) -> F
     Finding
         Inconclusive where threshold or cost are not finite, or the cost is not above 0.
     """
-    gate = Gate(">", cost, "case S003", "a label below its cost teaches a model to lose")
+    gate = Gate(">", 1, "case S003", "a label below its cost teaches a model to lose")
     remedy = "raise the threshold above the round trip, or lower the cost"
     if not (math.isfinite(threshold) and math.isfinite(cost)) or cost <= 0:
         return unable(
@@ -162,6 +174,7 @@ def label_against_cost(threshold: float, *, cost: float, moves: Any = None) -> F
     evidence: dict[str, Any] = {"threshold": threshold, "cost": cost}
     title = f"the label asks for {threshold:.3%}, a round trip costs {cost:.3%}"
     outcome: Outcome = "pass" if threshold > cost else "fail"
+    below = math.nan
     if moves is not None:
         held = numbers("moves", moves)
         held = held[np.isfinite(held)]
@@ -177,8 +190,14 @@ def label_against_cost(threshold: float, *, cost: float, moves: Any = None) -> F
         "LAB-05",
         outcome,
         title,
-        measured=Measured("threshold over cost", threshold / cost, "ratio"),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("threshold over cost", threshold / cost, "ratio"), gate),
+            (
+                Measured("positives that never move beyond the cost", below, "fraction"),
+                Gate("<=", 0.5, "case S003", "most positives must be worth their trade"),
+            ),
+        ),
         evidence=evidence,
         remedy=remedy,
     )
@@ -261,14 +280,28 @@ def label_timing(labels: Any, returns: Any, *, horizon: int, start: int = 1) -> 
         "LAB-06",
         outcome,
         title,
-        measured=Measured(
-            "correlation with known bars over own",
-            size / peak if peak else None,
-            "ratio",
-            n=n,
-            n_eff=worth,
+        **speaking(
+            outcome,
+            (
+                Measured("correlation with known bars", size, n=n, n_eff=worth),
+                Gate("<=", bound, "default", "what noise reaches: 4 standard errors"),
+            )
+            if seen and size <= 0.5 * peak
+            else (
+                Measured(
+                    "correlation with known bars over own",
+                    size / peak if peak else None,
+                    "ratio",
+                    n=n,
+                    n_eff=worth,
+                ),
+                gate,
+            ),
+            (
+                Measured("correlation with its own bars", peak, n=n, n_eff=worth),
+                Gate(">", bound, "default", "a label must go with what it is made of"),
+            ),
         ),
-        gate=gate,
         evidence=capped(sorted(rows, key=lambda x: -abs(x["correlation"])), len(rows)),
         cause=("a label shifted by a bar", "a label of the return that has passed"),
         remedy=remedy,
@@ -350,8 +383,19 @@ def leaking_feature(features: Any, labels: Any, *, train: Any = None, test: Any 
         "LAB-07",
         outcome,
         title,
-        measured=Measured("area under the curve", top, form="one feature, either direction", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("area under the curve", top, form="one feature, either direction", n=n),
+                gate,
+            ),
+            (
+                Measured("features that fade from train to test", len(fading), "count", n=n),
+                Gate(
+                    "=", 0, "default", f"an area that falls by more than {DROP} was luck, or drift"
+                ),
+            ),
+        ),
         evidence=capped(rows, len(rows)),
         cause=("a feature made from the label or from later bars", "a row number or a date"),
         remedy=remedy,
@@ -437,7 +481,12 @@ def base_rate_drift(
             f"apart in {worst['groups']} groups, Holm p {worst['p_holm']:.2g}"
         ),
         measured=Measured(
-            "chi-square", worst["chi2"], n=n, n_eff=n * worth, p_value=worst["p_holm"]
+            "p-value",
+            worst["p_holm"],
+            form="chi-square, after Holm",
+            n=n,
+            n_eff=n * worth,
+            p_value=worst["p_holm"],
         ),
         gate=gate,
         evidence=capped(rows, len(rows)),

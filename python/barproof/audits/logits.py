@@ -21,6 +21,7 @@ from barproof.audits.common import (
     numbers,
     plural,
     same_rows,
+    speaking,
     unable,
 )
 from barproof.audits.model import Finding, Gate, Measured, Outcome
@@ -67,7 +68,7 @@ def logit_range(logits: Any) -> Finding:
     x = _rows("logits", logits)
     gate = Gate(
         "<=",
-        LOGIT_FAIL,
+        LOGIT_WARN,
         "case S001",
         "a gap of 4.6 is 99% already; one of 20 claims one error in 5e8",
     )
@@ -142,6 +143,7 @@ def overconfidence(predictions: Any, labels: Any = None, *, logits: bool = False
     sure = doubt < 1 - CERTAIN
     share, middle = float(sure.mean()), float(np.mean((doubt >= 0.1) & (doubt <= 0.5)))
     outcome: Outcome = "fail" if share > CERTAIN_SHARE else "pass"
+    right = math.nan
     title = f"{share:.1%} of {n:,} forecasts are above 99%, {middle:.1%} between 50 and 90%"
     evidence: dict[str, Any] = {
         "above_0.99": int(sure.sum()),
@@ -157,14 +159,21 @@ def overconfidence(predictions: Any, labels: Any = None, *, logits: bool = False
             interval = stats.wilson(k, m)
             evidence |= {"accuracy_when_sure": k / m, "low": interval.low, "high": interval.high}
             title += f"; right in {k / m:.1%} of {m:,} sure ones"
-            if interval.high < CERTAIN:
+            right = interval.high
+            if right < CERTAIN:
                 outcome = "fail"
     return made(
         "PRED-03",
         outcome,
         title,
-        measured=Measured("share above 0.99", share, "fraction", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("share above 0.99", share, "fraction", n=n), gate),
+            (
+                Measured("accuracy of sure forecasts, at most", right, "fraction", n=n),
+                Gate(">=", CERTAIN, "case S001", "who is sure must be right"),
+            ),
+        ),
         evidence=evidence,
         cause=("unscaled inputs", ("a network trained on until it was certain")),
         remedy=remedy,
@@ -226,15 +235,15 @@ def below_chance(forecast: Any, outcome: Any) -> Finding:
         f"{hit.mean():.1%} of {n:,} directions right (chance {chance:.1%}), correlation {r:+.3f}"
         + (": significantly below chance" if any(low) else ""),
         measured=Measured(
-            "directional accuracy",
-            float(hit.mean()),
-            "fraction",
+            "p-value of being below chance",
+            min(float(q) if z < 0 else 1.0 for z, q in zip(tests, adjusted, strict=True)),
+            form="two-sided, Holm over direction and correlation; 1 above chance",
             n=n,
             p_value=float(min(adjusted)),
-            form=("two-sided, Holm over two"),
         ),
         gate=gate,
         evidence={
+            "directions_right": float(hit.mean()),
             "chance": chance,
             "correlation": r,
             "z": tests,
@@ -424,8 +433,11 @@ def possible_metrics(metrics: Mapping[str, float]) -> Finding:
                 else "the relation between the metrics holds"
             ]
         )[0],
-        measured=Measured("impossible relations", len(wrong), "count", n=checked),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("impossible relations", len(wrong), "count", n=checked), gate),
+            (Measured("doubtful relations", len(doubt), "count", n=checked), gate),
+        ),
         evidence={"impossible": wrong, "doubtful": doubt, "metrics": m},
         remedy=remedy,
     )
@@ -454,8 +466,8 @@ def magnitude(forecast: Any, target: Any, *, history: Any = None) -> Finding:
     past = y if history is None else numbers("history", history)
     past = past[np.isfinite(past)]
     gate = Gate(
-        "<=",
-        SPREAD[1],
+        "within",
+        f"{SPREAD[0]:g} to {SPREAD[1]:g}",
         "case S000",
         "the best forecast of squared loss varies less than its target",
     )
@@ -480,8 +492,14 @@ def magnitude(forecast: Any, target: Any, *, history: Any = None) -> Finding:
             f"forecasts vary {ratio:.3g} times as much as the "
             f"target; {outside:.1%} lie outside of its range"
         ),
-        measured=Measured("deviation of forecast over target", ratio, "ratio", n=len(f)),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("deviation of forecast over target", ratio, "ratio", n=len(f)), gate),
+            (
+                Measured("share outside of the target's range", outside, "fraction", n=len(f)),
+                Gate("<=", OUTSIDE, "case S000", "what never came is seldom the best forecast"),
+            ),
+        ),
         evidence={"outside": outside, "bias": float(f.mean() - y.mean())},
         cause=("a scaler that was not inverted", "a flat model (PRED-01)"),
         remedy=remedy,

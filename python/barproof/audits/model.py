@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, cast, get_args
@@ -80,17 +80,40 @@ class Measured:
             told = [self.reason] if self.reason else []
             object.__setattr__(self, "reason", "; ".join([*told, *missing]))
 
+    @property
+    def told(self) -> float | None:
+        """The value, also where it is infinite and JSON holds no such number."""
+        if self.value is not None:
+            return self.value
+        for sign, why in ((math.inf, "value: infinite"), (-math.inf, "value: minus infinite")):
+            if why in self.reason.split("; "):
+                return sign
+        return None
+
+
+_RELATIONS: dict[str, Callable[[float, tuple[float, ...]], bool]] = {
+    "=": lambda x, ends: x == ends[0],
+    "<": lambda x, ends: x < ends[0],
+    "<=": lambda x, ends: x <= ends[0],
+    ">": lambda x, ends: x > ends[0],
+    ">=": lambda x, ends: x >= ends[0],
+    "within": lambda x, ends: ends[0] <= x <= ends[1],
+}
+
 
 @dataclass(frozen=True)
 class Gate:
     """What a measurement was judged by.
 
+    Value and threshold are of one quantity, so that :meth:`holds` says of every finding what its outcome says.
+
     Attributes
     ----------
     operator : str
-        The relation that must hold, such as ``"<="``.
+        The relation that must hold for a pass: ``"="``, ``"<"``, ``"<="``, ``">"``, ``">="`` or ``"within"``;
+        ``"interval >"`` where it must hold for the whole interval, and likewise for the others.
     threshold : float, str or None
-        The bound.
+        The bound; two of them as in ``"0.25 to 0.35"`` for ``"within"``.
     source : str
         ``"default"``, ``"argument"``, or the case study that it comes from.
     why : str
@@ -106,6 +129,45 @@ class Gate:
         if isinstance(self.threshold, (int, float, np.number)):
             number = float(self.threshold)
             object.__setattr__(self, "threshold", None if _why(number) else number)
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Numbers of the threshold: one, two for ``"within"``, none where it has none."""
+        if isinstance(self.threshold, str):
+            low, _, high = self.threshold.partition(" to ")
+            try:
+                return float(low), float(high)
+            except ValueError:
+                return ()
+        return () if self.threshold is None else (float(self.threshold),)
+
+    def holds(self, measured: Measured | None) -> bool | None:
+        """Tell whether a measurement is what a pass needs.
+
+        Parameters
+        ----------
+        measured : Measured or None
+            Of the same finding.
+
+        Returns
+        -------
+        bool or None
+            None where a number or the bound is missing.
+
+        Examples
+        --------
+        >>> gate = Gate("interval >", 0.0, "default", "an edge must be above 0")
+        >>> gate.holds(Measured("mean", 0.2, low=0.1, high=0.3)), gate.holds(Measured("mean", 0.2, low=-0.1, high=0.5))
+        (True, False)
+        """
+        whole, _, operator = self.operator.rpartition(" ")
+        ends = self.bounds
+        if measured is None or not ends or (operator == "within") != (len(ends) == 2):
+            return None
+        numbers = (measured.low, measured.high) if whole else (measured.told,)
+        if any(x is None or math.isnan(x) for x in numbers):
+            return None
+        return all(_RELATIONS[operator](float(x), ends) for x in numbers if x is not None)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from barproof import stats
-from barproof.audits.common import FEW, auc, audited, capped, made, numbers, table, unable
+from barproof.audits.common import FEW, auc, audited, capped, made, numbers, speaking, table, unable
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
 
@@ -64,8 +64,11 @@ def lag_test(returns: Any, delayed: Any) -> Finding:
         "SPL-10",
         outcome,
         f"a bar later the Sharpe ratio loses {lost:.0%} and the mean {mean_lost:.0%}",
-        measured=Measured("Sharpe lost", lost, "fraction", n=len(a)),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("Sharpe lost", lost, "fraction", n=len(a)), gate),
+            (Measured("mean lost", mean_lost, "fraction", n=len(a)), gate),
+        ),
         evidence={
             "sharpe": now.sharpe,
             "delayed_sharpe": later.sharpe,
@@ -154,7 +157,9 @@ def permuted_labels(
         "SPL-11",
         outcome,
         title,
-        measured=Measured(
+        measured=Measured("p-value", p, form="permuted as good", n=len(drawn), p_value=p)
+        if p <= LEVEL and outcome == "pass" and mean > LEAK
+        else Measured(
             "mean permuted AUC",
             mean,
             low=mean - 2 * error,
@@ -162,7 +167,9 @@ def permuted_labels(
             n=len(drawn),
             p_value=p,
         ),
-        gate=gate,
+        gate=Gate("<=", LEVEL, "default", "labels in order must beat labels in disorder")
+        if p <= LEVEL and outcome == "pass" and mean > LEAK
+        else gate,
         evidence={"real": real, "largest_permuted": float(drawn.max())},
         cause=("labels that reach into the test", "features made from the label"),
         remedy=remedy,

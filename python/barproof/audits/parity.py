@@ -121,7 +121,9 @@ def feature_identity(features: Any, bundles: Any) -> Finding:
                     "of_names": _core.digest("features/1", list(names)),
                 }
             )
-    measured = Measured("features that differ", len(rows), "count", n=len(now))
+    measured = Measured(
+        "features that differ", max(len(rows), int(bool(title))), "count", n=len(now)
+    )
     if rows or title:
         return made(
             "PAR-01",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, made, numbers, plural, unable
+from barproof.audits.common import FEW, audited, made, numbers, plural, speaking, unable
 from barproof.audits.economics import _payoff, _unusable, trade_returns
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
@@ -139,12 +139,8 @@ def stop_distance(
     Finding
         Inconclusive where a number is missing, or there is neither mean win nor worst loss to compare with.
     """
-    gate = Gate(
-        "<=",
-        "2 mean wins; liquidation; 1.25 risk",
-        "case S004",
-        "3% of balance at 4x and a fifth of the balance is 3.75% of price",
-    )
+    why = "3% of balance at 4x and a fifth of the balance is 3.75% of price"
+    gate = Gate("<=", None, "case S004", why)
     remedy = "set the stop in units of the bar range (ATR), and the size from it"
     if not all(math.isfinite(v) and v > 0 for v in (risk, leverage, share)):
         return unable(
@@ -179,8 +175,23 @@ def stop_distance(
         "ECO-04",
         outcome,
         title,
-        measured=Measured("stop distance", distance, "fraction of price"),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("worst loss", worst_loss if usable_loss else None, "fraction of balance"),
+                Gate("<=", MARGIN * risk, "case S004", "a stop that is not honoured is no stop"),
+            )
+            if outcome == "fail" and distance <= liquidation
+            else (
+                Measured("stop distance", distance, "fraction of price"),
+                Gate("<=", liquidation, "default", "beyond it the exchange closes the position"),
+            )
+            if outcome == "fail" or not usable_win
+            else (
+                Measured("stop distance", distance, "fraction of price"),
+                Gate("<=", 2 * (mean_win or 0.0), "case S004", why),
+            ),
+        ),
         evidence=evidence,
         cause=("risk given in balance and read as price", ("gaps, or a stop on another price")),
         remedy=remedy,
@@ -213,8 +224,8 @@ def kelly_bound(trades: Any, *, size: float = 1.0) -> Finding:
         raise ParameterError(f"`size` must be finite and > 0, was {size!r}")
     held = trade_returns(trades)
     gate = Gate(
-        "<=",
-        0.5,
+        ">=",
+        2 * size,
         "case S004",
         ("beyond the bound growth falls, and the bound is estimated: half of it is the most"),
     )
@@ -241,7 +252,7 @@ def kelly_bound(trades: Any, *, size: float = 1.0) -> Finding:
         outcome, told = "inconclusive", "at the lower bound of the win rate none is"
     else:
         used = size / bound
-        outcome = "fail" if used > 1 else "warn" if used > 0.5 else "pass"
+        outcome = "fail" if bound < size else "warn" if bound < 2 * size else "pass"
         told = f"{used:.2f} of the bound is used"
     return made(
         "ECO-05",
@@ -367,8 +378,14 @@ def overtrading(
         "ECO-07",
         "fail" if bad else "pass",
         title,
-        measured=Measured(("result of an added trade"), marginal, n=trades),
-        gate=gate,
+        **speaking(
+            "fail" if bad else "pass",
+            (Measured("result of an added trade", marginal, n=trades), gate),
+            (
+                Measured("trades added", more, "fraction", n=trades),
+                Gate("<=", MORE, "case S004", "so few more are the noise of two runs"),
+            ),
+        ),
         evidence=evidence,
         remedy=remedy,
     )
@@ -429,14 +446,23 @@ def drawdown_and_ruin(returns: Any, *, limit: float = DRAWDOWN, seed: int = 0) -
             f"the largest drawdown is {depth:.1%}, the account ends at "
             f"{final:.4g}; resampled, {chance:.1%} lose {limit:.0%} of a peak"
         ),
-        measured=Measured(
-            "chance of ruin",
-            chance,
-            "fraction",
-            form=(f"{limit:.0%} from a peak within {len(r):,} periods"),
-            n=len(r),
+        **speaking(
+            outcome,
+            (
+                Measured(
+                    "chance of ruin",
+                    chance,
+                    "fraction",
+                    form=(f"{limit:.0%} from a peak within {len(r):,} periods"),
+                    n=len(r),
+                ),
+                gate,
+            ),
+            (
+                Measured("largest drawdown", depth, "fraction", n=len(r)),
+                Gate("<=", limit, "case S004", "half of a peak is twice to climb back"),
+            ),
         ),
-        gate=gate,
         evidence={
             "drawdown": depth,
             "periods_under_water": under,

@@ -28,7 +28,7 @@ from barproof.audits.lookahead import (
 from barproof.audits.model import Finding, Gate, Measured
 from barproof.errors import ParameterError
 
-__all__ = ["future_perturbation", "warmup_needed"]
+__all__ = ["bars_to_forget", "future_perturbation", "start_weight", "warmup_needed"]
 
 TOLERANCE = 1e-6
 _PRICES = ("open", "high", "low", "close", "volume")
@@ -323,6 +323,70 @@ def warmup_needed(
         evidence=capped(rows, len(rows)),
         provenance={"seed": seed},
     )
+
+
+def start_weight(alpha: float, bars: float) -> float:
+    """Weight that the start of an exponential mean still has after so many bars.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the newest value, in (0, 1): ``2 / (span + 1)``, or ``1 / period`` of Wilder's.
+    bars : float
+        Bars since the start, >= 0.
+
+    Returns
+    -------
+    float
+        ``(1 - alpha) ** bars``.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of bounds.
+
+    Examples
+    --------
+    >>> f"{start_weight(2 / 21, 199):.1e}"
+    '2.2e-09'
+    """
+    if not 0 < alpha < 1 or not 0 <= bars < math.inf:
+        raise ParameterError(
+            f"`alpha` must lie between 0 and 1 and `bars` be finite and >= 0, were {alpha!r} and {bars!r}"
+        )
+    return math.exp(bars * math.log1p(-alpha))
+
+
+def bars_to_forget(alpha: float, *, tolerance: float = TOLERANCE) -> int:
+    """Bars after which an exponential mean has forgotten its start.
+
+    Parameters
+    ----------
+    alpha : float
+        As for :func:`start_weight`.
+    tolerance : float, default 1e-6
+        Weight of the start that is nothing, in (0, 1).
+
+    Returns
+    -------
+    int
+        Least k with ``(1 - alpha) ** k <= tolerance``: ``ceil(ln(tolerance) / ln(1 - alpha))``.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of bounds.
+
+    Examples
+    --------
+    >>> bars_to_forget(2 / 21), bars_to_forget(1 / 14)
+    (139, 187)
+    """
+    if not 0 < alpha < 1 or not 0 < tolerance < 1:
+        raise ParameterError(
+            f"`alpha` and `tolerance` must lie between 0 and 1, were {alpha!r} and {tolerance!r}"
+        )
+    return math.ceil(math.log(tolerance) / math.log1p(-alpha))
 
 
 def _memory(path: Any, candles: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, capped, made, matrix, numbers, plural
+from barproof.audits.common import FEW, audited, capped, made, matrix, numbers, plural, speaking
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ShapeError
 
@@ -54,7 +55,9 @@ def flat_predictions(predictions: Any) -> Finding:
     rows.sort(
         key=lambda row: (order.index(row["outcome"]), row["sd"] if row["sd"] is not None else 0.0)
     )
-    gate = Gate(">=", FLAT, "case S003", "a forecast with skill varies some hundred times as much")
+    gate = Gate(
+        ">=", NARROW, "case S003", "a forecast with skill varies some hundred times as much"
+    )
     remedy = "look at labels (LAB-02, LAB-03) and scaling first; train on standardised features; keep the gate"
     if not rows:
         return made("PRED-01", "inconclusive", "no predictions", gate=gate, remedy=remedy)
@@ -75,8 +78,18 @@ def flat_predictions(predictions: Any) -> Finding:
         "PRED-01",
         outcome,
         title,
-        measured=Measured("standard deviation", worst["sd"], form="population", n=worst["n"]),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("standard deviation", worst["sd"], form="population", n=worst["n"]), gate),
+            (
+                Measured("different values", worst["distinct"], "count", n=worst["n"]),
+                Gate(">=", FEW_VALUES, "default", "a forecast of a few values is a rule"),
+            ),
+            (
+                Measured("share of one value", worst["top_share"], "fraction", n=worst["n"]),
+                Gate("<=", ONE_VALUE, "default", "one answer to nearly all rows is no forecast"),
+            ),
+        ),
         evidence=capped(rows, len(rows)),
         cause=(
             "inputs on a wrong scale",
@@ -212,18 +225,27 @@ def class_bias(predictions: Any, labels: Any, *, classes: Any = None) -> Finding
         "PRED-04",
         outcome,
         told,
-        measured=Measured(
-            "largest predicted share",
-            one,
-            "fraction",
-            form="likeliest class",
-            low=interval.low,
-            high=interval.high,
-            level=0.95,
-            method="wilson",
-            n=n,
+        **speaking(
+            outcome,
+            (
+                Measured(
+                    "largest predicted share",
+                    one,
+                    "fraction",
+                    form="likeliest class",
+                    low=interval.low,
+                    high=interval.high,
+                    level=0.95,
+                    method="wilson",
+                    n=n,
+                ),
+                gate,
+            ),
+            (
+                Measured("classes forecast too often or too seldom", len(outside), "count", n=n),
+                Gate("=", 0, "cases S001 and S002", "half to twice its share is near enough"),
+            ),
         ),
-        gate=gate,
         evidence=capped(rows, len(rows)),
         cause=("labels of one class", "unscaled inputs", "class weights without calibration"),
         remedy=remedy,
@@ -322,16 +344,25 @@ def threshold_reachability(sides: Mapping[str, tuple[Any, Any]], *, folds: Any =
         "PRED-05",
         outcome,
         title,
-        measured=Measured(
-            "share at or above threshold",
-            fired / n,
-            "fraction",
-            high=stats.upper_bound(fired, n),
-            level=0.95,
-            method="exact, one-sided",
-            n=n,
+        **speaking(
+            outcome,
+            (
+                Measured(
+                    "share at or above threshold",
+                    fired / n,
+                    "fraction",
+                    high=stats.upper_bound(fired, n),
+                    level=0.95,
+                    method="exact, one-sided",
+                    n=n,
+                ),
+                gate,
+            ),
+            (
+                Measured("folds and sides that never fire", len(silent), "count", n=len(rows)),
+                Gate("=", 0, "case S004", "a fold without a trade shows nothing"),
+            ),
         ),
-        gate=gate,
         evidence=capped(rows, len(rows)),
         cause=(
             "thresholds of calibrated values applied to raw ones",
@@ -343,6 +374,18 @@ def threshold_reachability(sides: Mapping[str, tuple[Any, Any]], *, folds: Any =
     )
 
 
+def _odds(highest: float, threshold: float) -> dict[str, float]:
+    """Logits of the highest value and of the threshold, and how far their odds are apart, where both are chances."""
+    if not (0 < highest < 1 and 0 < threshold < 1):
+        return {}
+    logits = [math.log(p) - math.log1p(-p) for p in (highest, threshold)]
+    return {
+        "logit_max": logits[0],
+        "logit_threshold": logits[1],
+        "odds_apart": math.exp(logits[1] - logits[0]),
+    }
+
+
 def _reach(side: str, fold: int, p: Floats, bound: Floats) -> dict[str, Any]:
     reached = int(np.sum(p >= bound))
     q = np.quantile(p, [0.5, 0.9, 0.99, 0.999])
@@ -352,6 +395,7 @@ def _reach(side: str, fold: int, p: Floats, bound: Floats) -> dict[str, Any]:
         "n": len(p),
         "threshold": float(bound.min()),
         "max": float(p.max()),
+        **_odds(float(p.max()), float(bound.min())),
         "reached": reached,
         "share": reached / len(p),
         "upper": stats.upper_bound(reached, len(p)),

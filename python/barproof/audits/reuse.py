@@ -40,12 +40,8 @@ def embargo(folds: Iterable[Any], labels: Any = None, *, memory_bars: int | None
     """
     every = parts_of(folds)
     spans = _spans(labels)
-    gate = Gate(
-        ">=",
-        "label span + memory",
-        "default",
-        "train rows after the test hold features made of test bars",
-    )
+    why = "train rows after the test hold features made of test bars"
+    gate = Gate(">=", None, "default", why)
     remedy = "set embargo= of the splitter to the label span plus the memory of the features"
     if spans is None or not every:
         return unable(
@@ -87,7 +83,9 @@ def embargo(folds: Iterable[Any], labels: Any = None, *, memory_bars: int | None
             "SPL-03",
             "pass",
             f"in {plural(len(every), 'fold')} no train row follows a test block",
-            gate=gate,
+            gate=Gate(
+                "=", 0, "default", "an embargo is needed where training goes on after a test"
+            ),
             measured=Measured("train blocks after a test block", 0, "count", n=len(every)),
         )
     rows.sort(key=lambda row: row["gap"] - row["label_span"])
@@ -101,7 +99,7 @@ def embargo(folds: Iterable[Any], labels: Any = None, *, memory_bars: int | None
         f"training goes on {plural(worst['gap'], 'bar')} after the test of fold {worst['fold']}; labels reach "
         f"{worst['label_span']}, features {worst['memory']} bars",
         measured=Measured("gap after the test", worst["gap"], "bars", n=len(rows)),
-        gate=gate,
+        gate=Gate(">=", worst["label_span"] + worst["memory"], "default", why),
         evidence=capped(rows, len(rows)),
         remedy=remedy,
         scope={"fold": worst["fold"]},
@@ -137,12 +135,8 @@ def fit_scope(location: Any, scale: Any, rows: Any, train: Any) -> Finding:
     at = at[at < len(x)]
     good = np.asarray(np.isfinite(x).all(axis=1))
     mine, whole = x[at[good[at]]], x[good]
-    gate = Gate(
-        "<",
-        "distance to all rows",
-        "case S001",
-        "a scaler that has seen the test tells the model about it",
-    )
+    why = "a scaler that has seen the test tells the model about it"
+    gate = Gate("<=", None, "case S001", why)
     remedy = "fit every step on train rows of each fold: a Pipeline, or bp.train, which does"
     if len(mine) < 2 or not len(names):
         return unable("SPL-04", "fewer than 2 finite train rows", remedy, gate=gate)
@@ -197,7 +191,7 @@ def fit_scope(location: Any, scale: Any, rows: Any, train: Any) -> Finding:
         outcome,
         title,
         measured=Measured("distance to train rows", to_train, "standard deviations", n=len(mine)),
-        gate=gate,
+        gate=Gate("<=", slack, "case S001", why),
         evidence=evidence,
         remedy=remedy,
     )

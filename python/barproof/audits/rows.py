@@ -20,6 +20,7 @@ from barproof.audits.common import (
     numbers,
     plural,
     same_rows,
+    speaking,
     table,
     unable,
 )
@@ -38,6 +39,7 @@ __all__ = [
 KEPT_WARN, KEPT_FAIL = 0.50, 0.20
 NAN_DRIFT = 0.01
 TWICE = 0.01
+TIED = 0.99
 FEW_LABELS, FEW_POSITIVES, CYCLES = 1_000, 100, 3
 
 
@@ -116,6 +118,7 @@ def filter_selectivity(kept: Any, labels: Any = None) -> Finding:
     share = float(mask.mean())
     outcome: Outcome = "fail" if share < KEPT_FAIL else "warn" if share < KEPT_WARN else "pass"
     title = f"the filter keeps {share:.1%} of {n:,} rows"
+    tied = 0.0
     evidence: dict[str, Any] = {"kept": int(mask.sum()), "rows": n}
     if labels is not None:
         y = numbers("labels", labels)
@@ -138,14 +141,20 @@ def filter_selectivity(kept: Any, labels: Any = None) -> Finding:
                 "information": tied,
             }
             title += f"; positive {up[m].mean():.1%} inside, {up[~m].mean():.1%} outside"
-            if tied > 0.99:
+            if tied > TIED:
                 outcome, title = "fail", title + ": the label is a function of the filter"
     return made(
         "DATA-04",
         outcome,
         title,
-        measured=Measured("kept share", share, "fraction", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("kept share", share, "fraction", n=n), gate),
+            (
+                Measured("information of the filter about the label", tied, "fraction", n=n),
+                Gate("<=", TIED, "case S003", "a label that the filter tells teaches the filter"),
+            ),
+        ),
         evidence=evidence,
         cause=("a threshold in units of another market", "a filter written into the label"),
         remedy=remedy,
@@ -202,8 +211,14 @@ def as_of(arrival: Any, decision: Any, *, event: Any = None) -> Finding:
         "DATA-05",
         outcome,
         title,
-        measured=Measured("values from the future", total, "count", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("values from the future", total, "count", n=n), gate),
+            (
+                Measured("values that arrived before their event", early, "count", n=n),
+                Gate("=", 0, "default", "nothing is known before it happens"),
+            ),
+        ),
         evidence={**capped(rows, total), **evidence},
         cause=("a join on event time", "values that were revised or filled in later"),
         remedy=remedy,
@@ -270,8 +285,14 @@ def non_finite(parts: Mapping[str, Any], *, report: Any = None) -> Finding:
         "DATA-06",
         outcome,
         title,
-        measured=Measured("cells that are no number", bad, "count", n=cells),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("cells that are no number", bad, "count", n=cells), gate),
+            (
+                Measured("values that JSON cannot hold", int(bool(leaf)), "count"),
+                Gate("=", 0, "case S000", "a report that cannot be written is lost"),
+            ),
+        ),
         evidence={
             **capped(rows, len(rows)),
             "differ_between_parts": apart[:20],
@@ -419,8 +440,28 @@ def enough_history(
         "DATA-08",
         outcome,
         title,
-        measured=Measured("effective labels", effective, "count", n=n, n_eff=effective),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("classes", len(classes), "count", n=n),
+                Gate(">", 1, "case S002", "one class teaches nothing"),
+            )
+            if len(classes) < 2
+            else (
+                Measured("effective positives", positives, "count", n=n, n_eff=effective),
+                Gate(">=", FEW_POSITIVES, "case S004", "a rare class needs rows of its own"),
+            )
+            if starved
+            else (Measured("effective labels", effective, "count", n=n, n_eff=effective), gate),
+            (
+                Measured("longest cycles seen", cycles, "count", n=n),
+                Gate(">=", CYCLES, "default", "a season that was seen once is an anecdote"),
+            ),
+            (
+                Measured("terciles of volatility visited", visited, "count", n=n),
+                Gate(">=", 3, "default", "a model knows the regimes that it has seen"),
+            ),
+        ),
         evidence={"counts": counts, "cycles": cycles, "terciles": visited},
         remedy=remedy,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +22,7 @@ from barproof.audits.common import (
     numbers,
     plural,
     same_rows,
+    speaking,
     table,
     unable,
 )
@@ -41,6 +44,7 @@ Floats = NDArray[np.float64]
 
 REPLAYED = 299  # finds a fault in 1% of the bars with 95% probability
 BAND = 1e-6
+LEVEL = 0.05
 PASS_Z, FAIL_Z, RATIO = 10.0, 50.0, 1_000.0
 HELD = 0.95
 FIRST_PASS, FIRST_FAIL = 20.0, 100.0
@@ -100,6 +104,12 @@ def value_parity(
             "PAR-02",
             "fail",
             f"the columns differ: {len(names)} against {len(others)}, first `{missing}` (PAR-01)",
+            measured=Measured(
+                "columns that differ",
+                sum(x != y for x, y in zip_longest(names, others)),
+                "count",
+                n=len(names),
+            ),
             gate=gate,
             remedy=remedy,
             evidence={"research": names[:20], "live": others[:20]},
@@ -153,8 +163,14 @@ def value_parity(
             "PAR-02",
             "fail",
             title,
-            measured=measured,
-            gate=gate,
+            **speaking(
+                "fail",
+                (measured, gate),
+                (
+                    Measured("decisions that flip", flips, "count", n=n),
+                    Gate("=", 0, "case S004", "features that agree must decide alike"),
+                ),
+            ),
             evidence=evidence,
             remedy=remedy,
             cause=(
@@ -228,8 +244,21 @@ def feature_scale(inputs: Any) -> Finding:
         outcome,
         f"the largest input is {size:,.4g} (`{worst}`), deviations differ by a factor of {ratio:,.3g}; {held:.0%} of "
         f"{plural(len(names), 'feature')} standardised",
-        measured=Measured("largest input", size, form="absolute, after preprocessing", n=len(x)),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("largest input", size, form="absolute, after preprocessing", n=len(x)),
+                gate,
+            ),
+            (
+                Measured("largest deviation over smallest", ratio, "ratio", n=len(x)),
+                Gate("<=", RATIO, "case S001", "the largest input drowns the others"),
+            ),
+            (
+                Measured("features standardised", held, "fraction", n=len(x)),
+                Gate(">=", HELD, "case S001", "a scaler centres what it was fitted on"),
+            ),
+        ),
         evidence={**capped(rows, len(rows)), "deviation_ratio": ratio, "standardised": held},
         cause=(
             "no scaler, or one that is not applied (PAR-05)",
@@ -292,8 +321,14 @@ def first_layer(inputs: Any, weight: Any, *, bias: Any = None) -> Finding:
         f"99% of first-layer activations are below {p99:,.4g} "
         f"(largest {most:,.4g}); largest term {terms[top]:,.4g} of "
         f"`{names[top]}`; {dead:.0%} of units never fire",
-        measured=Measured("99% point of |W x + b|", p99, n=z.size),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("99% point of |W x + b|", p99, n=z.size), gate),
+            (
+                Measured("units that never fire", dead, "fraction", n=z.shape[1]),
+                Gate("<=", 0.5, "default", "a unit that never fires holds no weight that counts"),
+            ),
+        ),
         evidence={
             "p50": p50,
             "p99": p99,
@@ -337,6 +372,7 @@ def scaler_presence(mean: Any, scale: Any, raw: Any, *, entered: Any = None) -> 
             "PAR-05",
             "fail",
             why,
+            measured=Measured("faults of the scaler", 1, "count"),
             gate=gate,
             remedy=remedy,
             evidence=evidence,
@@ -398,7 +434,7 @@ def scaler_presence(mean: Any, scale: Any, raw: Any, *, entered: Any = None) -> 
             f"a scaler of {plural(len(names), 'feature')} is fitted and applied once",
             gate=gate,
             evidence={**evidence, **away},
-            measured=Measured("largest difference", away["once"], n=len(x)),
+            measured=Measured("faults of the scaler", 0, "count", n=len(x)),
         )
     if away[best] <= size or (
         best != "once" and away[best] <= 1e-4 * max(1.0, float(np.abs(readings[best]).max()))
@@ -433,7 +469,7 @@ def feature_drift(reference: Any, current: Any, *, bins: int = 10) -> Finding:
     b, others = table("current", current)
     gate = Gate(
         "<",
-        PSI_FAIL,
+        PSI_WARN,
         "default",
         ("a convention of credit scoring, beside the index of two samples of one distribution"),
     )
@@ -477,7 +513,7 @@ def feature_drift(reference: Any, current: Any, *, bins: int = 10) -> Finding:
         )
     for row, p in zip(rows, stats.holm([row["p"] for row in rows]).p, strict=True):
         row["p_holm"] = float(p)
-        if row["p_holm"] > 0.05:
+        if row["p_holm"] > LEVEL:
             row["outcome"] = "pass"
     rows.sort(key=lambda row: (["fail", "warn", "pass"].index(row["outcome"]), -row["psi"]))
     worst = rows[0]
@@ -487,10 +523,23 @@ def feature_drift(reference: Any, current: Any, *, bins: int = 10) -> Finding:
         worst["outcome"],
         f"{drifting} of {plural(len(rows), 'feature')} drift; most `{worst['feature']}`: PSI {worst['psi']:.3f} "
         f"(chance up to {worst['null_95']:.3f}), D {worst['d']:.3f}",
-        measured=Measured(
-            "population stability index", worst["psi"], n=len(b), p_value=worst["p_holm"]
+        **speaking(
+            worst["outcome"],
+            (
+                Measured(
+                    "population stability index", worst["psi"], n=len(b), p_value=worst["p_holm"]
+                ),
+                replace(gate, threshold=max(PSI_WARN, worst["null_95"])),
+            ),
+            (
+                Measured("distance of distributions", worst["d"], form="Kolmogorov's D", n=len(b)),
+                Gate("<", D_WARN, "default", "a tenth of the rows lie on the other side"),
+            ),
+            (
+                Measured("p-value", worst["p_holm"], form="Kolmogorov, after Holm", n=len(b)),
+                Gate(">", LEVEL, "default", "less is what chance gives in slow features"),
+            ),
         ),
-        gate=gate,
         evidence=capped(rows, len(rows)),
         remedy=remedy,
         scope={"feature": worst["feature"]},
@@ -652,8 +701,14 @@ def channel_map(channels: Any, names: Mapping[str, int], series: Mapping[str, An
         "PAR-08",
         "fail" if wrong else "pass",
         title,
-        measured=Measured("least correlation", least, n=len(x)),
-        gate=gate,
+        **speaking(
+            "fail" if wrong else "pass",
+            (Measured("least correlation", least, n=len(x)), gate),
+            (
+                Measured("names without a channel", len(wrong), "count", n=len(rows)),
+                Gate("=", 0, "case S000", "a map by number is right until somebody adds a market"),
+            ),
+        ),
         evidence=capped(rows, len(rows)),
         remedy=remedy,
         scope={"name": rows[0]["name"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from barproof.audits.common import (
     numbers,
     plural,
     same_rows,
+    speaking,
     unable,
 )
 from barproof.audits.model import Finding, Gate, Measured, Outcome
@@ -82,7 +84,7 @@ def trial_ledger(counted: int | None, *, claimed: int | None = None) -> Finding:
     """
     gate = Gate(
         ">=",
-        "trials in the ledger",
+        counted,
         "case S004",
         "five variants were named; phases, thresholds and grids were not",
     )
@@ -95,16 +97,16 @@ def trial_ledger(counted: int | None, *, claimed: int | None = None) -> Finding:
             "pass",
             f"the ledger counts {plural(counted, 'trial')} on these data",
             measured=Measured("trials", counted, "count"),
-            gate=gate,
+            gate=replace(gate, threshold=1),
         )
     short = claimed < counted
     return made(
         "OVF-01",
         "fail" if short else "pass",
         (f"{plural(claimed, 'trial')} claimed, {counted:,} in the ledger"),
-        measured=Measured("trials", counted, "count"),
+        measured=Measured("trials claimed", claimed, "count"),
         gate=gate,
-        evidence={"claimed": claimed},
+        evidence={"claimed": claimed, "counted": counted},
         remedy=remedy,
     )
 
@@ -196,7 +198,7 @@ def effective_trials(returns: Any, *, claimed: float) -> Finding:
     x = _panel(returns)
     gate = Gate(
         ">=",
-        "largest of three methods",
+        None,
         "default",
         ("a hundred copies are one trial, and a hundred ideas are a hundred"),
     )
@@ -214,11 +216,13 @@ def effective_trials(returns: Any, *, claimed: float) -> Finding:
         f"{x.shape[1]} trials are worth {held.largest:.1f} independent ones "
         f"({held.by_correlation:.1f} by correlation, {held.by_rank:.1f} by "
         f"rank, {held.by_participation:.1f} by participation); counted {claimed:g}",
-        measured=Measured(
-            "independent trials", held.largest, "count", form="largest of three", n=x.shape[1]
-        ),
-        gate=gate,
-        evidence={"mean_correlation": held.mean_correlation, "left_out_eigenvalues": held.left_out},
+        measured=Measured("trials counted", claimed, "count", n=x.shape[1], n_eff=held.largest),
+        gate=replace(gate, threshold=held.largest * (1 - 1e-9)),
+        evidence={
+            "independent": held.largest,
+            "mean_correlation": held.mean_correlation,
+            "left_out_eigenvalues": held.left_out,
+        },
         remedy=remedy,
     )
 
@@ -386,9 +390,9 @@ def multiple_looks(p_values: Any, *, claimed: Any = None) -> Finding:
             f"after Holm's correction ({int(np.sum(loose[called] <= LEVEL))} by BH)"
         ),
         measured=Measured(
-            "significant after correction",
-            kept,
-            "count",
+            "largest p-value called significant, corrected",
+            float(strict[called].max()),
+            form="Holm",
             n=len(p),
             p_value=float(strict[called].min()),
         ),
@@ -418,7 +422,7 @@ def fold_selection(folds: Any, *, reported: float) -> Finding:
     v = v[np.isfinite(v)]
     gate = Gate(
         "<=",
-        "mean + 2 errors",
+        None,
         "case S004",
         ("the best of 5 folds lies 1.16 deviations above the mean by luck alone"),
     )
@@ -428,7 +432,9 @@ def fold_selection(folds: Any, *, reported: float) -> Finding:
         return unable("OVF-07", f"{plural(k, 'fold')}, or all the same", remedy, gate=gate)
     mean, sd = float(v.mean()), float(v.std(ddof=1))
     away, luck = (reported - mean) / sd, stats.expected_maximum(k, exact=True)
-    is_best = reported >= v.max() - 1e-12 * max(1.0, abs(float(v.max())))
+    slack = 1e-12 * max(1.0, abs(float(v.max())))
+    is_best = float(v.max()) - reported <= slack
+    gate = replace(gate, threshold=2 / math.sqrt(k))
     outcome: Outcome = "fail" if is_best else "warn" if away > 2 / math.sqrt(k) else "pass"
     return made(
         "OVF-07",
@@ -437,8 +443,14 @@ def fold_selection(folds: Any, *, reported: float) -> Finding:
             f"reported {reported:.4g}; folds {mean:.4g} on average, deviation "
             f"{sd:.4g}: {away:+.2f} deviations, luck gives the best {luck:.2f}"
         ),
-        measured=Measured("deviations above the mean", away, n=k),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("deviations above the mean", away, n=k), gate),
+            (
+                Measured("best fold less reported", float(v.max()) - reported, n=k),
+                Gate(">", slack, "case S004", "the best of several is the best of luck"),
+            ),
+        ),
         evidence={
             "folds": v.tolist(),
             "expected_best": luck,
@@ -499,13 +511,14 @@ def training_against_trading(training: Any, trading: Any) -> Finding:
         outcome,
         (f"rank correlation of training and trading {rho:+.2f} over {len(a)} variants, p {p:.3g}"),
         measured=Measured(
-            "rank correlation",
-            rho,
+            "p-value",
+            p,
             n=len(a),
             p_value=p,
             form=("Spearman, exact one-sided") if len(a) <= 8 else "Spearman, one-sided",
         ),
         gate=gate,
+        evidence={"rank_correlation": rho},
         remedy=remedy,
     )
 
@@ -528,9 +541,7 @@ def backtest_length(years: float, *, trials: float, sharpe: float) -> Finding:
     Finding
         Inconclusive for fewer than 2 trials, or a ratio that is not above 0.
     """
-    gate = Gate(
-        ">", "least years", "default", "45 trials explain an annual Sharpe ratio of 1 in 5 years"
-    )
+    gate = Gate(">", None, "default", "45 trials explain an annual Sharpe ratio of 1 in 5 years")
     remedy = "test on more years, or count fewer trials by trying less"
     if (
         not all(math.isfinite(v) for v in (years, trials, sharpe))
@@ -552,8 +563,9 @@ def backtest_length(years: float, *, trials: float, sharpe: float) -> Finding:
             f"{trials:,.0f} trials without skill reach a Sharpe ratio of "
             f"{sharpe:.2f} in {least:.1f} years; the backtest has {years:.1f}"
         ),
-        measured=Measured("least years", least, "years", n=trials),
-        gate=gate,
+        measured=Measured("length of the backtest", years, "years", n=trials),
+        gate=replace(gate, threshold=least),
+        evidence={"least_years": least},
         remedy=remedy,
     )
 
@@ -595,8 +607,14 @@ def plateau(winner: float, neighbours: Any, *, on_edge: bool = False) -> Finding
         "OVF-10",
         "warn" if alone or on_edge else "pass",
         title + (("; the winner lies on the edge of the grid") if on_edge else ""),
-        measured=Measured("median neighbour over winner", ratio, "ratio", n=len(v)),
-        gate=gate,
+        **speaking(
+            "warn" if alone or on_edge else "pass",
+            (Measured("median neighbour over winner", ratio, "ratio", n=len(v)), gate),
+            (
+                Measured("winners on the edge of the grid", int(on_edge), "count", n=len(v)),
+                Gate("=", 0, "case S004", "what lies beyond the edge was not tried"),
+            ),
+        ),
         evidence={"on_edge": on_edge},
         remedy=remedy,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barproof import stats
-from barproof.audits.common import FEW, audited, made, numbers, plural, same_rows, unable
+from barproof.audits.common import FEW, audited, made, numbers, plural, same_rows, speaking, unable
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 
 __all__ = [
@@ -131,9 +132,15 @@ def exact_binomial(k: int, n: int, *, null: float = 0.5) -> Finding:
         "SIG-03",
         outcome,
         title,
-        measured=Measured("share", k / n, "fraction", n=n, p_value=more, form="exact, one-sided"),
+        measured=Measured(
+            "p-value",
+            more,
+            form="exact, so many or more",
+            n=n,
+            p_value=min(1.0, 2 * min(more, less)),
+        ),
         gate=gate,
-        evidence={"p_greater": more, "p_less": less, "least_trials": least},
+        evidence={"share": k / n, "p_greater": more, "p_less": less, "least_trials": least},
         remedy=remedy,
         assumptions={"independent trials": "unchecked"},
     )
@@ -180,8 +187,14 @@ def power(n: float, share: float, *, null: float = 0.5) -> Finding:
         "SIG-04",
         outcome,
         title,
-        measured=Measured("power", strength, "fraction", n=n, form="exact, two-sided 5%"),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("power", strength, "fraction", n=n, form="exact, two-sided 5%"), gate),
+            (
+                Measured("trials", n, "count", n=n),
+                Gate(">=", max(needed, least), "case S004", "what a power of 0.80 needs"),
+            ),
+        ),
         evidence={"required": needed, "least_trials": least},
         remedy=remedy,
     )
@@ -209,7 +222,7 @@ def sharpe_interval(
     """
     r, missing = _finite("returns", returns)
     gate = Gate(
-        ">",
+        "interval >",
         0,
         "default",
         (
@@ -236,6 +249,7 @@ def sharpe_interval(
         "kurtosis_pearson": told.kurtosis,
     }
     outcome: Outcome = "pass" if low > 0 else "fail" if high < 0 else "inconclusive"
+    off = math.nan
     title = f"Sharpe ratio {held.sharpe:.4f} a period [{low:.4f}, {high:.4f}] in {len(r):,} periods"
     if periods_per_year is not None and periods_per_year >= 2:
         q = round(periods_per_year)
@@ -252,21 +266,45 @@ def sharpe_interval(
             and abs(claimed - annual) > ANNUAL * abs(annual)
         ):
             outcome, title = "fail", f"{title}: claimed {claimed:.2f}"
+            off = abs(claimed - annual) / abs(annual) if annual else math.inf
     return made(
         "SIG-05",
         outcome,
         title,
-        measured=Measured(
-            "Sharpe ratio",
-            held.sharpe,
-            form="per period",
-            low=low,
-            high=high,
-            level=0.95,
-            method=("HAC on the influence function"),
-            n=len(r),
-        ),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("claimed annual ratio off by", off, "fraction", n=len(r)),
+                Gate("<=", ANNUAL, "default", "sqrt(q) is right for independent returns alone"),
+            ),
+            (
+                Measured(
+                    "Sharpe ratio",
+                    held.sharpe,
+                    form="per period",
+                    low=low,
+                    high=high,
+                    level=0.95,
+                    method=("HAC on the influence function"),
+                    n=len(r),
+                ),
+                gate,
+            ),
+        )
+        if not math.isnan(off)
+        else {
+            "measured": Measured(
+                "Sharpe ratio",
+                held.sharpe,
+                form="per period",
+                low=low,
+                high=high,
+                level=0.95,
+                method=("HAC on the influence function"),
+                n=len(r),
+            ),
+            "gate": gate,
+        },
         evidence=evidence,
         remedy=remedy,
         cause=("smoothed or overlapping returns",),
@@ -348,7 +386,7 @@ def track_record(
         Inconclusive for fewer than 30 returns, or a ratio at or below the benchmark, for which no length is enough.
     """
     r, missing = _finite("returns", returns)
-    gate = Gate("<=", "length of the record", "default", "below it the ratio is no evidence at 95%")
+    gate = Gate(">=", None, "default", "below it the ratio is no evidence at 95%")
     remedy = "wait, or lower the claim"
     found = _too_little("SIG-07", r, missing, gate, remedy)
     if found is not None:
@@ -382,10 +420,8 @@ def track_record(
             f"{m.sharpe:.4f} needs "
             f"{math.ceil(needed):,}{years}"
         ),
-        measured=Measured(
-            "least track record", needed, "periods", form=("larger of 2012 and 2025"), n=len(r)
-        ),
-        gate=gate,
+        measured=Measured("length of the record", len(r), "periods", n=len(r)),
+        gate=replace(gate, threshold=needed),
         evidence={**lengths, "years": needed / periods_per_year if periods_per_year else None},
         remedy=remedy,
     )
@@ -408,7 +444,9 @@ def bootstrap_mean(returns: Any, *, seed: int = 0) -> Finding:
         Inconclusive for fewer than 30 returns, blocks longer than a fifth of them, or an interval that holds 0.
     """
     r, missing = _finite("returns", returns)
-    gate = Gate(">", 0, "default", "blocks keep what neighbours have to do with each other")
+    gate = Gate(
+        "interval >", 0, "default", "blocks keep what neighbours have to do with each other"
+    )
     remedy = "wait for a longer record"
     found = _too_little("SIG-08", r, missing, gate, remedy)
     if found is not None:
@@ -519,7 +557,10 @@ def paired_strategies(a: Any, b: Any, *, seed: int = 0) -> Finding:
     good = np.isfinite(x) & np.isfinite(y)
     x, y = x[good], y[good]
     gate = Gate(
-        ">", 0, "case S004", "two intervals that overlap may still differ, and the same days cancel"
+        "interval >",
+        0,
+        "case S004",
+        "two intervals that overlap may still differ, and the same days cancel",
     )
     remedy = "compare over more of the same periods"
     if len(x) < FEW or np.ptp(x - y) == 0:
@@ -577,7 +618,7 @@ def clustered_trades(returns: Any, clusters: Any) -> Finding:
     r = numbers("returns", returns)
     _, place = np.unique([str(c) for c in clusters], return_inverse=True)
     same_rows(returns=r, clusters=place)
-    gate = Gate("<=", LEVEL, "case S004", "ten positions on one move are one observation")
+    gate = Gate("interval >", 0, "case S004", "ten positions on one move are one observation")
     remedy = "wait for more days"
     groups = len(np.unique(place))
     if len(r) < FEW or not np.isfinite(r).all() or np.ptp(r) == 0 or groups < 10:
@@ -594,6 +635,9 @@ def clustered_trades(returns: Any, clusters: Any) -> Finding:
     if not math.isfinite(held.p):
         return unable("SIG-11", held.reason or "no error", remedy, gate=gate)
     outcome: Outcome = "inconclusive" if held.p > LEVEL else "pass" if held.mean > 0 else "fail"
+    from scipy.stats import t
+
+    width = float(t.isf(LEVEL / 2, held.clusters - 1)) * held.error
     return made(
         "SIG-11",
         outcome,
@@ -605,8 +649,8 @@ def clustered_trades(returns: Any, clusters: Any) -> Finding:
             "mean trade",
             held.mean,
             "fraction",
-            low=held.mean - 1.96 * held.error,
-            high=held.mean + 1.96 * held.error,
+            low=held.mean - width,
+            high=held.mean + width,
             level=0.95,
             method="clustered",
             n=held.n,

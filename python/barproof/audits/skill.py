@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,15 @@ from barproof.audits.common import (
     numbers,
     plural,
     same_rows,
+    speaking,
     table,
     unable,
 )
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 
 __all__ = [
+    "ClassScores",
+    "class_scores",
     "consistency",
     "input_sensitivity",
     "loss_against_constant",
@@ -58,6 +61,74 @@ def both_known(predictions: Any, labels: Any) -> tuple[Floats, NDArray[np.int64]
     return p[good], y[good].astype(np.int64), p.shape[1], n - int(good.sum())
 
 
+class ClassScores(NamedTuple):
+    """How chosen classes agree with the true ones.
+
+    Attributes
+    ----------
+    accuracy, balanced_accuracy : float
+        Share of rows that are right, and its mean over the true classes.
+    kappa : float
+        Cohen's: accuracy beyond what the shares of both give by chance, over the most there could be.
+    mcc : float
+        Matthews' correlation (Gorodkin's, for more than two classes).
+    proves : bool
+        False where one side holds a single class: kappa and mcc are then 0 by convention, or NaN, and say nothing.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    kappa: float
+    mcc: float
+    proves: bool
+
+
+def class_scores(chosen: Any, labels: Any) -> ClassScores:
+    """Score chosen classes: accuracy, balanced accuracy, kappa and Matthews' correlation.
+
+    Parameters
+    ----------
+    chosen : array_like of shape (n,)
+        Class that was forecast, as a number; NaN is none.
+    labels : array_like of shape (n,)
+        Class that came true; NaN is none.
+
+    Returns
+    -------
+    ClassScores
+        Over rows with both; NaN throughout without any, kappa NaN where both sides hold one and the same class.
+
+    Notes
+    -----
+    scikit-learn gives 0 for kappa and Matthews' correlation of a forecast that never changes. So do we, and `proves`
+    says that it is no evidence.
+
+    Examples
+    --------
+    >>> class_scores([1] * 50, [1] * 26 + [0] * 24)
+    ClassScores(accuracy=0.52, balanced_accuracy=0.5, kappa=0.0, mcc=0.0, proves=False)
+    """
+    a, b = numbers("chosen", chosen), numbers("labels", labels)
+    same_rows(chosen=a, labels=b)
+    good = np.isfinite(a) & np.isfinite(b)
+    a, b = a[good], b[good]
+    n = len(a)
+    if not n:
+        return ClassScores(math.nan, math.nan, math.nan, math.nan, False)
+    names = np.union1d(a, b)
+    said = np.array([np.sum(a == c) for c in names], np.float64)
+    true = np.array([np.sum(b == c) for c in names], np.float64)
+    hits = np.array([np.sum((a == c) & (b == c)) for c in names], np.float64)
+    right, chance = float(hits.sum()), float(said @ true)
+    there = true > 0
+    balanced = float(np.mean(hits[there] / true[there]))
+    kappa = (right * n - chance) / (n * n - chance) if chance < n * n else math.nan
+    size = (n * n - float(said @ said)) * (n * n - float(true @ true))
+    mcc = (right * n - chance) / math.sqrt(size) if size > 0 else 0.0
+    proves = len(np.unique(a)) > 1 and len(np.unique(b)) > 1
+    return ClassScores(right / n, balanced, kappa, mcc, proves)
+
+
 @audited
 def skill_over_baselines(
     predictions: Any, labels: Any, *, span: int = 1, claimed: bool = False, seed: int = 0
@@ -86,7 +157,7 @@ def skill_over_baselines(
     p, y, classes, _ = both_known(predictions, labels)
     n = len(y)
     gate = Gate(
-        ">",
+        "interval >",
         0,
         "cases S000, S002 and S003",
         ("accuracy means something beside the majority class, not beside 50%"),
@@ -115,20 +186,22 @@ def skill_over_baselines(
     }
     rows: list[dict[str, Any]] = []
     for name, gain in gains.items():
-        held = stats.mean_interval(gain, level=0.975, seed=seed)
-        rows.append({"gain": name, "value": held.estimate, "low": held.low, "high": held.high})
+        ends = stats.mean_interval(gain, level=0.975, seed=seed)
+        rows.append({"gain": name, "value": ends.estimate, "low": ends.low, "high": ends.high})
     finite = [row for row in rows if math.isfinite(row["low"])]
     proved = [row for row in finite if row["low"] > 0]
     refuted = bool(finite) and all(row["high"] < 0 for row in finite)
     told = proved[0] if proved else rows[0]
     outcome: Outcome = "pass" if proved else "fail" if refuted or claimed else "inconclusive"
-    hits = [float(right[y == k].mean()) for k in np.unique(y)]
+    held = class_scores(p.argmax(axis=1), y)
     evidence: dict[str, Any] = {
         **capped(rows, len(rows)),
         "accuracy": float(right.mean()),
         "majority": float(majority.mean()),
         "last_known": float(last.mean()),
-        "balanced_accuracy": float(np.mean(hits)),
+        "balanced_accuracy": held.balanced_accuracy,
+        "kappa": held.kappa if held.proves else math.nan,
+        "mcc": held.mcc if held.proves else math.nan,
         "mcnemar_p": stats.mcnemar(
             int(np.sum((right > 0) & (beside == 0))), int(np.sum((right == 0) & (beside > 0)))
         ).p,
@@ -246,7 +319,10 @@ def loss_against_constant(
     p, y, classes, _ = both_known(predictions, labels)
     n = len(y)
     gate = Gate(
-        ">", 0, "case S003", "a loss of 0.985 was called convergence, and a constant scores 1.117"
+        "interval >",
+        0,
+        "case S003",
+        "a loss of 0.985 was called convergence, and a constant scores 1.117",
     )
     remedy = "train on labels that can be learned (LAB-04), with scaled inputs (PAR-03)"
     if (
@@ -338,8 +414,14 @@ def prediction_noise(
         "PRED-13",
         outcome,
         title,
-        measured=Measured("flip rate over the target's", ratio, "ratio", n=len(p)),
-        gate=gate,
+        **speaking(
+            outcome,
+            (Measured("flip rate over the target's", ratio, "ratio", n=len(p)), gate),
+            (
+                Measured("AUC gained over its smoothed self", gain, n=len(p)),
+                Gate(">", 0, "case S000", "what flips must know something that its mean does not"),
+            ),
+        ),
         evidence={
             "flips": mine,
             "target_flips": theirs,
@@ -395,8 +477,24 @@ def consistency(
         "PRED-14",
         outcome,
         title,
-        measured=Measured("share below the baseline", below, "fraction", n=n),
-        gate=gate,
+        **speaking(
+            outcome,
+            (
+                Measured("mean without the best sequence", without, n=n),
+                Gate(">", baseline, "case S000", "one good week is one good week"),
+            )
+            if carried
+            else (Measured("share below the baseline", below, "fraction", n=n), gate),
+            (
+                Measured("claimed metric", claimed, n=n),
+                Gate(
+                    "within",
+                    f"{held.low:.12g} to {held.high:.12g}",
+                    "case S000",
+                    "a headline must be one that most sequences would give",
+                ),
+            ),
+        ),
         evidence={
             "quartiles": np.quantile(v, [0, 0.25, 0.5, 0.75, 1]).tolist(),
             "without_best": without,

@@ -53,7 +53,7 @@ class Waiver:
     accepts : float
         The worst measured value that is accepted.
     scope : dict of str to str
-        What the finding's scope must say, such as ``{"symbol": "BTCUSDT"}``.
+        What the scope of the finding must say, such as ``{"symbol": "BTCUSDT"}``; `measure` names what was measured.
     inputs : dict of str to str
         Digests that the report's inputs must have, such as ``{"candles": "9f..."}``.
     """
@@ -187,6 +187,15 @@ def may_be_waived(code: str, severity: Severity) -> bool:
     return not (severity == "critical" and (code.partition("-")[0] in _FIRM or code in _FIRM_CODES))
 
 
+def _badness(gate: Gate | None, value: float) -> float:
+    """How bad a value is by its gate: larger is worse."""
+    operator = gate.operator.rpartition(" ")[2] if gate is not None else "<="
+    if operator == "within" and gate is not None:
+        low, high = gate.bounds
+        return max(low - value, value - high, 0.0)
+    return -value if operator in (">", ">=") else value
+
+
 def _why_not(waiver: Waiver, finding: Finding, inputs: Mapping[str, Any], today: date) -> str:
     """Why a waiver does not cover a failure; empty if it does."""
     if finding.outcome != "fail":
@@ -198,7 +207,10 @@ def _why_not(waiver: Waiver, finding: Finding, inputs: Mapping[str, Any], today:
     if today < waiver.created:
         return f"it begins on {waiver.created}"
     for name, value in waiver.scope.items():
-        if str(finding.scope.get(name)) != value:
+        told = finding.scope.get(name)
+        if name == "measure" and finding.measured is not None:
+            told = finding.measured.name
+        if str(told) != value:
             return f"its scope is {name} {value}"
     for name, digest in waiver.inputs.items():
         if inputs.get(name) != digest:
@@ -206,8 +218,7 @@ def _why_not(waiver: Waiver, finding: Finding, inputs: Mapping[str, Any], today:
     found = finding.measured.value if finding.measured is not None else None
     if found is None:
         return "nothing was measured"
-    higher_is_worse = finding.gate is None or finding.gate.operator not in (">", ">=")
-    if (found > waiver.accepts) if higher_is_worse else (found < waiver.accepts):
+    if _badness(finding.gate, found) > _badness(finding.gate, waiver.accepts):
         return f"the measured value is {found:g}, worse than the accepted {waiver.accepts:g}"
     return ""
 
