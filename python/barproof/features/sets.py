@@ -26,7 +26,7 @@ from barproof.features.tables import (
     Book,
     Dtype,
     Join,
-    column,
+    columns,
     fill,
     plan,
     windows,
@@ -393,16 +393,16 @@ class FeatureSet(Sequence[str]):
         return frames[0] if len(frames) == 1 else pl.concat(frames)
 
     def _frame(self, book: Book, threads: int | None) -> pl.DataFrame:
-        columns = [column(len(book.candles)) for _ in self.names]
+        made = columns(len(book.candles), len(self.names))
         self._graph.compute(
             [(name, one._bars) for name, one in book.books.items()],
             [one.compute(book.candles) for one in self._own],
-            columns,
+            made,
             threads=thread_count(threads),
         )
         if book.keep is not None:
-            columns = [column[book.keep] for column in columns]
-        series = [pl.Series(n, column) for n, column in zip(self.names, columns, strict=True)]
+            made = [column[book.keep] for column in made]
+        series = [pl.Series(n, column) for n, column in zip(self.names, made, strict=True)]
         return pl.DataFrame([times(book.open_time).alias("open_time"), *series])
 
     def matrix(

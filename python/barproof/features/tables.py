@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from barproof.candles import Candles
     from barproof.features.sets import FeatureSet
 
-__all__ = ["Book", "column", "fill", "plan", "windows", "write_array", "write_parquet"]
+__all__ = ["Book", "columns", "fill", "plan", "windows", "write_array", "write_parquet"]
 
 Dtype = Literal["f32", "f64"]
 Join = Literal["left", "inner"]
@@ -33,6 +33,10 @@ _BLOCK_BYTES = 32 * 2**20
 _BLOCK_ROWS = 2048
 _GROUP_BLOCKS = 4
 _HUGE_PAGE = 2 * 2**20
+# Small columns share arrays of about this size, which stay as long as one of them does.
+_SHARED = 32 * 2**20
+# Of this size many fit the memory that a process keeps for itself.
+_SMALL = 64 * 2**10
 
 
 @dataclass(frozen=True)
@@ -162,17 +166,38 @@ def fill(
     return out
 
 
-def column(rows: int) -> NDArray[np.float64]:
-    """Make an empty column for the core to fill.
+def columns(rows: int, count: int) -> list[NDArray[np.float64]]:
+    """Make empty columns for the core to fill.
 
-    NumPy asks the system for huge pages where an array is large, whose faults cost less than the arithmetic. It gets
-    them between multiples of their size alone: a column that begins at one has no small ones before the first.
+    NumPy asks the system for huge pages where an array is large, whose faults cost less than the arithmetic: in small
+    ones they take as long as the features. So small columns lie side by side in one array. A huge page begins at a
+    multiple of its size alone: a large column that begins at one has no small ones before the first.
+
+    Parameters
+    ----------
+    rows : int
+        Numbers of a column.
+    count : int
+        Number of columns.
+
+    Returns
+    -------
+    list of ndarray of float64
+        Contiguous; some may share an array.
     """
-    if 8 * rows < 2 * _HUGE_PAGE:
-        return np.empty(rows)
-    room = np.empty(rows + _HUGE_PAGE // 8)
-    skip = -room.__array_interface__["data"][0] % _HUGE_PAGE // 8
-    return room[skip : skip + rows]
+    step = _HUGE_PAGE // 8
+    if 8 * rows < _SMALL:
+        return [np.empty(rows) for _ in range(count)]
+    if rows < 2 * step:
+        shared = max(1, _SHARED // (8 * max(rows, 1)))
+        rooms = [np.empty((min(shared, count - first), rows)) for first in range(0, count, shared)]
+        return [column for room in rooms for column in room]
+    made = []
+    for _ in range(count):
+        room = np.empty(rows + step)
+        skip = -room.__array_interface__["data"][0] % _HUGE_PAGE // 8
+        made.append(room[skip : skip + rows])
+    return made
 
 
 def _dtype(dtype: str) -> Any:

@@ -129,17 +129,16 @@ impl Ema {
         mean
     }
 
-    /// Takes many values; the same bits. `clean` says that none is NaN.
-    pub fn fill(&mut self, x: &[f64], y: &mut [f64], clean: bool) {
+    /// Takes many values; the same bits.
+    pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
         grouped(
             self,
             x,
             y,
-            clean,
             |state| state.seen == state.period,
             |state, x, y| {
                 let law = Recursion { keep: state.keep, gain: state.alpha, powers: state.powers };
-                wide::groups::<true>(law, &mut state.mean, x, y);
+                taken::<true>(law, &mut state.mean, x, y)
             },
             Self::update,
         );
@@ -155,31 +154,40 @@ impl Ema {
 }
 
 /// Bars one by one until a group begins, then whole groups, then the rest one by one; and all one by one where a NaN is
-/// among them.
+/// among the groups. These tell of it as they go: to look for it first would cost half as much again.
 #[inline]
 fn grouped<S>(
     state: &mut S,
     x: &[f64],
     y: &mut [f64],
-    clean: bool,
     begins: impl Fn(&S) -> bool,
-    groups: impl FnOnce(&mut S, &[f64], &mut [f64]),
+    groups: impl FnOnce(&mut S, &[f64], &mut [f64]) -> bool,
     mut update: impl FnMut(&mut S, f64) -> f64,
 ) {
     let n = x.len();
     let mut from = 0;
-    if clean {
-        while from < n && !begins(state) {
-            y[from] = update(state, x[from]);
-            from += 1;
-        }
-        let to = from + (n - from) / GROUP * GROUP;
-        groups(state, &x[from..to], &mut y[from..to]);
+    while from < n && !begins(state) {
+        y[from] = update(state, x[from]);
+        from += 1;
+    }
+    let to = from + (n - from) / GROUP * GROUP;
+    if groups(state, &x[from..to], &mut y[from..to]) {
         from = to;
     }
     for (x, y) in x[from..].iter().zip(&mut y[from..]) {
         *y = update(state, *x);
     }
+}
+
+/// Runs a recursion over whole groups; false, and the mean as it was, where a NaN is among them.
+#[inline]
+fn taken<const RELATIVE: bool>(law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64]) -> bool {
+    let (mut next, mut nan) = (*mean, false);
+    wide::groups::<RELATIVE>(law, &mut next, x, y, &mut nan);
+    if !nan {
+        *mean = next;
+    }
+    !nan
 }
 
 impl Kernel<1, 1> for Ema {
@@ -193,7 +201,7 @@ impl Kernel<1, 1> for Ema {
     }
 
     fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
-        self.fill(x, y, wide::no_nan(x));
+        self.fill(x, y);
     }
 }
 
@@ -257,17 +265,16 @@ impl Wilder {
         mean
     }
 
-    /// Takes many values; the same bits. `clean` says that none is NaN.
-    pub fn fill(&mut self, x: &[f64], y: &mut [f64], clean: bool) {
+    /// Takes many values; the same bits.
+    pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
         grouped(
             self,
             x,
             y,
-            clean,
             |state| state.seen == state.period,
             |state, x, y| {
                 let law = Recursion { keep: state.keep, gain: state.share, powers: state.powers };
-                wide::groups::<false>(law, &mut state.mean, x, y);
+                taken::<false>(law, &mut state.mean, x, y)
             },
             Self::update,
         );
@@ -278,6 +285,21 @@ impl Wilder {
         state.float(&mut self.seen);
         state.float(&mut self.mean);
         state.float(&mut self.part);
+    }
+}
+
+impl Kernel<1, 1> for Wilder {
+    #[inline]
+    fn step(&mut self, _at: i64, [x]: [f64; 1]) -> [f64; 1] {
+        [self.update(x)]
+    }
+
+    fn visit(&mut self, state: &mut dyn Visit) {
+        self.visit(state);
+    }
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        self.fill(x, y);
     }
 }
 

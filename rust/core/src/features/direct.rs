@@ -107,6 +107,7 @@ impl Direct {
         let mut start = from;
         while start < end {
             if !go() {
+                fence();
                 return false;
             }
             let stop = end.min(start + BLOCK);
@@ -122,6 +123,8 @@ impl Direct {
             start = stop;
             self.bars = stop;
         }
+        // Once, as each waits until all that was written is on its way.
+        fence();
         true
     }
 
@@ -212,7 +215,6 @@ impl Direct {
                 *place = Place::Made(slot);
             }
         }
-        fence();
     }
 
     /// Numbers of the bars on their clock.

@@ -23,7 +23,7 @@
 
 #![allow(clippy::inline_always, clippy::needless_range_loop)] // as in `wide`
 
-use super::wide::CHUNK;
+use super::wide::{CHUNK, fetch};
 use super::window::Fold;
 use crate::simd::Simd;
 
@@ -70,9 +70,11 @@ impl<const W: usize> Totals<W> {
 /// Writes what `read` makes of the windows that end in `W` full blocks of `length` bars.
 ///
 /// `values` are the `length` bars before the first block and the blocks; each column of `out` has room for the blocks;
-/// `spare` is for [`room`] numbers.
+/// `spare` is for [`room`] numbers. `source` are the bars of the blocks where they came from: the ones that stand `ahead` of
+/// them come next, and are asked for on the way.
 pub(super) fn fill<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     values: &[f64],
+    source: (&[f64], usize),
     length: usize,
     spare: &mut [f64],
     out: &mut [&mut [f64]; O],
@@ -81,15 +83,16 @@ pub(super) fn fill<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f6
     #[cfg(target_arch = "x86_64")]
     if Simd::current().has_avx2() {
         // SAFETY: a `Simd` is made only of what this machine has, and beyond the plainest that has AVX2.
-        return unsafe { fill_avx2::<F, W, O, R>(values, length, spare, out, read) };
+        return unsafe { fill_avx2::<F, W, O, R>(values, source, length, spare, out, read) };
     }
-    fill_by::<F, W, O, R>(values, length, spare, out, read, turn_plain);
+    fill_by::<F, W, O, R>(values, source, length, spare, out, read, turn_plain);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn fill_avx2<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     values: &[f64],
+    source: (&[f64], usize),
     length: usize,
     spare: &mut [f64],
     out: &mut [&mut [f64]; O],
@@ -98,7 +101,7 @@ fn fill_avx2<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>
     let turn = |from: &[f64], width: usize, to: &mut [f64], height: usize| {
         turn_avx2(from, width, to, height);
     };
-    fill_by::<F, W, O, R>(values, length, spare, out, read, turn);
+    fill_by::<F, W, O, R>(values, source, length, spare, out, read, turn);
 }
 
 /// Numbers that `lanes` need to work with on blocks of `length` bars with so many outputs.
@@ -109,6 +112,7 @@ pub(super) const fn room(lanes: usize, length: usize, outputs: usize) -> usize {
 #[inline(always)]
 fn fill_by<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     values: &[f64],
+    source: (&[f64], usize),
     length: usize,
     spare: &mut [f64],
     out: &mut [&mut [f64]; O],
@@ -126,7 +130,7 @@ fn fill_by<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     pivots.copy_from_slice(&rows[1..=W]);
     suffixes::<F, W>(rows, &pivots, sums, squares);
     let made = &mut spare[..O * W * length];
-    prefixes::<F, W, O, R>(rows, &pivots, [sums, squares], made, read);
+    prefixes::<F, W, O, R>(rows, source, &pivots, [sums, squares], made, read);
     for (column, made) in out.iter_mut().zip(made.chunks_exact(W * length)) {
         turn(made, W, column, length);
     }
@@ -254,6 +258,7 @@ fn suffixes<F: Fold, const W: usize>(
 #[inline(always)]
 fn prefixes<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     rows: &[f64],
+    source: (&[f64], usize),
     pivots: &[f64; W],
     old: [&[[f64; W]]; 2],
     made: &mut [f64],
@@ -268,6 +273,7 @@ fn prefixes<F: Fold, const W: usize, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     while from < length {
         let to = length.min(from + CHUNK);
         for at in from..to {
+            fetch(&source.0[at * W..], source.1);
             let x = &rows[at * (W + 1) + 1..][..W];
             let [a, b] = terms::<F, W>(x, pivots);
             let new_sum = sum.add(&a);

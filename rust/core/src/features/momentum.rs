@@ -3,7 +3,7 @@
 use super::average::{Ema, Mean, Wilder, ema_fade, wilder_fade};
 use super::node::{Kernel, Memory, Visit, node};
 use super::registry::{Function, Input, Parameter, consistent, count};
-use super::wide;
+use super::wide::{self, PIECE};
 use super::window::{Largest, Moments, Smallest, Window, Windowed, bars};
 
 /// Wilder's relative strength index.
@@ -44,33 +44,30 @@ impl Kernel<1, 1> for Rsi {
     }
 
     fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
-        // The first value has no change, and a NaN leaves the one before it in its place.
-        let mut from = 0;
-        while from < x.len() && self.previous.is_nan() {
-            [y[from]] = self.step(at[from], [x[from]]);
-            from += 1;
-        }
-        let (x, y) = (&x[from..], &mut y[from..]);
-        let Some(last) = x.last() else { return };
-        let whole = wide::scratch(|scratch| {
-            let [gains, losses, up] = scratch.columns(x.len());
-            let (gains, losses) = (&mut gains[..x.len()], &mut losses[..x.len()]);
-            let mut nan = false;
-            wide::moves(x, self.previous, gains, losses, &mut nan);
-            if !nan {
-                self.up.fill(gains, up, true);
-                self.down.fill(losses, gains, true);
-                wide::each([&*up, &*gains], y, |[up, down]| strength(up, down));
+        wide::scratch(|scratch| {
+            let [gains, losses, up] = scratch.columns(PIECE);
+            for from in (0..at.len()).step_by(PIECE) {
+                let piece = from..at.len().min(from + PIECE);
+                let (at, x, y) = (&at[piece.clone()], &x[piece.clone()], &mut y[piece]);
+                let n = at.len();
+                let (gains, losses, up) = (&mut gains[..n], &mut losses[..n], &mut up[..n]);
+                // The first value has no change, and a NaN leaves the one before it in its place.
+                let mut nan = self.previous.is_nan();
+                if !nan {
+                    wide::moves(x, self.previous, gains, losses, &mut nan);
+                }
+                if nan {
+                    for ((at, x), y) in at.iter().zip(x).zip(y) {
+                        [*y] = self.step(*at, [*x]);
+                    }
+                } else {
+                    self.up.fill(gains, up);
+                    self.down.fill(losses, gains);
+                    wide::each([&*up, &*gains], y, |[up, down]| strength(up, down));
+                    self.previous = x[n - 1];
+                }
             }
-            !nan
         });
-        if whole {
-            self.previous = *last;
-            return;
-        }
-        for ((at, x), y) in at[from..].iter().zip(x).zip(y) {
-            [*y] = self.step(*at, [*x]);
-        }
     }
 }
 
@@ -111,19 +108,30 @@ impl Kernel<1, 3> for Macd {
 
     fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [line, signal, hist]: [&mut [f64]; 3]) {
         wide::scratch(|scratch| {
-            let [fast, slow, spare_line, spare_signal] = scratch.columns(x.len());
-            let line = if line.is_empty() { spare_line } else { line };
-            let signal = if signal.is_empty() { spare_signal } else { signal };
-            let clean = wide::no_nan(x);
-            self.fast.fill(x, fast, clean);
-            self.slow.fill(x, slow, clean);
-            wide::each([fast, slow], line, |[fast, slow]| fast - slow);
-            self.signal.fill(line, signal, wide::no_nan(line));
-            wide::each([line, signal], hist, |[line, signal]| line - signal);
-            if !wide::no_nan(signal) {
-                // The three begin together.
-                for (line, signal) in line.iter_mut().zip(signal) {
-                    *line = if signal.is_nan() { f64::NAN } else { *line };
+            let [fast, slow, spare_line, spare_signal] = scratch.columns(PIECE);
+            let mut rest = [line, signal, hist];
+            for x in x.chunks(PIECE) {
+                let n = x.len();
+                let [line, signal, hist] = rest.each_mut().map(|column| {
+                    // Not wanted: empty, and stays so.
+                    let at = n.min(column.len());
+                    let (head, tail) = std::mem::take(column).split_at_mut(at);
+                    *column = tail;
+                    head
+                });
+                let line = if line.is_empty() { &mut spare_line[..n] } else { line };
+                let signal = if signal.is_empty() { &mut spare_signal[..n] } else { signal };
+                let (fast, slow) = (&mut fast[..n], &mut slow[..n]);
+                self.fast.fill(x, fast);
+                self.slow.fill(x, slow);
+                wide::each([&*fast, &*slow], line, |[fast, slow]| fast - slow);
+                self.signal.fill(line, signal);
+                wide::each([&*line, &*signal], hist, |[line, signal]| line - signal);
+                if !wide::no_nan(signal) {
+                    // The three begin together.
+                    for (line, signal) in line.iter_mut().zip(signal) {
+                        *line = if signal.is_nan() { f64::NAN } else { *line };
+                    }
                 }
             }
         });
@@ -177,7 +185,7 @@ impl Kernel<3, 2> for Stochastic {
 
 /// Where a close lies in a range, in percent.
 #[inline]
-fn position(high: f64, low: f64, close: f64) -> f64 {
+pub(super) fn position(high: f64, low: f64, close: f64) -> f64 {
     let range = high - low;
     // A NaN close passes either way: it must reach the windows below.
     if range == 0.0 && !close.is_nan() { 50.0 } else { 100.0 * (close - low) / range }

@@ -104,16 +104,20 @@ impl Sorted {
     /// while there are not `length` values; false, and nothing done, where one by one is the way.
     pub fn places(&mut self, x: &[f64], below: &mut [f64], equal: &mut [f64]) -> bool {
         let (n, past) = (x.len(), self.ring.len());
-        if n < self.length || n < FEW || !wide::no_nan(x) || self.clean < past {
+        if n < self.length || n < FEW || self.clean < past {
             return false;
         }
-        wide::scratch(|scratch| {
+        let whole = wide::scratch(|scratch| {
             let [values] = scratch.columns(past + n);
             let values = &mut values[..past + n];
             let (front, back) = (&self.ring[self.next..], &self.ring[..self.next]);
             values[..front.len()].copy_from_slice(front);
             values[front.len()..past].copy_from_slice(back);
-            values[past..].copy_from_slice(x);
+            let mut seen = wide::Seen::default();
+            wide::copy(x, &mut values[past..], &mut seen);
+            if seen.nan {
+                return false;
+            }
             let early = (self.length - 1).saturating_sub(past);
             below[..early].fill(f64::NAN);
             equal[..early].fill(f64::NAN);
@@ -121,11 +125,14 @@ impl Sorted {
             places(windows, self.length, &mut below[early..n], &mut equal[early..n]);
             self.ring.clear();
             self.ring.extend_from_slice(&values[past + n - self.length..]);
+            true
         });
-        self.next = 0;
-        self.clean = self.length;
-        self.stale = true;
-        true
+        if whole {
+            self.next = 0;
+            self.clean = self.length;
+            self.stale = true;
+        }
+        whole
     }
 
     /// Makes the order from the values.

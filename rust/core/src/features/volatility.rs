@@ -5,7 +5,7 @@ use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
 use super::registry::{Function, Input, Kind, Parameter, consistent, count};
 use super::returns::LogReturn;
-use super::wide;
+use super::wide::{self, PIECE};
 use super::window::{Moments, Statistic, Window, Windowed, bars};
 use crate::bars::{Bar, Bars};
 
@@ -58,31 +58,29 @@ impl Kernel<3, 1> for Atr {
         state.float(&mut self.previous);
     }
 
-    fn block(&mut self, at: &[i64], [high, low, close]: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
-        let n = close.len();
-        let mut from = 0;
-        while from < n && self.previous.is_nan() {
-            [y[from]] = self.step(at[from], [high[from], low[from], close[from]]);
-            from += 1;
-        }
-        let (high, low, close, y) = (&high[from..], &low[from..], &close[from..], &mut y[from..]);
-        let Some(last) = close.last() else { return };
-        let whole = wide::scratch(|scratch| {
-            let [range] = scratch.columns(close.len());
-            let mut nan = false;
-            wide::true_ranges([high, low, close], self.previous, range, &mut nan);
-            if !nan {
-                self.mean.fill(&range[..close.len()], y, true);
+    fn block(&mut self, at: &[i64], bars: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
+        wide::scratch(|scratch| {
+            let [range] = scratch.columns(PIECE);
+            for from in (0..at.len()).step_by(PIECE) {
+                let piece = from..at.len().min(from + PIECE);
+                let (at, y) = (&at[piece.clone()], &mut y[piece.clone()]);
+                let [high, low, close] = bars.map(|column| &column[piece.clone()]);
+                let range = &mut range[..at.len()];
+                // The first bar has no range.
+                let mut nan = self.previous.is_nan();
+                if !nan {
+                    wide::true_ranges([high, low, close], self.previous, range, &mut nan);
+                }
+                if nan {
+                    for (i, y) in y.iter_mut().enumerate() {
+                        [*y] = self.step(at[i], [high[i], low[i], close[i]]);
+                    }
+                } else {
+                    self.mean.fill(range, y);
+                    self.previous = close[close.len() - 1];
+                }
             }
-            !nan
         });
-        if whole {
-            self.previous = *last;
-            return;
-        }
-        for i in 0..close.len() {
-            [y[i]] = self.step(at[from + i], [high[i], low[i], close[i]]);
-        }
     }
 }
 

@@ -145,27 +145,59 @@ fn stream_avx2(from: &[f64], to: &mut [f64]) {
     }
 }
 
-pub(super) fn no_negative_zero(x: &[f64]) -> bool {
-    let mut found = false;
-    any_negative_zero(x, &mut found);
-    !found
+/// How far ahead of where a column is read its line of the cache is asked for. Machines do so by themselves up to the end
+/// of a page, which a column of a block crosses four times.
+const AHEAD: usize = 512;
+
+/// Asks for the line of the cache that stands so many numbers behind this part of a column.
+#[inline(always)]
+pub(super) fn fetch(part: &[f64], ahead: usize) {
+    // SAFETY: an address that is asked for ahead is never an error, whatever lies there, and nothing is read from it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().wrapping_add(ahead).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (part, ahead);
+}
+
+/// What stands in a column.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) nan: bool,
+    pub(super) negative_zero: bool,
 }
 
 widest! {
-    fn any_negative_zero<>(x: &[f64], found: &mut bool)
-        => any_negative_zero_plain, any_negative_zero_avx2, <>
+    /// Copies a column and tells what stands in it, in one pass.
+    pub(super) fn copy<>(from: &[f64], to: &mut [f64], seen: &mut Seen)
+        => copy_plain, copy_avx2, <>
 }
 
 #[inline(always)]
-fn any_negative_zero_plain(x: &[f64], found: &mut bool) {
-    let mut lanes = [0_u64; 8];
-    let (eights, rest) = x.as_chunks::<8>();
-    for eight in eights {
+fn copy_plain(from: &[f64], to: &mut [f64], seen: &mut Seen) {
+    let n = from.len().min(to.len());
+    let (mut nan, mut zero) = ([0_u64; 8], [0_u64; 8]);
+    let (eights, rest) = from[..n].as_chunks::<8>();
+    let (places, last) = to[..n].as_chunks_mut::<8>();
+    for i in 0..eights.len() {
+        let eight = &eights[i];
         for k in 0..8 {
-            lanes[k] |= u64::from(eight[k].to_bits() == 1 << 63);
+            nan[k] |= u64::from(eight[k].is_nan());
+            // Their signs: written as a comparison of bits it would not become vector instructions.
+            zero[k] |= if eight[k] == 0.0 { eight[k].to_bits() } else { 0 };
         }
+        places[i] = *eight;
     }
-    *found = lanes.iter().any(|lane| *lane != 0) || rest.iter().any(|x| x.to_bits() == 1 << 63);
+    last.copy_from_slice(rest);
+    seen.nan = nan.iter().any(|lane| *lane != 0) || rest.iter().any(|x| x.is_nan());
+    let negative = |x: &f64| x.to_bits() == 1 << 63;
+    seen.negative_zero = zero.iter().any(|lane| *lane != 0) || rest.iter().any(negative);
+}
+
+pub(super) fn no_negative_zero(x: &[f64]) -> bool {
+    x.iter().all(|x| x.to_bits() != 1 << 63)
 }
 
 widest! {
@@ -243,7 +275,24 @@ fn moves_plain(x: &[f64], before: f64, up: &mut [f64], down: &mut [f64], nan: &m
     let (mut bad, change) = (u64::from(first.is_nan()), first - before);
     (up[0], down[0]) = (gain(change), gain(-change));
     let (old, new, up, down) = (&x[..n - 1], &x[1..], &mut up[1..n], &mut down[1..n]);
-    for i in 0..n - 1 {
+    let whole = (n - 1) / 8;
+    let (olds, news) = (old.as_chunks::<8>().0, new.as_chunks::<8>().0);
+    let (ups, downs) = (up.as_chunks_mut::<8>().0, down.as_chunks_mut::<8>().0);
+    let mut lanes = [0_u64; 8];
+    for i in 0..whole {
+        let (old, new) = (&olds[i], &news[i]);
+        fetch(new, AHEAD);
+        let (mut gains, mut losses) = ([0.0; 8], [0.0; 8]);
+        for k in 0..8 {
+            let change = new[k] - old[k];
+            gains[k] = gain(change);
+            losses[k] = gain(-change);
+            lanes[k] |= u64::from(new[k].is_nan());
+        }
+        (ups[i], downs[i]) = (gains, losses);
+    }
+    bad |= lanes.iter().fold(0, |bad, lane| bad | lane);
+    for i in 8 * whole..n - 1 {
         let change = new[i] - old[i];
         up[i] = gain(change);
         down[i] = gain(-change);
@@ -274,13 +323,34 @@ fn true_ranges_plain(
     let mut bad = u64::from((high[0] + low[0] + close[0]).is_nan());
     let (high, low, old, close) = (&high[1..n], &low[1..n], &close[..n - 1], &close[1..n]);
     let range = &mut range[1..n];
-    for i in 0..n - 1 {
+    let whole = (n - 1) / 8;
+    let (highs, lows) = (high.as_chunks::<8>().0, low.as_chunks::<8>().0);
+    let (olds, closes) = (old.as_chunks::<8>().0, close.as_chunks::<8>().0);
+    let ranges = range.as_chunks_mut::<8>().0;
+    let mut lanes = [0_u64; 8];
+    for i in 0..whole {
+        let (high, low, old, close) = (&highs[i], &lows[i], &olds[i], &closes[i]);
+        fetch(high, AHEAD);
+        fetch(low, AHEAD);
+        fetch(close, AHEAD);
+        let mut made = [0.0; 8];
+        for k in 0..8 {
+            made[k] = true_range(high[k], low[k], old[k]);
+            // The sum of three is NaN where one is, and besides where infinities meet.
+            lanes[k] |= u64::from((high[k] + low[k] + close[k]).is_nan());
+        }
+        ranges[i] = made;
+    }
+    for i in 8 * whole..n - 1 {
         range[i] = true_range(high[i], low[i], old[i]);
-        // The sum of three is NaN where one is, and besides where infinities meet.
         bad |= u64::from((high[i] + low[i] + close[i]).is_nan());
     }
-    *nan = bad != 0;
+    *nan = bad != 0 || lanes.iter().any(|lane| *lane != 0);
 }
+
+/// Bars that pass through all loops of a kernel before the next ones do, where it may choose: what they leave for each
+/// other stays in the first-level cache, and columns are read all the time, not in bursts that memory cannot follow.
+pub(super) const PIECE: usize = 128;
 
 /// Bars that a recursion takes at once.
 pub(super) const GROUP: usize = 8;
@@ -295,21 +365,33 @@ pub(super) struct Recursion {
 }
 
 widest! {
-    /// Runs a recursion from `mean` over whole groups of bars; with `RELATIVE` values count from the first of the group.
+    /// Runs a recursion from `mean` over whole groups of bars, and tells of a NaN among them; with `RELATIVE` values count
+    /// from the first of the group.
     pub(super) fn groups<[const RELATIVE: bool]>(
-        law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64],
+        law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64], nan: &mut bool,
     ) => groups_plain, groups_avx2, <RELATIVE>
 }
 
 #[inline(always)]
-fn groups_plain<const RELATIVE: bool>(law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64]) {
+fn groups_plain<const RELATIVE: bool>(
+    law: Recursion,
+    mean: &mut f64,
+    x: &[f64],
+    y: &mut [f64],
+    nan: &mut bool,
+) {
     let Recursion { keep, gain, powers } = law;
     let (x, y) = (x.as_chunks::<GROUP>().0, y.as_chunks_mut::<GROUP>().0);
     let n = x.len().min(y.len());
     let (x, y) = (&x[..n], &mut y[..n]);
     let mut last = *mean;
+    let mut bad = [0_u64; GROUP];
     for i in 0..n {
-        let x = x[i];
+        let x = &x[i];
+        fetch(x, AHEAD);
+        for j in 0..GROUP {
+            bad[j] |= u64::from(x[j].is_nan());
+        }
         let first = if RELATIVE { x[0] } else { 0.0 };
         let mut gains = [0.0; GROUP];
         for j in 0..GROUP {
@@ -332,6 +414,7 @@ fn groups_plain<const RELATIVE: bool>(law: Recursion, mean: &mut f64, x: &[f64],
         last = means[GROUP - 1];
     }
     *mean = last;
+    *nan = bad.iter().any(|bad| *bad != 0);
 }
 
 widest! {
@@ -540,9 +623,13 @@ fn read_overlap_plain<F: Fold, const O: usize, R: Fn(F, f64) -> [f64; O]>(
     let (newer, older, x) = (&newer[from..n], &older[..n - from], &x[from..]);
     for k in 0..O {
         let column = &mut out[k][from..n];
-        for i in 0..n - from {
-            let fold = F::kept([F::overlap(newer[i], older[i]), 0.0, 0.0], 0.0);
-            column[i] = read(fold, x[i])[k];
+        for first in (0..n - from).step_by(8) {
+            let to = (n - from).min(first + 8);
+            fetch(&x[first..to], n);
+            for i in first..to {
+                let fold = F::kept([F::overlap(newer[i], older[i]), 0.0, 0.0], 0.0);
+                column[i] = read(fold, x[i])[k];
+            }
         }
     }
 }

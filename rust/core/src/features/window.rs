@@ -213,75 +213,92 @@ impl<F: Fold> Window<F> {
         read: impl Fn(F, f64) -> [f64; O],
     ) {
         let n = x.len();
-        let regular = F::KEPT > 0 && n >= FEW && self.length <= n && wide::no_nan(x);
-        if !regular {
-            for (i, (at, x)) in at.iter().zip(x).enumerate() {
-                let values = self.push(*at, *x).map_or([f64::NAN; O], |fold| read(fold, *x));
-                for (column, value) in out.iter_mut().zip(values) {
-                    if let Some(slot) = column.get_mut(i) {
-                        *slot = value;
-                    }
-                }
-            }
+        let many = F::KEPT > 0 && n >= FEW && self.length <= n;
+        if many && wide::scratch(|scratch| self.fill_many(at, x, &mut out, &read, scratch)) {
             return;
         }
-        wide::scratch(|scratch| {
-            let past = self.ring.len();
-            let room = past + n + self.length;
-            let [values, old @ .., a, b, c] = scratch.columns::<7>(room);
-            let new = [a, b, c];
-            let (front, back) = (&self.ring[self.next..], &self.ring[..self.next]);
-            values[..front.len()].copy_from_slice(front);
-            values[front.len()..past].copy_from_slice(back);
-            values[past..past + n].copy_from_slice(x);
-            let values = &values[..past + n];
-            let whole = F::OVERLAPS && wide::no_negative_zero(values);
-            if whole {
-                // Bits of the clock alone: where the block ends, and what it holds by then.
-                self.blocks(at, past, |_, _, _| {});
-                let [a, b, ..] = new;
-                let (last, apart) = wide::overlapping::<F>(values, self.length, a, b);
-                wide::read_overlap::<F, O, _>(
-                    [&last[past..], &last[past.saturating_sub(apart)..]],
-                    // Bars before the first full window are undefined in any case.
-                    apart.saturating_sub(past).min(n),
-                    x,
-                    &mut out,
-                    read,
-                );
-            } else {
-                let length = self.length;
-                let mut parts = Parts { values, length, past, old, new, waiting: past..past };
-                let mut run = past..past;
-                self.blocks(at, past, |first, from, to| {
-                    let whole = from == first && to - first == length && first >= length;
-                    if F::TOTALS > 0 && whole {
-                        run = if run.end == first { run.start..to } else { first..to };
-                        if run.len() == LANES * length {
-                            parts.side_by_side::<F, LANES, O, _>(run.clone(), &mut out, &read);
-                            run = to..to;
-                        }
-                        return;
+        for (i, (at, x)) in at.iter().zip(x).enumerate() {
+            let values = self.push(*at, *x).map_or([f64::NAN; O], |fold| read(fold, *x));
+            for (column, value) in out.iter_mut().zip(values) {
+                if let Some(slot) = column.get_mut(i) {
+                    *slot = value;
+                }
+            }
+        }
+    }
+
+    /// As [`Window::fill`], block by block; false, and nothing done, where a NaN is among the bars.
+    #[inline]
+    fn fill_many<const O: usize>(
+        &mut self,
+        at: &[i64],
+        x: &[f64],
+        out: &mut [&mut [f64]; O],
+        read: &impl Fn(F, f64) -> [f64; O],
+        scratch: &mut wide::Scratch,
+    ) -> bool {
+        let n = x.len();
+        let past = self.ring.len();
+        let room = past + n + self.length;
+        let [values, old @ .., a, b, c] = scratch.columns::<7>(room);
+        let new = [a, b, c];
+        let (front, back) = (&self.ring[self.next..], &self.ring[..self.next]);
+        values[..front.len()].copy_from_slice(front);
+        values[front.len()..past].copy_from_slice(back);
+        let mut seen = wide::Seen::default();
+        wide::copy(x, &mut values[past..past + n], &mut seen);
+        if seen.nan {
+            return false;
+        }
+        let values = &values[..past + n];
+        let whole = F::OVERLAPS && !seen.negative_zero && wide::no_negative_zero(&values[..past]);
+        if whole {
+            // Bits of the clock alone: where the block ends, and what it holds by then.
+            self.blocks(at, past, |_, _, _| {});
+            let [a, b, ..] = new;
+            let (last, apart) = wide::overlapping::<F>(values, self.length, a, b);
+            wide::read_overlap::<F, O, _>(
+                [&last[past..], &last[past.saturating_sub(apart)..]],
+                // Bars before the first full window are undefined in any case.
+                apart.saturating_sub(past).min(n),
+                x,
+                out,
+                read,
+            );
+        } else {
+            let length = self.length;
+            let waiting = past..past;
+            let mut parts = Parts { values, source: x, length, past, old, new, waiting };
+            let mut run = past..past;
+            self.blocks(at, past, |first, from, to| {
+                let whole = from == first && to - first == length && first >= length;
+                if F::TOTALS > 0 && whole {
+                    run = if run.end == first { run.start..to } else { first..to };
+                    if run.len() == LANES * length {
+                        parts.side_by_side::<F, LANES, O, _>(run.clone(), out, read);
+                        run = to..to;
                     }
-                    parts.few::<F, O, _>(run.clone(), &mut out, &read);
-                    run = to..to;
-                    parts.fold::<F>(first, from, to);
-                });
-                parts.few::<F, O, _>(run, &mut out, &read);
-                parts.read::<F, O, _>(past + n, &mut out, &read);
-            }
-            // The windows that are not full or hold a NaN of an earlier block.
-            let early = (self.length - 1).saturating_sub(self.clean).min(n);
-            for column in &mut out {
-                column[..early].fill(f64::NAN);
-            }
-            self.clean = self.length.min(self.clean + n);
-            let keep = self.length.min(past + n);
-            self.ring.clear();
-            self.ring.extend_from_slice(&values[past + n - keep..]);
-            self.next = 0;
-            self.stale = true;
-        });
+                    return;
+                }
+                parts.few::<F, O, _>(run.clone(), out, read);
+                run = to..to;
+                parts.fold::<F>(first, from, to);
+            });
+            parts.few::<F, O, _>(run, out, read);
+            parts.read::<F, O, _>(past + n, out, read);
+        }
+        // The windows that are not full or hold a NaN of an earlier block.
+        let early = (self.length - 1).saturating_sub(self.clean).min(n);
+        for column in &mut *out {
+            column[..early].fill(f64::NAN);
+        }
+        self.clean = self.length.min(self.clean + n);
+        let keep = self.length.min(past + n);
+        self.ring.clear();
+        self.ring.extend_from_slice(&values[past + n - keep..]);
+        self.next = 0;
+        self.stale = true;
+        true
     }
 
     /// Walks over the blocks that bars fall into: (first bar, first new bar, bar behind the last), counted from the
@@ -317,6 +334,8 @@ impl<F: Fold> Window<F> {
 struct Parts<'a> {
     /// Bars held before, then new ones.
     values: &'a [f64],
+    /// The new bars where they came from.
+    source: &'a [f64],
     length: usize,
     /// How many were held before.
     past: usize,
@@ -371,9 +390,10 @@ impl Parts<'_> {
         let place = blocks.start - self.past..blocks.end - self.past;
         let mut columns = out.each_mut().map(|column| &mut column[place.clone()]);
         let values = &self.values[blocks.start - self.length..blocks.end];
+        let source = (&self.source[place], self.source.len());
         wide::scratch(|scratch| {
             let [spare] = scratch.columns(lanes::room(W, self.length, O));
-            lanes::fill::<F, W, O, R>(values, self.length, spare, &mut columns, read);
+            lanes::fill::<F, W, O, R>(values, source, self.length, spare, &mut columns, read);
         });
     }
 
