@@ -263,4 +263,129 @@ ARITHMETIC: list[Row] = [
     ("tanh(bop())", lambda m: talib.TANH(talib.BOP(*ohlc(m))), "share"),
 ]
 
-ROWS: list[Row] = [*AVERAGES, *MOMENTUM, *TREND, *OF_BARS, *STATISTICS, *CYCLES, *ARITHMETIC]
+# What TA-Lib added in 0.8. Some have other names here too: `ao` is `awesome`, and the text of either is the same.
+LATER: list[Row] = [
+    ("ac(5, 34, 5)", lambda m: talib.AC(m.high, m.low), "drift"),
+    ("ac(3, 8, 2)", lambda m: talib.AC(m.high, m.low, 3, 8, 2), "drift"),
+    ("awesome(5, 34)", lambda m: talib.AO(m.high, m.low), "drift"),
+    ("awesome(3, 8)", lambda m: talib.AO(m.high, m.low, 3, 8), "drift"),
+    *of_close("cmou", "points", 2, 14),
+    *((f"efficiency_ratio({p})", lambda m, p=p: talib.ER(m.close, p), "share") for p in (2, 10)),
+    *(
+        row
+        for p in (3, 13)
+        for row in outputs(
+            f"elder_ray({p})",
+            "bull bear",
+            lambda m, p=p: talib.ERI(*hlc(m), p),  # type: ignore[misc]
+            "price",
+        )
+    ),
+    *of_close("fosc", "percent", 2, 5, 14),
+    *(
+        row
+        for p in ((2, 2), (1, 3), (5, 2))
+        for row in outputs(
+            f"fractal({p[0]}, {p[1]})",
+            "high low",
+            lambda m, p=p: [begun(x, sum(p)) for x in talib.FRACTAL(m.high, m.low, *p)],  # type: ignore[misc]
+            "points",
+        )
+    ),
+    *(
+        row
+        for p in ((9, 3, 3), (5, 1, 4))
+        for row in outputs(
+            f"kdj({', '.join(map(str, p))})",
+            "k d j",
+            lambda m, p=p: talib.KDJ(*hlc(m), p[0], p[1], 13, p[2], 13),  # type: ignore[misc]
+            "points",
+        )
+    ),
+    *of_close("vhf", "share", 2, 28),
+    ("wad()", lambda m: talib.WAD(*hlc(m)), "price"),
+    *(
+        row
+        for p in ((20, 10, 2.0), (5, 14, 1.5))
+        for row in outputs(
+            f"kc({p[0]}, {p[1]}, {p[2]:g})",
+            "upper middle lower",
+            lambda m, p=p: talib.KC(*hlc(m), *p),  # type: ignore[misc]
+            "price",
+        )
+    ),
+    *of_close("rma", "price", 1, 3, 30),
+    *((f"vwma({p})", lambda m, p=p: talib.VWMA(m.close, m.volume, p), "drift") for p in (1, 30)),
+    *outputs(
+        "heikin_ashi()",
+        "open high low close",
+        lambda m: talib.HA(*ohlc(m)),
+        "price",
+    ),
+    *(
+        (f"percentile({p}, {q:g})", lambda m, p=p, q=q: talib.PERCENTILE(m.close, p, q), "price")
+        for p, q in ((30, 50.0), (9, 0.0), (9, 100.0), (7, 33.3))
+    ),
+    *of_close("percentrank", "points", 2, 100),
+    *of_range("adr", "drift", 1, 14),
+    *(
+        (f"cvi({p}, {q})", lambda m, p=p, q=q: talib.CVI(m.high, m.low, p, q), "percent")
+        for p, q in ((10, 10), (3, 1))
+    ),
+    *(
+        (f"mass_index({p}, {q})", lambda m, p=p, q=q: talib.MASSI(m.high, m.low, p, q), "index")
+        for p, q in ((9, 25), (4, 6))
+    ),
+    *(
+        (f"rvi({p}, {q})", lambda m, p=p, q=q: talib.RVI(m.close, p, q), "points")
+        for p, q in ((14, 10), (3, 2))
+    ),
+    *(
+        (f"chaikin_money_flow({p})", lambda m, p=p: talib.CMF(*hlc(m), m.volume, p), "digits")
+        for p in (2, 20)
+    ),
+    *(
+        (f"force_index({p})", lambda m, p=p: talib.EFI(m.close, m.volume, p), "total")
+        for p in (2, 13)
+    ),
+    ("marketfi()", lambda m: talib.MARKETFI(m.high, m.low, m.volume), "share"),
+    *(
+        (f"pvo({f}, {s}, {k})", lambda m, f=f, s=s, k=k: talib.PVO(m.volume, f, s, k), "percent")
+        for f, s, k in ((12, 26, 1), (3, 7, 0))
+    ),
+    ("price_volume_trend()", lambda m: talib.PVT(m.close, m.volume), "total"),
+    *((f"rvol({p})", lambda m, p=p: talib.RVOL(m.volume, p), "share") for p in (1, 20)),
+    ("vwap()", lambda m: talib.VWAP(*hlc(m), m.volume), "price"),
+    # Here before TA-Lib had them, under the same names.
+    ("coppock(14, 11, 10)", lambda m: talib.COPPOCK(m.close), "percent"),
+    *of_close("dpo", "drift", 5, 20),
+    *((f"qstick({p})", lambda m, p=p: talib.QSTICK(m.open, m.close, p), "drift") for p in (2, 8)),
+    ("smi(10, 3, 3)", lambda m: talib.SMI(*hlc(m), 10, 3, 3)[0], "points"),
+    ("smi(13, 25, 2)", lambda m: talib.SMI(*hlc(m), 13, 25, 2)[0], "points"),
+    ("tsi(25, 13)", lambda m: talib.TSI(m.close), "points"),
+    *outputs("vortex(14)", "plus minus", lambda m: talib.VORTEX(*hlc(m)), "share"),
+    *outputs(
+        "donchian(20)", "upper middle lower", lambda m: talib.DONCHIAN(m.high, m.low), "price"
+    ),
+    *of_close("hma", "drift", 9, 20),
+    *outputs(
+        "supertrend(10, 3)",
+        "line direction",
+        lambda m: [x if i == 0 else begun(x, 10) for i, x in enumerate(talib.SUPERTREND(*hlc(m)))],
+        "price",
+    ),
+    *of_close("zlema", "price", 9, 30),
+    ("nvi()", lambda m: talib.NVI(m.close, m.volume) / 1000.0, "share"),
+    ("pvi()", lambda m: talib.PVI(m.close, m.volume) / 1000.0, "share"),
+]
+
+ROWS: list[Row] = [
+    *AVERAGES,
+    *MOMENTUM,
+    *TREND,
+    *OF_BARS,
+    *STATISTICS,
+    *CYCLES,
+    *ARITHMETIC,
+    *LATER,
+]

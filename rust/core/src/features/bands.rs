@@ -246,7 +246,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "keltner",
-        known_as: &["keltner_channel", "kc"],
+        known_as: &["keltner_channel"],
         parameters: &[
             Parameter::window("period", 1, Some(20.0)),
             Parameter::window("atr", 1, Some(10.0)),

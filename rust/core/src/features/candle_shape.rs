@@ -210,7 +210,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "heikin_ashi",
-        known_as: &["ha", "heiken_ashi"],
+        known_as: &["heiken_ashi"],
         outputs: &["open", "high", "low", "close"],
         // The open keeps half of the one before: the share of an ema of 3.
         memory: |_| Memory::Fading(bars(1.0) + ema_fade(3.0)),

@@ -220,7 +220,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "quantile",
-        known_as: &["percentile", "rolling_quantile"],
+        known_as: &["rolling_quantile"],
         parameters: &[
             Parameter::window("period", 1, None),
             Parameter { name: "q", kind: Kind::Within(0.0, 1.0), default: Some(0.5) },

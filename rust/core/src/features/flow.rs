@@ -96,7 +96,8 @@ pub const FUNCTIONS: &[Function] = &[
             Parameter::window("slow", 2, Some(10.0)),
         ],
         outputs: &[],
-        memory: |p| Memory::Fading(bars(p[1]) + ema_fade(p[1])),
+        // Volumes differ by more orders than prices: a spike in the seed fades twice.
+        memory: |p| Memory::Fading(bars(p[1]) + 2 * ema_fade(p[1])),
         warmup: |p| bars(p[1]) - 1,
         delays: |_| [0, 0],
         check: |p| (p[0] >= p[1]).then_some("`fast` of adosc must be less than `slow`"),

@@ -251,7 +251,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "volume_surprise",
-        known_as: &["relative_volume", "rvol"],
+        known_as: &["abnormal_volume"],
         inputs: &[VOLUME],
         memory: finite_changes,
         warmup: full_changes,
@@ -319,7 +319,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "chaikin_money_flow",
-        known_as: &["cmf"],
+        known_as: &["chaikin_flow"],
         inputs: &[HIGH, LOW, CLOSE, VOLUME],
         build: |p| {
             let terms = |[high, low, close, volume]: [f64; 4], _| {

@@ -50,6 +50,7 @@ pub mod statistics;
 pub mod stream;
 pub mod swing;
 pub mod table;
+pub mod talib_later;
 pub mod trend;
 pub mod undefined;
 pub mod volatility;

@@ -668,6 +668,32 @@ pub const FUNCTIONS: &[Function] = &[
         source: "As PPO of TA-Lib, which exchanges periods in the wrong order and gives 0 where the slow one is 0.",
     },
     Function {
+        name: "pvo",
+        known_as: &["percentage_volume_oscillator"],
+        family: "momentum",
+        inputs: &[Input::Column("volume")],
+        parameters: FAST_SLOW,
+        outputs: &[],
+        // Volumes differ by more orders than prices: a spike in the seed fades twice.
+        memory: |p| match between_memory(p) {
+            Memory::Fading(n) => Memory::Fading(2 * n),
+            other => other,
+        },
+        warmup: between_warmup,
+        delays: |_| [0, 0],
+        check: |p| {
+            (p[0] >= p[1]).then_some("`fast` of pvo must be less than `slow`").or(no_mama(p[2]))
+        },
+        build: |p| {
+            let two = Two::new([p[0], p[2]], [p[1], p[2]], false);
+            node(Between(two, |fast, slow| defined(100.0 * relative(fast, slow))))
+        },
+        summary: "Percentage volume oscillator",
+        formula: "100 * (fast - slow) / slow, of ma(volume, fast, matype) and ma(volume, slow, matype), each from its own \
+                  seed; NaN where the slow one is 0.",
+        source: "As PVO of TA-Lib, which exchanges periods in the wrong order and gives 0 where the slow one is 0.",
+    },
+    Function {
         name: "macdext",
         known_as: &[],
         family: "momentum",

@@ -6,7 +6,8 @@
 use super::node::{Memory, Node};
 use super::{
     arithmetic, average, calendar, cycles, directional, flow, momentum, operators, oscillators,
-    overlap, parabolic, patterns, price, returns, rolling, statistics, trend, volatility, volume,
+    overlap, parabolic, patterns, price, returns, rolling, statistics, talib_later, trend,
+    volatility, volume,
 };
 use super::{bands, candle_shape, dependence, distribution, drawdown, fractional, funding};
 use super::{liquidity, pairs, range_volatility, sessions, swing, volume_lines};
@@ -159,10 +160,23 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         sessions::FUNCTIONS,
         pairs::FUNCTIONS,
         fractional::FUNCTIONS,
+        talib_later::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
 }
+
+/// Names that TA-Lib gives to functions which were here before; in a feature they mean these.
+pub const ALSO: [(&str, &str); 8] = [
+    ("ao", "awesome"),
+    ("cmf", "chaikin_money_flow"),
+    ("efi", "force_index"),
+    ("er", "efficiency_ratio"),
+    ("eri", "elder_ray"),
+    ("ha", "heikin_ashi"),
+    ("massi", "mass_index"),
+    ("pvt", "price_volume_trend"),
+];
 
 /// Columns of candles that a feature may name.
 pub const COLUMNS: [&str; 6] = ["open_time", "open", "high", "low", "close", "volume"];
@@ -197,7 +211,8 @@ impl Function {
 
     /// Looks a function up; `text` is the feature it stands in.
     pub fn find(name: &str, text: &str) -> Result<&'static Self> {
-        if let Some(found) = functions().find(|f| f.name == name) {
+        let meant = ALSO.iter().find(|(also, _)| *also == name).map_or(name, |(_, name)| name);
+        if let Some(found) = functions().find(|f| f.name == meant) {
             return Ok(found);
         }
         if let Some(found) = functions().find(|f| f.known_as.contains(&name)) {

@@ -172,7 +172,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "rank",
-        known_as: &["rolling_rank", "percentile_rank", "percent_rank", "ts_rank"],
+        known_as: &["rolling_rank", "percentile_rank", "ts_rank"],
         family: "rolling",
         inputs: X,
         parameters: PERIOD_FROM_2,

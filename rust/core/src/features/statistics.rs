@@ -131,7 +131,8 @@ pub struct Regression<F> {
 }
 
 impl<F> Regression<F> {
-    fn new(period: f64, read: F) -> Self {
+    /// Over `period` values; `read` takes slope, height at the newest bar, and the period.
+    pub fn new(period: f64, read: F) -> Self {
         Self { window: Window::new(count(period)), length: period, read }
     }
 }

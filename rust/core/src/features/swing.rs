@@ -14,24 +14,24 @@ use crate::numeric;
 
 /// Highest and lowest of a window.
 #[derive(Clone, Debug)]
-struct Extremes {
+pub(super) struct Extremes {
     high: Window<Largest>,
     low: Window<Smallest>,
 }
 
 impl Extremes {
-    fn new(period: f64) -> Self {
+    pub(super) fn new(period: f64) -> Self {
         Self { high: Window::new(count(period)), low: Window::new(count(period)) }
     }
 
-    fn push(&mut self, at: i64, high: f64, low: f64) -> Option<[f64; 2]> {
+    pub(super) fn push(&mut self, at: i64, high: f64, low: f64) -> Option<[f64; 2]> {
         match (self.high.push(at, high), self.low.push(at, low)) {
             (Some(high), Some(low)) => Some([high.0, low.0]),
             _ => None,
         }
     }
 
-    fn visit(&mut self, state: &mut dyn Visit) {
+    pub(super) fn visit(&mut self, state: &mut dyn Visit) {
         self.high.visit(state);
         self.low.visit(state);
     }
@@ -339,7 +339,14 @@ impl Kernel<2, 1> for Force {
 
 /// Two plain means of the middle of bars.
 #[derive(Clone)]
-struct Awesome(Windowed<Mean>, Windowed<Mean>);
+pub(super) struct Awesome(Windowed<Mean>, Windowed<Mean>);
+
+impl Awesome {
+    /// Of so many bars each.
+    pub(super) fn new(fast: f64, slow: f64) -> Self {
+        Self(Windowed::new(count(fast)), Windowed::new(count(slow)))
+    }
+}
 
 impl Kernel<2, 1> for Awesome {
     fn step(&mut self, at: i64, [high, low]: [f64; 2]) -> [f64; 1] {
@@ -732,13 +739,13 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "awesome",
-        known_as: &["awesome_oscillator", "ao"],
+        known_as: &["awesome_oscillator"],
         inputs: &[HIGH, LOW],
         parameters: &[window("fast", 1, 5.0), window("slow", 2, 34.0)],
         memory: |p| Memory::Finite(bars(p[1])),
         warmup: |p| bars(p[1]) - 1,
         check: |p| (p[0] >= p[1]).then_some("`fast` of awesome must be below `slow`"),
-        build: |p| node(Awesome(Windowed::new(count(p[0])), Windowed::new(count(p[1])))),
+        build: |p| node(Awesome::new(p[0], p[1])),
         summary: "Fast less slow mean of the middle of bars",
         formula: "sma(m, fast) - sma(m, slow), m = (high + low) / 2; in the unit of the price.",
         source: "B. Williams, New Trading Dimensions, 1998.",

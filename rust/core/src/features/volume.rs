@@ -231,7 +231,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "vwap_ratio",
-        known_as: &["vwap", "close_to_vwap", "vwap_distance"],
+        known_as: &["close_to_vwap", "vwap_distance"],
         family: "volume",
         inputs: BAR_AND_VOLUME,
         parameters: &[Parameter::window("period", 1, None)],

@@ -117,7 +117,7 @@ const ONE: Function = Function {
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "price_volume_trend",
-        known_as: &["pvt", "volume_price_trend"],
+        known_as: &["volume_price_trend"],
         build: |_| node(PriceVolumeTrend { before: f64::NAN, total: Sum::default() }),
         summary: "Volume times return, added up",
         formula: "Sum of volume[t] (close[t] / close[t - 1] - 1) from the second bar on, 0 at the first; in base units. Its \
