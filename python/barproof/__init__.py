@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from barproof._search import Search, search
     from barproof.audits import Finding, Report, audit
     from barproof.audits.finding_lookahead import find_lookahead
+    from barproof.live.decision import Decision
+    from barproof.live.session import LiveSession
     from barproof.results import read_equity, read_trades
 
 __version__: str = _core.__version__
@@ -79,7 +81,9 @@ __version__: str = _core.__version__
 # Loaded where they are first used: audits and statistics are no part of a backtest.
 _LAZY = {
     "Ablation": "_ablation",
+    "Decision": "live.decision",
     "Finding": "audits",
+    "LiveSession": "live.session",
     "ProcedureTest": "_procedure",
     "RandomEntries": "_controls",
     "Reconciliation": "_reconcile",
@@ -134,6 +138,7 @@ __all__ = [
     "DailyReturns",
     "DataWarning",
     "DateSplit",
+    "Decision",
     "Evaluation",
     "Fault",
     "FeatureError",
@@ -150,6 +155,7 @@ __all__ = [
     "LayoutError",
     "Ledger",
     "LedgerError",
+    "LiveSession",
     "LookaheadError",
     "Memory",
     "OwnFeature",

@@ -1,7 +1,7 @@
 """Extension module: take, call, wrap. Nothing here is public; the package in front of it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ __all__ = [
     "FeatureGraph",
     "FeatureStream",
     "FeatureTable",
+    "LiveAccount",
     "Signals",
     "TargetTable",
     "__version__",
@@ -189,6 +190,46 @@ class FeatureStream:
     def update_many(self, symbols: Sequence[Bars], own: Sequence[_Floats]) -> _Floats: ...
     def snapshot(self, more: bytes) -> bytes: ...
     def restored(self, bytes: bytes, needed: str) -> tuple[FeatureStream, bytes]: ...
+
+_Shown: TypeAlias = tuple[
+    int, int, float, float, float, float, float, float, float, float
+]  # side, entry time, price, quantity, fraction, leverage, stop, target, liquidation, p
+_Planned: TypeAlias = tuple[int, float | None, int, bool, _Shown | None]
+_After: TypeAlias = tuple[
+    int, float, dict[str, Any] | None, _Shown | None, str | None, _Planned | None, bool
+]
+
+@final
+class LiveAccount:
+    """One account, stepped bar by bar."""
+
+    def __new__(
+        cls,
+        book: Sequence[dict[str, Any]],
+        *,
+        kind: str,
+        arrays: Sequence[str],
+        costs: _Costs,
+        instrument_: _Instrument,
+        interval_ms: int,
+        initial_equity: float,
+    ) -> LiveAccount: ...
+    @property
+    def bars(self) -> int: ...
+    @property
+    def last_time(self) -> int | None: ...
+    def choose(self, number: int | None) -> None: ...
+    def warm(self, bars: Bars) -> None: ...
+    def step(
+        self,
+        bar: tuple[int, float, float, float, float, float],
+        funding_time: Sequence[int],
+        funding_rate: Sequence[float],
+        row: tuple[float, float, float, float, float, float, float],
+        last: bool = False,
+    ) -> _After: ...
+    def save(self) -> bytes: ...
+    def loaded(self, bytes: bytes) -> LiveAccount: ...
 
 def digest(kind: str, items: Sequence[str]) -> str: ...
 def check_field(name: str, object: object) -> None: ...

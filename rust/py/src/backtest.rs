@@ -37,7 +37,8 @@ pub type InstrumentIn = (String, f64, f64, f64);
 /// (path, reason, combinations, groups)
 type RouteOut = (&'static str, Option<&'static str>, usize, usize);
 
-fn instrument((kind, maintenance, lot, min_notional): &InstrumentIn) -> Result<Instrument> {
+/// Reads an instrument.
+pub fn instrument((kind, maintenance, lot, min_notional): &InstrumentIn) -> Result<Instrument> {
     Instrument::new(Kind::parse(kind)?, *maintenance, *lot, *min_notional)
 }
 
@@ -55,7 +56,8 @@ fn column<T: Element>(
     out.set_item(name, values.into_pyarray(out.py()))
 }
 
-fn trade_columns<'py>(py: Python<'py>, trades: &[Trade]) -> PyResult<Bound<'py, PyDict>> {
+/// Trades by column.
+pub fn trade_columns<'py>(py: Python<'py>, trades: &[Trade]) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     let sides: Vec<&str> = trades.iter().map(|t| t.side.name()).collect();
     out.set_item("side", sides)?;

@@ -9,6 +9,7 @@ mod convert;
 mod error;
 mod features;
 mod labels;
+mod live;
 mod rules;
 mod signals;
 mod simulate;
@@ -50,6 +51,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(labels::exit_labels, m)?)?;
     m.add_function(wrap_pyfunction!(labels::horizon_cells, m)?)?;
     m.add_function(wrap_pyfunction!(labels::trade_cells, m)?)?;
+    m.add_class::<live::LiveAccount>()?;
     m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
     m.add_function(wrap_pyfunction!(stats::stationary_positions, m)?)?;
     m.add_function(wrap_pyfunction!(stats::block_sums, m)?)?;

@@ -6,6 +6,7 @@ pub mod entries;
 pub mod finer;
 #[cfg(feature = "indexed")]
 pub mod indexed;
+pub mod live;
 pub mod market;
 pub mod metrics;
 pub mod paths;
@@ -15,6 +16,7 @@ pub mod record;
 pub mod replay;
 pub mod rules;
 pub mod run;
+pub mod state;
 pub mod sweep;
 pub mod table;
 pub mod tally;

@@ -7,7 +7,9 @@
 use crate::backtest::costs::Costs;
 use crate::backtest::record::{Reason, Side, Trade};
 use crate::backtest::rules::{DistanceKind, Rules, Sizing, TargetOrder};
+use crate::backtest::state;
 use crate::bars::Bar;
+use crate::features::node::Visit;
 use crate::instrument::Instrument;
 
 /// A minimal notional is missed only beyond this relative rounding slack (section 3).
@@ -39,6 +41,36 @@ pub struct Order<'r> {
     pub target: f64,
     /// Signal array `size`.
     pub size: f64,
+}
+
+impl<'r> Order<'r> {
+    /// An order that a saved one is loaded into.
+    pub(crate) fn blank(rules: &'r Rules) -> Self {
+        Self {
+            rules,
+            side: Side::Long,
+            signal_bar: 0,
+            p: f64::NAN,
+            threshold: f64::NAN,
+            atr: f64::NAN,
+            volatility: f64::NAN,
+            stop: f64::NAN,
+            target: f64::NAN,
+            size: f64::NAN,
+        }
+    }
+
+    /// Shows every field in a fixed order.
+    pub(crate) fn visit(&mut self, state: &mut dyn Visit, book: &'r [Rules]) {
+        let Self { rules, side, signal_bar, p, threshold, atr, volatility, stop, target, size } =
+            self;
+        state::rules(state, rules, book);
+        state::side(state, side);
+        state::count(state, signal_bar);
+        for value in [p, threshold, atr, volatility, stop, target, size] {
+            state.float(value);
+        }
+    }
 }
 
 impl Order<'_> {
@@ -218,6 +250,31 @@ pub struct Position<'r> {
     best: f64,
 }
 
+/// A position, or what an order would become, in money; levels are NaN where there is none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shown {
+    /// Side held.
+    pub side: Side,
+    /// Opening time of the entry bar.
+    pub entry_time: i64,
+    /// Fill price.
+    pub price: f64,
+    /// Units of the base.
+    pub quantity: f64,
+    /// Share of the equity meant for margin and entry fee.
+    pub fraction: f64,
+    /// Notional per margin.
+    pub leverage: f64,
+    /// Stop in force.
+    pub stop: f64,
+    /// Target.
+    pub target: f64,
+    /// Liquidation level.
+    pub liquidation: f64,
+    /// Signal value at the decision.
+    pub p: f64,
+}
+
 /// Levels at or below zero never fire.
 fn level(price: f64) -> f64 {
     if price > 0.0 { price } else { f64::NAN }
@@ -284,6 +341,99 @@ impl<'r> Position<'r> {
             worst: fill.price,
             best: fill.price,
         })
+    }
+
+    /// A position that a saved one is loaded into.
+    pub(crate) fn blank(rules: &'r Rules) -> Self {
+        Self {
+            rules,
+            side: Side::Long,
+            entry_bar: 0,
+            filled_inside: false,
+            target: f64::NAN,
+            liquidation: f64::NAN,
+            ambiguous: false,
+            ambiguous_trail: false,
+            signal_bar: 0,
+            entry_time: 0,
+            equity: f64::NAN,
+            fill: f64::NAN,
+            share: f64::NAN,
+            quantity: f64::NAN,
+            notional: f64::NAN,
+            margin: f64::NAN,
+            entry_fee: f64::NAN,
+            funding: f64::NAN,
+            p: f64::NAN,
+            stop: f64::NAN,
+            break_even: f64::NAN,
+            trail: f64::NAN,
+            extreme: f64::NAN,
+            worst: f64::NAN,
+            best: f64::NAN,
+        }
+    }
+
+    /// Shows every field in a fixed order; a field that is added and not shown does not compile.
+    pub(crate) fn visit(&mut self, state: &mut dyn Visit, book: &'r [Rules]) {
+        let Self {
+            rules,
+            side,
+            entry_bar,
+            filled_inside,
+            target,
+            liquidation,
+            ambiguous,
+            ambiguous_trail,
+            signal_bar,
+            entry_time,
+            equity,
+            fill,
+            share,
+            quantity,
+            notional,
+            margin,
+            entry_fee,
+            funding,
+            p,
+            stop,
+            break_even,
+            trail,
+            extreme,
+            worst,
+            best,
+        } = self;
+        state::rules(state, rules, book);
+        state::side(state, side);
+        for value in [entry_bar, signal_bar] {
+            state::count(state, value);
+        }
+        for value in [filled_inside, ambiguous, ambiguous_trail] {
+            state::flag(state, value);
+        }
+        state.int(entry_time);
+        for value in [target, liquidation, equity, fill, share, quantity, notional, margin] {
+            state.float(value);
+        }
+        for value in [entry_fee, funding, p, stop, break_even, trail, extreme, worst, best] {
+            state.float(value);
+        }
+    }
+
+    /// What is held, in money, for whoever watches.
+    pub fn shown(&self) -> Shown {
+        Shown {
+            side: self.side,
+            entry_time: self.entry_time,
+            price: self.fill,
+            quantity: self.quantity * self.equity,
+            fraction: self.share,
+            leverage: self.rules.leverage,
+            stop: self.stop_in_force().0,
+            target: self.target,
+            liquidation: self.liquidation,
+            p: self.p,
+        }
     }
 
     /// Bars held so far, `bar` included.

@@ -4,10 +4,12 @@
 //! It decides *when*; every price, size and profit comes from `position.rs`.
 
 use crate::backtest::costs::Costs;
-use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, taker_price};
+use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, Shown, taker_price};
 use crate::backtest::record::{Observer, Reason, Side};
 use crate::backtest::rules::{Entry, Fill, Intrabar, Rules};
+use crate::backtest::state;
 use crate::bars::Bar;
+use crate::features::node::Visit;
 use crate::instrument::Instrument;
 
 /// Signals and indicators known at the close of a bar; NaN where there is none.
@@ -89,6 +91,21 @@ struct Resting<'r> {
     last_bar: usize,
 }
 
+/// An entry that waits for its fill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Planned {
+    /// Side to enter.
+    pub side: Side,
+    /// Level of a resting order; None is a market order.
+    pub limit: Option<f64>,
+    /// Bars from the next on in which it may fill.
+    pub bars: usize,
+    /// Whether it was decided at this close.
+    pub fresh: bool,
+    /// What it would become; None if its size is void.
+    pub filled: Option<Shown>,
+}
+
 /// An account stepped through bars.
 #[derive(Clone, Debug)]
 pub struct Replay<'r> {
@@ -119,6 +136,85 @@ impl<'r> Replay<'r> {
             resting: None,
             last_exit: None,
         }
+    }
+
+    /// Shows every field that changes, in a fixed order; rules are numbered as in `book`, which must not be empty and
+    /// must hold all that the account was given.
+    pub fn visit(&mut self, state: &mut dyn Visit, book: &'r [Rules]) {
+        let Self {
+            costs: _,
+            instrument: _,
+            initial_equity,
+            equity,
+            ruined,
+            position,
+            queued_exit,
+            queued_entry,
+            resting,
+            last_exit,
+        } = self;
+        state.float(initial_equity);
+        state.float(equity);
+        state::flag(state, ruined);
+        let any = &book[0];
+        state::optional(
+            state,
+            position,
+            || Position::blank(any),
+            |held, state| held.visit(state, book),
+        );
+        state::reason(state, queued_exit);
+        state::optional(
+            state,
+            queued_entry,
+            || Order::blank(any),
+            |order, state| order.visit(state, book),
+        );
+        state::optional(
+            state,
+            resting,
+            || Resting { order: Order::blank(any), level: f64::NAN, first_bar: 0, last_bar: 0 },
+            |resting, state| {
+                resting.order.visit(state, book);
+                state.float(&mut resting.level);
+                state::count(state, &mut resting.first_bar);
+                state::count(state, &mut resting.last_bar);
+            },
+        );
+        state::optional(state, last_exit, || 0, |bar, state| state::count(state, bar));
+    }
+
+    /// What stands at a close: the exit that is queued.
+    pub fn leaving(&self) -> Option<Reason> {
+        self.queued_exit
+    }
+
+    /// The entry that is queued or rests after the close of bar `index`.
+    ///
+    /// Size and levels are those of a fill at the close, or at the level of a resting order, with the equity of
+    /// now; the fill itself decides them. None inside if the size would be void.
+    pub fn planned(&self, index: usize, close: f64) -> Option<Planned> {
+        let (order, level, bars) = match (&self.queued_entry, &self.resting) {
+            (Some(order), _) => (order, None, 1),
+            (None, Some(resting)) => {
+                (&resting.order, Some(resting.level), resting.last_bar.saturating_sub(index))
+            }
+            (None, None) => return None,
+        };
+        let (price, fee_rate) = match level {
+            Some(level) => (level, self.costs.maker),
+            None => (taker_price(close, order.side == Side::Long, &self.costs), self.costs.taker),
+        };
+        let fill = EntryFill { price, fee_rate, bar: index + 1, time: 0, inside: false };
+        let equity = self.position.as_ref().map_or(self.equity, |held| held.mark(close));
+        let filled = Position::open(order, fill, equity, &self.instrument);
+        Some(Planned {
+            side: order.side,
+            limit: level,
+            bars,
+            fresh: order.signal_bar == index,
+            filled: filled.map(|held| held.shown()),
+        })
     }
 
     /// Whether no order is pending, so that only prices, signals, funding and time can cause the next event.

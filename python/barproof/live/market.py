@@ -1,0 +1,386 @@
+"""One symbol of a live session: its features, its model's signals, its account."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barproof import _core
+from barproof._run import ONLY, SIDES, _side
+from barproof.bundle import Bundle
+from barproof.candles import Candles, Instrument
+from barproof.candles.interval import format_interval
+from barproof.errors import BarproofError, BundleError
+from barproof.features import FeatureSet
+from barproof.features.settlements import Settlements
+from barproof.live.decision import Decision
+from barproof.live.identity import row_digest
+from barproof.rules import Costs, Rules
+
+__all__ = ["LiveMarket", "Row", "arrays_of", "signals_together"]
+
+Floats = NDArray[np.float64]
+Row = tuple[int, float, float, float, float, float]
+_NAN = math.nan
+
+
+def arrays_of(bundle: Bundle, rules: Rules) -> tuple[str, ...]:
+    """Arrays of signals that a bundle feeds; the other side's entry closes where rules ask and no part does."""
+    out = ["long", "short"] if set(bundle.parts) == {ONLY} else list(bundle.parts)
+    for leave, enter in (("exit_long", "short"), ("exit_short", "long")):
+        if getattr(rules, leave) is not None and leave not in out and enter in out:
+            out.append(leave)
+    return tuple(name for name in SIDES if name in out)
+
+
+class LiveMarket:
+    """What a session keeps of one symbol between bars."""
+
+    def __init__(
+        self,
+        symbol: str,
+        bundle: Bundle,
+        book: Sequence[Rules],
+        *,
+        names: Sequence[str],
+        costs: Costs,
+        instrument: Instrument,
+        interval_ms: int,
+        initial_equity: float,
+        features: FeatureSet | None,
+        watch: Any,
+    ) -> None:
+        self.symbol = symbol
+        self.interval_ms = interval_ms
+        self.instrument = instrument
+        self.names = tuple(names)
+        try:
+            self.features = FeatureSet(list(names)) if features is None else features
+            lacking = [name for name in names if name not in self.features.names]
+            if lacking:
+                raise BundleError(
+                    f"`features` lack {len(lacking)} of the {len(names)} columns of the bundle, first `{lacking[0]}`: "
+                    "give the set that it was trained on"
+                )
+            named = bool(self.features.symbols)
+            self.stream = self.features.stream(
+                format_interval(interval_ms), symbol=symbol if named else None
+            )
+        except BundleError:
+            raise
+        except BarproofError as error:
+            raise BundleError(
+                f"features of the bundle of {symbol} cannot be computed live: {error}; give features="
+            ) from error
+        at = [self.features.names.index(name) for name in names]
+        self._take = None if at == list(range(len(self.features))) else np.array(at)
+        self.feeds: tuple[str, ...] = self.stream.symbols or (symbol,)
+        self.plain: bool = self.stream._plain
+        self.funded: bool = self.stream._funded
+        self.rows: Floats = np.empty((0, 0))
+        self.settlements = Settlements()
+        self.pending: list[tuple[int, float]] = []
+        self.watch = watch
+        self.entered = 0
+        self.last_decision: Decision | None = None
+        self._costs, self._equity = costs, initial_equity
+        self.use(bundle, book)
+        self.account = self.new_account(book, arrays_of(bundle, book[-1]))
+        self.account.choose(len(book) - 1)
+
+    def use(self, bundle: Bundle, book: Sequence[Rules]) -> None:
+        """Ask this bundle from the next bar on."""
+        self.bundle = bundle
+        self.model = bundle.digest
+        self.rules = book[-1]
+        self.arrays = arrays_of(bundle, self.rules)
+        self.kind = next(iter(bundle.parts.values())).kind
+        self.columns = {
+            name: np.array([self.names.index(f) for f in part.features], dtype=np.int64)
+            for name, part in bundle.parts.items()
+        }
+        window = max(part.window for part in bundle.parts.values())
+        if len(self.rows) < window:
+            grown = np.full((window, len(self.names)), _NAN)
+            if len(self.rows):
+                grown[-len(self.rows) :] = self.rows
+            self.rows = grown
+
+    def new_account(self, book: Sequence[Rules], arrays: Sequence[str]) -> _core.LiveAccount:
+        """Make an account that holds nothing; the rules are checked against the arrays."""
+        limits = self.instrument
+        return _core.LiveAccount(
+            [rules.to_dict() for rules in book],
+            kind="score" if self.kind == "regression" else "probability",
+            arrays=list(arrays),
+            costs=self._costs._tuple(),
+            instrument_=(limits.kind, limits.maintenance, limits.lot, limits.min_notional),
+            interval_ms=self.interval_ms,
+            initial_equity=self._equity,
+        )
+
+    # Features -----------------------------------------------------------------------------------------------
+
+    def warm(self, books: Mapping[str, Candles]) -> None:
+        """Take history: features and what rules measure know it, nothing is decided on it."""
+        mine = books[self.symbol]
+        rows = self.stream.update_many(dict(books) if len(self.feeds) > 1 else mine)
+        if self._take is not None:
+            rows = rows[:, self._take]
+        kept = min(len(rows), len(self.rows))
+        if kept:
+            self.rows[-kept:] = rows[-kept:]
+        self.account.warm(mine._bars)
+        time, rate = mine._bars.funding_time, mine._bars.funding_rate
+        if time is not None and rate is not None and len(time):
+            self.settlements = self.settlements.joined_by(
+                zip(time.tolist(), rate.tolist(), strict=True)
+            )
+            last = int(mine.open_time[-1])
+            self.pending = [
+                (int(t), float(r)) for t, r in zip(time, rate, strict=True) if int(t) > last
+            ]
+            self.settlements.keep(last)
+
+    def settle(self, found: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Take settlements that are later than the last known one; gives those."""
+        before = self.settlements.last
+        joined = self.settlements.joined_by(found)
+        new = [one for one in joined._known if (before is None or one[0] > before)]
+        self.settlements = joined
+        self.pending += new
+        if self.funded:
+            for time, rate in new:
+                self.stream.settle(time, rate)
+        return new
+
+    def due(self, open_time: int) -> tuple[list[int], list[float]]:
+        """Settlements that are due in the bar, which are then forgotten."""
+        if not self.pending:
+            return [], []
+        now = [one for one in self.pending if one[0] <= open_time]
+        self.pending = [one for one in self.pending if one[0] > open_time]
+        return [one[0] for one in now], [one[1] for one in now]
+
+    def advance(self, bars: Mapping[str, Any]) -> Floats | None:
+        """Take the bars of one time; gives the row, or None where the own symbol has no bar."""
+        if self.symbol not in bars:
+            others = {name: bars[name] for name in self.feeds if name in bars}
+            if others:
+                self.stream.feed(others)
+            return None
+        given = bars[self.symbol]
+        if len(self.feeds) > 1:
+            given = {name: bars[name] for name in self.feeds if name in bars}
+        row = self.stream.update(given)
+        if self._take is not None:
+            row = row[self._take]
+        if len(self.rows) == 1:
+            self.rows[0] = row
+        else:
+            self.rows[:-1] = self.rows[1:]
+            self.rows[-1] = row
+        return row
+
+    # Account ------------------------------------------------------------------------------------------------
+
+    def decide(
+        self, bar: Row, row: Floats, said: Mapping[str, float], decided_at: int, code: str
+    ) -> tuple[Decision, dict[str, Any] | None, int]:
+        """Step the account; gives the decision, the trades that closed, and how many were entered before."""
+        long, short = said.get("long", _NAN), said.get("short", _NAN)
+        withheld, entered = None, self.entered
+        if self.watch is not None:
+            withheld = self.watch.update(
+                row, said, time=bar[0] * 1000, bar=bar[1:5], entries=entered
+            )
+        out = said.get("exit_long", _NAN), said.get("exit_short", _NAN)
+        row7 = (
+            (long, short, *out, _NAN, _NAN, _NAN)
+            if withheld is None
+            else (_NAN, _NAN, *out, _NAN, _NAN, _NAN)
+        )
+        times, rates = self.due(bar[0]) if self.pending else ([], [])
+        after = self.account.step(bar, times, rates, row7)
+        decision = self._decision(bar, row, after, decided_at, code, withheld, (long, short, *out))
+        # A trade within one bar, or a position that is there now and is not the one of the bar before.
+        self.entered = 0
+        if after[2] is not None:
+            self.entered += sum(1 for time in after[2]["entry_time"] if time == bar[0])
+        if after[3] is not None and after[3][1] == bar[0]:
+            self.entered += 1
+        self.last_decision = decision
+        return decision, after[2], entered
+
+    def _decision(
+        self,
+        bar: Row,
+        row: Floats,
+        after: Any,
+        decided_at: int,
+        code: str,
+        withheld: str | None,
+        said: tuple[float, float, float, float],
+    ) -> Decision:
+        _, equity, _, held, leaving, planned, ruined = after
+        close, interval = bar[4], self.interval_ms
+        close_time = bar[0] + interval
+        side = order = zone = stop = target = size = quantity = leverage = p = until = None
+        action = "none"
+        shown = held
+        if held is not None:
+            action, side = "hold", "long" if held[0] > 0 else "short"
+        if leaving is not None:
+            action = "exit"
+        if planned is not None and planned[4] is not None:
+            shown = planned[4]
+            level = planned[1]
+            side = "long" if planned[0] > 0 else "short"
+            fresh = "enter" if leaving is None else "reverse"
+            action = fresh if planned[3] else "wait"
+            order = "market" if level is None else "limit"
+            zone = (close, close) if level is None else (min(level, close), max(level, close))
+            until = close_time + planned[2] * interval
+        if shown is not None:
+            quantity, size, leverage, stop, target = (
+                shown[3], shown[4], shown[5], shown[6], shown[7]
+            )  # fmt: skip
+            p = shown[9]
+            stop = None if stop != stop else stop
+            target = None if target != target else target
+        if ruined:
+            action = "ruined"
+        elif withheld is not None and action == "none":
+            action = "withheld"
+        long, short, exit_long, exit_short = said
+        return Decision(
+            self.symbol,
+            bar[0],
+            close_time,
+            decided_at,
+            action,
+            side,
+            order,
+            zone,
+            stop,
+            target,
+            size,
+            quantity,
+            leverage,
+            p,
+            until,
+            leaving,
+            0 if held is None else held[0],
+            equity,
+            None if long != long else long,
+            None if short != short else short,
+            None if exit_long != exit_long else exit_long,
+            None if exit_short != exit_short else exit_short,
+            withheld,
+            row_digest(row),
+            self.feature_set,
+            self.model,
+            self.rules_digest,
+            code,
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """In force."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, rules: Rules) -> None:
+        self._rules = rules
+        self.rules_digest = rules.digest
+        self.feature_set = _core.digest("features/1", list(self.names))
+
+    # State --------------------------------------------------------------------------------------------------
+
+    def save_account(self) -> bytes:
+        """Save the account, settlements that are not due yet, and what the next bar tells the watch."""
+        head = json.dumps(
+            {
+                "pending": self.pending,
+                "known": self.settlements.save(),
+                "entered": self.entered,
+            }
+        ).encode()
+        return len(head).to_bytes(4, "little") + head + self.account.save()
+
+    def load_account(self, body: bytes) -> None:
+        """Take what :meth:`save_account` gave."""
+        size = int.from_bytes(body[:4], "little")
+        told = json.loads(body[4 : 4 + size])
+        self.account = self.account.loaded(body[4 + size :])
+        self.pending = [(int(time), float(rate)) for time, rate in told["pending"]]
+        self.settlements.load(told["known"])
+        self.entered = int(told["entered"])
+
+    def save_features(self) -> bytes:
+        """Save the stream, the last rows and the watch, from which bars go on."""
+        held = io.BytesIO()
+        watch = None if self.watch is None else self.watch.state()
+        parts = (self.stream.snapshot(), self.rows.tobytes(), json.dumps(watch).encode())
+        for part in parts:
+            held.write(len(part).to_bytes(8, "little"))
+            held.write(part)
+        return held.getvalue()
+
+    def load_features(self, body: bytes) -> None:
+        """Take what :meth:`save_features` gave."""
+        parts = []
+        while body:
+            size = int.from_bytes(body[:8], "little")
+            parts.append(body[8 : 8 + size])
+            body = body[8 + size :]
+        self.stream.restore(parts[0])
+        rows = np.frombuffer(parts[1], dtype=np.float64).reshape(-1, len(self.names))
+        self.rows[-len(rows) :] = rows[-len(self.rows) :]
+        watch = json.loads(parts[2])
+        if self.watch is not None and watch is not None:
+            self.watch = self.watch.restored(watch)
+
+
+def signals_together(markets: Sequence[LiveMarket]) -> list[dict[str, float]]:
+    """Ask one bundle about the last row of several markets at once.
+
+    Parameters
+    ----------
+    markets : sequence of LiveMarket
+        All with the same bundle.
+
+    Returns
+    -------
+    list of dict
+        Signals of each, NaN where the model has too little to go by.
+    """
+    bundle, wanted = markets[0].bundle, markets[0].arrays
+    out: list[dict[str, float]] = [{} for _ in markets]
+    for name, part in bundle.parts.items():
+        columns = markets[0].columns[name]
+        window = part.window
+        if len(markets) == 1:
+            block = markets[0].rows[-window:]
+        else:
+            block = np.concatenate([market.rows[-window:] for market in markets])
+        if len(columns) != block.shape[1] or (columns != np.arange(len(columns))).any():
+            block = block[:, columns]
+        rows = None if window == 1 else np.arange(window - 1, len(block), window)
+        found = part.predict(block, rows=rows)
+        sides = ("long", "short") if name == ONLY else (name,)
+        for side in sides:
+            said = _side(found, part.kind, side, named=name != ONLY)
+            for k, value in enumerate(said.tolist()):
+                out[k][side] = value
+    for leave, enter in (("exit_long", "short"), ("exit_short", "long")):
+        if leave in wanted and leave not in bundle.parts:
+            for one in out:
+                one[leave] = one[enter]
+    return out
