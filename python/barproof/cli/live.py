@@ -1,0 +1,334 @@
+"""``barproof live``: closed bars in, decisions out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from barproof.bundle import Bundle
+from barproof.candles import Candles
+from barproof.candles.interval import parse_interval
+from barproof.cli import options, output
+from barproof.cli.config import Config, load_config
+from barproof.cli.exits import OK, one_line
+from barproof.cli.inputs import costs_of, first_given, market_of, read_market, rules_of
+from barproof.errors import (
+    CandleError,
+    ConfigError,
+    FundingError,
+    LayoutError,
+    ParameterError,
+)
+from barproof.live.feed import CcxtFeed, parse_line
+from barproof.live.session import LiveSession
+
+__all__ = ["live"]
+
+_REFUSED = (CandleError, FundingError, LayoutError, ParameterError)
+
+
+class _StopAsked(Exception):  # noqa: N818 - an order, not an error
+    """SIGTERM while nothing was under way."""
+
+
+class _Stop:
+    """SIGTERM: ends a wait at once, and a bar after its transaction."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.idle = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        if self.idle:
+            self.idle = False
+            raise _StopAsked
+
+    def waiting(self, wait: Callable[[], Any]) -> Any:
+        """Do something that may be broken off."""
+        if self.asked:
+            raise _StopAsked
+        self.idle = True
+        try:
+            return wait()
+        finally:
+            self.idle = False
+
+
+def live(
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bundle",
+            "-b",
+            metavar="[SYMBOL=]FOLDER",
+            help="Bundle that train wrote; once a symbol.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    state: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Where the session keeps its state and log."),
+    ] = Path("state"),
+    from_history: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-history",
+            metavar="FILE",
+            help="Candles for a warm start; nothing is decided on them. Not looked at where there is a state.",
+            rich_help_panel="Market",
+        ),
+    ] = None,
+    symbol: options.Symbol = None,
+    interval: options.Interval = None,
+    instrument: options.InstrumentKind = None,
+    funding: options.Funding = None,
+    calendar: options.TradingCalendar = None,
+    rule: options.Rule = None,
+    taker: options.Taker = None,
+    maker: options.Maker = None,
+    slippage: options.Slippage = None,
+    free: options.Free = False,
+    equity_start: options.Initial = None,
+    config: options.ConfigFile = None,
+    gap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="raise|accept",
+            help="Where bars are missing: refuse what comes after, or go on. An exchange is asked for them.",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Of several symbols: bars that the others may be ahead.", min=1),
+    ] = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Poll this exchange of ccxt for closed bars instead of reading stdin.",
+            rich_help_panel="Exchange",
+        ),
+    ] = None,
+    market: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SYMBOL=]MARKET",
+            help="Its name of a symbol, such as BTC/USDT:USDT.",
+            rich_help_panel="Exchange",
+        ),
+    ] = None,
+    exchange_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Another host for its addresses.", rich_help_panel="Exchange"
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Decide one time and end; of an exchange, one poll.")
+    ] = False,
+    log_features: Annotated[
+        bool, typer.Option("--log-features", help="Keep the values of the features too.")
+    ] = False,
+) -> int:
+    """Decide bar by bar: JSON lines of closed bars on stdin, or an exchange; one JSON line a decision on stdout.
+
+    A line is a bar (symbol, open_time, open, high, low, close, volume), a settlement (funding_time, funding_rate), or a
+    fill (fill: buy or sell, price, quantity). What is refused is told on stderr and changes nothing. SIGTERM ends it
+    after the bar that is under way; started again with the same options it goes on there. No order is ever sent.
+    """
+    settings = load_config(config)
+    if gap not in (None, "raise", "accept"):
+        raise ConfigError(f"`--gap` must be raise or accept, was {gap!r}")
+    rules = rules_of(settings, rule)
+    costs = costs_of(settings, taker, maker, slippage, free)
+    history = _history(settings, from_history, instrument, symbol, interval, funding, calendar)
+    bundles = _bundles(bundle, symbol or (history.symbol if history is not None else None))
+    if history is None and interval is None:
+        raise ConfigError("`--interval` is missing: give it, such as 5m, or `--from-history` FILE")
+    if history is None and instrument is None:
+        raise ConfigError("`--instrument` is missing: give perpetual, spot, equity or fx")
+    stop = _Stop()
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        feed = None
+        if exchange is not None:
+            length = parse_interval(interval) if interval else cast("Candles", history).interval_ms
+            paid = funding != "none" and (instrument or "") == "perpetual"
+            feed = _exchange(exchange, exchange_url, market, list(bundles), length, paid)
+        missing: Any = (lambda name, first, end: feed.bars(name, first, end)) if feed else gap
+        with LiveSession(
+            bundles if len(bundles) > 1 else next(iter(bundles.values())),
+            rules,
+            costs=costs,
+            state=state,
+            candles=history,
+            symbol=next(iter(bundles)),
+            interval=interval,
+            instrument=instrument if history is None else None,
+            funding="none" if funding == "none" else "events",
+            initial_equity=first_given(equity_start, settings.backtest.initial_equity),
+            gap=missing,
+            patience=patience,
+            log_features=log_features,
+        ) as session:
+            if feed is None:
+                return _read(session, stop, once)
+            return _poll(session, feed, stop, once)
+    except _StopAsked:
+        return OK
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _history(
+    settings: Config,
+    source: Path | None,
+    instrument: str | None,
+    symbol: str | None,
+    interval: str | None,
+    funding: str | None,
+    calendar: str | None,
+) -> Candles | None:
+    if source is None:
+        return None
+    return read_market(
+        market_of(
+            settings,
+            source,
+            instrument=instrument,
+            symbol=symbol,
+            interval=interval,
+            funding=funding,
+            calendar=calendar,
+        )
+    )
+
+
+def _bundles(given: list[str] | None, symbol: str | None) -> dict[str, Bundle]:
+    if not given:
+        raise ConfigError("`--bundle` is missing: give a folder that train wrote")
+    out: dict[str, Bundle] = {}
+    for text in given:
+        name, sign, folder = text.partition("=")
+        if not sign:
+            name, folder = symbol or "UNKNOWN", text
+        if name in out:
+            raise ConfigError(
+                f"`--bundle {text}` gives {name} a second bundle: name each symbol once"
+            )
+        out[name] = Bundle.load(folder)
+    return out
+
+
+def _exchange(
+    name: str,
+    url: str | None,
+    markets: list[str] | None,
+    symbols: list[str],
+    interval_ms: int,
+    funding: bool,
+) -> CcxtFeed:
+    try:
+        import ccxt
+    except ImportError as error:
+        raise ConfigError(
+            "`--exchange` needs ccxt: install it by `pip install barproof[fetch]`, or feed bars on stdin"
+        ) from error
+    if name not in ccxt.exchanges:
+        raise ConfigError(f"`--exchange {name}` is not known to ccxt {ccxt.__version__}")
+    known: dict[str, str] = {}
+    for text in markets or symbols:
+        symbol, sign, market = text.partition("=")
+        known[symbol if sign else symbols[0]] = market if sign else text
+    lacking = [symbol for symbol in symbols if symbol not in known]
+    if lacking:
+        raise ConfigError(
+            f"`--market` of {lacking[0]} is missing: such as `--market {lacking[0]}=BTC/USDT:USDT`"
+        )
+    made = getattr(ccxt, name)({"enableRateLimit": True, "timeout": 10_000})
+    if url is not None:
+        made.urls["api"] = _elsewhere(made.urls["api"], url.rstrip("/"))
+    return CcxtFeed(made, known, interval_ms, funding=funding, say=output.note)
+
+
+def _elsewhere(addresses: Any, url: str) -> Any:
+    """Put another host into the addresses of an exchange."""
+    if isinstance(addresses, dict):
+        return {key: _elsewhere(one, url) for key, one in addresses.items()}
+    _, _, rest = str(addresses).partition("://")
+    _, _, path = rest.partition("/")
+    return f"{url}/{path}" if path else url
+
+
+def _say(decisions: Any) -> int:
+    """Write decisions, a line each; gives how many."""
+    found = list(decisions.values()) if isinstance(decisions, dict) else [decisions]
+    for one in found:
+        sys.stdout.write(one.to_json() + "\n")
+    sys.stdout.flush()
+    return len(found)
+
+
+def _take(session: LiveSession, told: dict[str, Any]) -> int:
+    """Take what a line or a poll told; gives how many decisions came of it."""
+    if "fill" in told:
+        side = cast('Literal["buy", "sell"]', told["fill"])
+        known = ("time", "fee", "reason", "symbol")
+        more = {name: told[name] for name in known if told.get(name) is not None}
+        session.on_fill(side, told.get("price"), told.get("quantity"), **more)  # type: ignore[arg-type]
+        return 0
+    if "open_time" not in told and "funding_time" in told:
+        session.settle(
+            told["funding_time"],
+            told.get("funding_rate"),
+            symbol=told.get("symbol"),  # type: ignore[arg-type]
+        )
+        return 0
+    return _say(session.on_bar(told))
+
+
+def _read(session: LiveSession, stop: _Stop, once: bool) -> int:
+    refused = 0
+    while True:
+        line = stop.waiting(sys.stdin.readline)
+        if not line:
+            break
+        if not line.strip():
+            continue
+        try:
+            decided = _take(session, parse_line(line))
+        except _REFUSED as error:
+            refused += 1
+            output.warn(f"refused: {one_line(error)}")
+            continue
+        if (once and decided) or stop.asked:
+            break
+    if refused:
+        output.note(f"{refused:,} lines were refused; nothing was decided on them")
+    return OK
+
+
+def _poll(session: LiveSession, feed: CcxtFeed, stop: _Stop, once: bool) -> int:
+    while not stop.asked:
+        server = stop.waiting(feed.server_time)
+        if server is not None:
+            session.report_time(server)
+        found: Iterator[dict[str, Any]] = feed.poll(list(session.feeds), session.last)
+        for bar in stop.waiting(lambda found=found: list(found)):
+            try:
+                _take(session, bar)
+            except _REFUSED as error:
+                output.warn(f"refused: {one_line(error)}")
+            if stop.asked:
+                return OK
+        if once:
+            return OK
+        stop.waiting(lambda: feed.wait(lambda: stop.asked))
+    return OK
