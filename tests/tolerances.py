@@ -25,3 +25,6 @@ DEVIATION = 1e-10
 
 # Scores in deviations and positions in bands are of order one; below this size REFERENCE is absolute.
 SCORE = 0.1
+
+# Predictions of nets in single precision, of one row at a time and of many together; as `AGREE` of bundles has it.
+SINGLE = 1e-5

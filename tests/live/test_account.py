@@ -77,7 +77,9 @@ def cut(case: Case, bars: int) -> Case:
     from dataclasses import replace
 
     m = case.market
-    columns = {name: getattr(m, name)[:bars] for name in ("open_time", "open", "high", "low", "close")}
+    columns = {
+        name: getattr(m, name)[:bars] for name in ("open_time", "open", "high", "low", "close")
+    }
     market = replace(m, **columns, finer=None)
     signals = {
         name: np.asarray(value)[:bars] if name in compare.ARRAYS and value is not None else value
