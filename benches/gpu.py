@@ -1,7 +1,7 @@
 """The accelerator: nets beside a plain DataLoader loop, memory bandwidth, and the whole chain over a million bars.
 
 ``python -m benches.gpu [--record] [--bars 1000000] [--device cuda]``. Whole in one run of less than ten minutes; where
-there is no accelerator it says so in one line and ends. Parts:
+there is no accelerator it says so in one line and ends, and with ``--record`` the record says it. Parts:
 
 - `transformer`: the bar transformer of S003 over every window of the table, beside a Dataset and DataLoader that make
   each window on the host, as one would write it down first. The loop is timed on fewer windows, and the figure scaled.
@@ -37,6 +37,7 @@ FIELDS = (
     "device_mib", "note",
 )  # fmt: skip
 LIMIT_SECONDS = 600
+NONE = "left out: this machine has no accelerator that torch knows, so nothing was measured"
 FEATURES = [
     "log_return(1)", "log_return(12)", "rsi(14)", "macd(12, 26, 9).hist", "bbands(20, 2).position",
     "atr_ratio(14)", "volume_zscore(48)", "taker_imbalance()", "ema(taker_imbalance(), 6)",
@@ -278,11 +279,23 @@ def main() -> None:
         print("left out: torch is not installed")
         return
     if device is None:
-        print("left out: this machine has no accelerator that torch knows")
+        print(NONE)
+        if asked.record:
+            # Whoever looks for the record is told, instead of finding nothing.
+            where = timing.setting(bp.__version__, PACKAGES) | {"device": "none"}
+            rows = [
+                {"part": "all", "contender": "none", "bars": asked.bars, "runs": 0, "note": NONE}
+            ]
+            print(f"recorded in {timing.write(rows, where, 'gpu', FIELDS)}")
         return
     began = time.perf_counter()
-    rows: list[dict[str, object]] = []
+    rows = []
     for part in (transformer, feed_forward, end_to_end):
+        if time.perf_counter() - began > LIMIT_SECONDS:
+            note = f"left out: the {LIMIT_SECONDS} s of a run were over"
+            print(f"{part.__name__} {note}")
+            rows.append({"part": part.__name__.replace("_", " "), "runs": 0, "note": note})
+            continue
         found = part(device, asked.bars, asked.runs)
         for line in found:
             print(", ".join(f"{k} {v}" for k, v in line.items() if v != ""), flush=True)

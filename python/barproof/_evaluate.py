@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from barproof._prepare import check_seed
 from barproof._scores import (
@@ -23,7 +24,8 @@ from barproof._windows import as_window
 from barproof.bundle import Bundle, FittedPart, own_table
 from barproof.errors import BarproofError, BundleError, LayoutError, ParameterError
 from barproof.inference import FeatureTable, take_columns
-from barproof.labels import Labels, horizon
+from barproof.labels import Labels, remake
+from barproof.labels.again import follows_primary
 from barproof.models.protocol import Floats, Ints
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ __all__ = ["Evaluation", "evaluate"]
 
 _DRAWS = 400
 _BINS = 10
-_HORIZON = {"name", "bars", "threshold", "kind", "clock"}
 _SHARES = ("accuracy", "direction")
 
 _FRAME = {
@@ -150,6 +151,7 @@ def evaluate(
     X: Any = None,  # noqa: N803
     features: Any = None,
     labels: Labels | Mapping[str, Labels] | None = None,
+    primary: ArrayLike | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> Evaluation:
@@ -168,8 +170,11 @@ def evaluate(
     features : FeatureSet, optional
         What computes them. Default: a ``FeatureSet`` of the bundle's names.
     labels : Labels, or mapping of str to Labels, optional
-        Of these candles, by part where there are several. Default: made by the bundle's label rule,
-        if that is :func:`barproof.labels.horizon`.
+        Of these candles, by part where there are several. Default: made by the bundle's label rule, as
+        :func:`barproof.labels.remake` makes them.
+    primary : array_like of shape (n_bars,), optional
+        Sides of the primary signal at these candles, where the bundle learned meta-labels or exit labels: it keeps the
+        rule, and of the signal the digest alone. Rules that look at other arrays need `labels`.
     level : float, default 0.95
         Of the intervals, between 0 and 1.
     seed : int, default 0
@@ -218,8 +223,11 @@ def evaluate(
     values = table.onto(candles)
     rows = np.arange(*window)
     frames, calibrations, notes = [], [], []
+    follows = {name for name, part in bundle.parts.items() if follows_primary(part.label_rule)}
     for name, part in bundle.parts.items():
-        made = bundle_labels(bundle, candles, labels, name)
+        # Where no part follows it each refuses it.
+        decided = primary if name in follows or not follows else None
+        made = bundle_labels(bundle, candles, labels, name, decided)
         columns = np.array([table.names.index(f) for f in part.features], dtype=np.int64)
         found = part.predict(take_columns(values, columns), rows=rows)
         known = ~np.isnan(made.values[rows]) & ~np.isnan(found[:, 0])
@@ -265,20 +273,22 @@ def bundle_table(bundle: Bundle, candles: Candles, X: Any, features: Any) -> Fea
     return own_table(X, bundle.features)
 
 
-def bundle_labels(bundle: Bundle, candles: Candles, given: Any, name: str) -> Labels:
+def bundle_labels(
+    bundle: Bundle, candles: Candles, given: Any, name: str, primary: ArrayLike | None = None
+) -> Labels:
     """Labels of a part of a bundle: as given, or made by the rule that it keeps."""
     fitted = bundle.part(name)
     if isinstance(given, Mapping):
         given = given.get(name)
     if given is None:
-        rule = fitted.facts["label"]["rule"]
-        if rule.get("name") != "horizon" or not set(rule) <= _HORIZON:
-            # Other rules look at more than candles: at rules and costs, positions, signals, or labels of their own.
+        rule = fitted.label_rule
+        try:
+            given = remake(rule, candles, primary=primary)
+        except BarproofError as error:
             raise BundleError(
-                f"labels of rule {rule.get('name')!r} of part `{name}` cannot be made again from candles alone: make "
-                "them of these candles and give labels="
-            )
-        given = horizon(candles, **{key: value for key, value in rule.items() if key != "name"})
+                f"labels of part `{name}` cannot be made again by the rule of the bundle: {error}; or make them of "
+                "these candles and give labels="
+            ) from error
     if not isinstance(given, Labels):
         raise LayoutError(
             f"`labels` of part `{name}` must be Labels, was {type(given).__name__}: see barproof.labels"

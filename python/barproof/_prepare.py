@@ -15,6 +15,7 @@ from barproof._run import ONLY, SIDES, Part
 from barproof.errors import LayoutError, ParameterError, PlanError, ShapeError, TrainingError
 from barproof.inference import CLASSES, Flags, read_features, usable_rows
 from barproof.labels import Labels
+from barproof.labels.sides import direction
 from barproof.models.protocol import Floats, Ints
 
 if TYPE_CHECKING:
@@ -126,6 +127,12 @@ def as_parts(
             raise TrainingError(
                 f"class 1 of binary horizon labels is a rise, but part `{name}` needs the chance of a fall: give it "
                 "ternary labels"
+            )
+        way = "up" if name in ("long", "exit_short") else "down"
+        if name != ONLY and direction(part.labels) not in ("", way):
+            raise TrainingError(
+                f"part `{name}` waits for prices to go {way}, but its labels are of trades that gain when they go the "
+                "other way: give it those of its own side"
             )
         check_labels(part.labels, where)
         plain(f"`params` of {part.model.name}", part.model.params)

@@ -13,6 +13,7 @@ from barproof._folds import Fold
 from barproof._frames import times
 from barproof.bundle import Bundle
 from barproof.errors import LayoutError, ParameterError, TrainingError
+from barproof.labels.sides import direction, fed
 from barproof.models.protocol import Floats, Ints, Kind
 from barproof.signals import Signals
 
@@ -185,7 +186,10 @@ class Run:
             NaN at all other bars. Probabilities: of the up class for `long` and the down class for `short` (ternary),
             p and 1 - p (binary). Scores, for regression: the predicted return, and its negative for `short`. Named
             parts feed the array of their name: binary ones by class 1; ternary and regression ones by the side they
-            are for, which is up for `long` and `exit_short`, down for `short` and `exit_long`.
+            are for, which is up for `long` and `exit_short`, down for `short` and `exit_long`. Labels of one side's
+            trades feed that side alone, by class 1 or the predicted return of the trade: a long that does not pay is
+            no short that does. Meta-labels feed the side that the primary signal takes at each bar, exit labels the
+            exits.
 
         Raises
         ------
@@ -204,8 +208,16 @@ class Run:
         arrays: dict[str, Floats] = {}
         for name, made in self.parts.items():
             found = self._joined(name, part, numbers)
-            sides = ("long", "short") if name == ONLY else (name,)
-            for side in sides:
+            told = fed(made.labels) if name == ONLY else None
+            if name != ONLY and direction(made.labels):
+                told = {name: None}
+            if told is not None:
+                # Labels of trades: class 1 is for the side that traded, class 0 for nobody.
+                for side, there in told.items():
+                    column = _worth(found, made.labels.kind)
+                    arrays[side] = column if there is None else np.where(there, column, np.nan)
+                continue
+            for side in ("long", "short") if name == ONLY else (name,):
                 arrays[side] = _side(found, made.labels.kind, side, named=name != ONLY)
         if exit == "opposite":
             for leave, enter in (("exit_long", "short"), ("exit_short", "long")):
@@ -312,6 +324,11 @@ class Run:
             f"Run({names}, {len(self.names)} features, {len(self.folds)} folds{state}, "
             f"{self.seconds:.2f} s)"
         )
+
+
+def _worth(found: Floats, kind: Kind) -> Floats:
+    """Say what labels of trades promise: the probability of class 1, or the predicted return."""
+    return found[:, 0] if kind == "regression" else np.clip(found[:, 1], 0.0, 1.0)
 
 
 def _side(found: Floats, kind: Kind, side: str, *, named: bool) -> Floats:

@@ -94,6 +94,11 @@ class FittedPart:
         """Bars that the model looks at for a prediction; 1 but for sequence models."""
         return window_of(self.model)
 
+    @property
+    def label_rule(self) -> dict[str, Any]:
+        """Rule of the labels that it learned, from which :func:`barproof.labels.remake` makes them of other candles."""
+        return dict(self.facts.get("label", {}).get("rule", {}))
+
     def predict(
         self, values: Floats, *, calibrated: bool = True, rows: Ints | None = None
     ) -> Floats:

@@ -356,6 +356,11 @@ def _train_part(job: _Job, number: int, name: str, ready: Ready) -> FittedPart:
     if window > 1:
         table = take_columns(job.values, columns)
         whole = usable_windows(table, window, allows_nan=part.model.allows_nan)
+        if not whole[labelled].any():
+            raise TrainingError(
+                f"no train row of {where} has a whole window of {window:,} bars: {len(rows):,} rows have label and "
+                f"features, and the last is bar {int(rows[-1]):,}; make train longer, or the window shorter"
+            )
         rows, met = _learnable(labelled, whole, part.labels, len(columns), where)
     y = values[rows]
     model = part.model.clone()

@@ -174,6 +174,12 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "[rules]",
     ),
     (
+        "label key",
+        toml("[labels]\nbars = 6\nside = 'long'"),
+        ConfigError,
+        "barproof.toml, line 3: `side` in [labels] goes with method barrier, not with horizon: leave it out",
+    ),
+    (
         "config_window",
         toml("[backtest]\nwindow = [1.5, 3]\n"),
         ConfigError,

@@ -16,7 +16,7 @@ from .study_error_examples import market
 COSTS = bp.Costs(taker=0.0005)
 NONE: dict[str, Any] = {
     "bars": None, "threshold": None, "kind": None, "clock": None, "side": None, "rule": None, "primary": None,
-    "lengths": None, "k": None, "min_volume": None, "volume_bars": 1, "axis": None,
+    "lengths": None, "k": None, "min_volume": None, "volume_bars": None, "axis": None,
 }  # fmt: skip
 
 
@@ -54,6 +54,7 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("no primary", check("meta"), ConfigError, "`--method meta` needs the primary signal: give `--primary` FILE with `open_time` and `side`"),
     ("no ballots", check("vote"), ConfigError, "`--method vote` needs horizons and how many agree: `--lengths 6,12,24 --k 2`"),
     ("no costs", check("barrier", costs=None), ConfigError, "costs are missing: give `--taker` 0.0005 (a fraction), or `--free` to go without"),
+    ("idle costs", lambda: label_kinds.plan_of(Config(), asked("horizon", bars=3), (0.001, None, None, False)), ConfigError, "costs are told, but labels by horizon have no use for them: leave `--taker`, `--maker`, `--slippage` and `--free` out"),
     ("lengths", lambda: label_kinds.numbers("--lengths", "6,x", int), ConfigError, "`--lengths` must be numbers such as 6,12,24, was '6,x'"),
     ("no side", no_side, ConfigError, "the primary signal 't.parquet' has no column `side`, but open_time, up: it is 1 (long), -1 (short) or 0"),
     ("horizon axis of barriers", sweep("barrier", "bars=1,2", rule=["max_hold=5"]), ConfigError, "`--axis` bars and threshold are of horizons: barriers vary in their rules, sides and min_volume"),

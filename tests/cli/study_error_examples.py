@@ -22,6 +22,7 @@ from barproof.cli import (
     evidence,
     features,
     inputs,
+    label_kinds,
     manifest,
     study,
     train,
@@ -149,7 +150,7 @@ def predictions_without_classes() -> object:
 
 def chain_without_tune() -> object:
     told = config(grid={"axes": {"stop_loss": [0.01]}}, folds={"train": 9, "test": 9})
-    made = study.study_of(told, feature=["rsi(5)"], label=(3, None, None, None))
+    made = study.study_of(told, feature=["rsi(5)"], label=label_kinds.Asked(bars=3))
     held = evidence.Evidence(candles=bp.simulate_candles(1, bars=60))
     evidence.run_chain(held, told, made, bp.Rules(), bp.Costs.free(), None)
     return None
@@ -223,13 +224,13 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ),
     (
         "label_bars",
-        lambda: study.label_rule(EMPTY, None, None, None, None),
+        lambda: label_kinds.label_rule(EMPTY, None, None, None, None),
         ConfigError,
         "the horizon of the labels is missing: give `--label-bars` 12, or set `bars` in [labels] of barproof.toml",
     ),
     (
         "label_kind",
-        lambda: study.label_rule(EMPTY, 3, None, "triple", None),
+        lambda: label_kinds.label_rule(EMPTY, 3, None, "triple", None),
         ConfigError,
         "`--label-kind` must be one of regression, binary, ternary, was 'triple'",
     ),
@@ -283,6 +284,18 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         lambda: study.study_of(STUDY, exit_="same"),
         ConfigError,
         "`--exit` must be opposite or none, was 'same'",
+    ),
+    (
+        "exit_of_one_side",
+        lambda: study.study_of(
+            STUDY,
+            exit_="opposite",
+            label=label_kinds.Asked("barrier", rule=["max_hold=5"], prefix="--label-"),
+            costs=(None, None, None, True),
+        ),
+        ConfigError,
+        "`--exit opposite` closes a side by the other's entry, and labels by barrier are of one side: leave it out, or "
+        "take `--label-side both`",
     ),
     (
         "study_features",

@@ -281,3 +281,112 @@ def test_nothing_is_written_over_an_input(run: Run, files: Files) -> None:
     assert code == 2
     assert "give another name" in " ".join(err.split())
     assert Path("out/predictions.parquet").read_bytes() == before
+
+
+RULES = ["--label-rule", "stop_loss=0.008", "--label-rule", "take_profit=0.012"]
+BARRIER = bp.Rules(stop_loss=0.008, take_profit=0.012, max_hold=24)
+COSTS = bp.Costs(taker=0.0005)
+FILE = """
+[features]
+names = ["log_return(1)", "rsi(14)"]
+
+[labels]
+method = "{method}"
+{keys}
+rules = {{ stop_loss = 0.008, take_profit = 0.012, max_hold = 24 }}
+
+[model]
+name = "logistic"
+params = {{ C = 0.5 }}
+seed = 7
+
+[folds]
+train = "10d"
+tune = "3d"
+test = "3d"
+
+[costs]
+taker = 0.0005
+"""
+
+
+def momentum(files: Files) -> Any:
+    """Side of the last twelve bars, also as a table."""
+    closes = candles(files).close
+    sides = np.zeros(len(closes))
+    sides[12:] = np.sign(closes[12:] / closes[:-12] - 1)
+    times = pl.read_parquet(files.candles)["open_time"]
+    pl.DataFrame({"open_time": times, "side": sides}).write_parquet("side.parquet")
+    return sides
+
+
+@pytest.mark.parametrize("method", ["barrier", "meta", "exits", "vote"])
+def test_every_maker_of_labels_trains_and_is_made_again(
+    method: str, run_json: RunJson, files: Files
+) -> None:
+    """By options and by barproof.toml the same bundles as in Python; `evaluate` makes their labels itself."""
+    bars, sides = candles(files), momentum(files)
+    keys, more = "", ["--label-method", method]
+    if method == "vote":
+        more += ["--label-lengths", "3,6,12", "--label-k", "2"]
+        ballots = [bp.labels.horizon(bars, bars=h, kind="binary") for h in (3, 6, 12)]
+        labels: bp.labels.Labels = bp.labels.vote(ballots, k=2)
+        text = FILE.format(method=method, keys="lengths = [3, 6, 12]\nk = 2").replace(
+            "rules = {", "# rules = {"
+        )
+    else:
+        more += [*RULES, "--label-rule", "max_hold=24", "--taker", "0.0005"]
+        if method == "barrier":
+            more += ["--label-side", "both", "--label-min-volume", "1"]
+            keys = 'side = "both"\nmin_volume = 1.0'
+            labels = bp.labels.triple_barrier(bars, BARRIER, costs=COSTS, side="both")
+            labels = bp.labels.volume_filter(labels, least=1.0)
+        else:
+            more += ["--label-primary", "side.parquet"]
+            keys = 'primary = "side.parquet"'
+            maker = bp.labels.meta if method == "meta" else bp.labels.exits
+            labels = maker(bars, sides, BARRIER, costs=COSTS)
+        text = FILE.format(method=method, keys=keys)
+    X = bp.FeatureSet(["log_return(1)", "rsi(14)"]).compute(bars)
+    folds = bp.WalkForward(train="10d", tune="3d", test="3d")
+    want = bp.train(bp.models.Logistic(C=0.5), X, labels, folds, seed=7, ledger=False)
+    told = ["-f", "log_return(1)", "-f", "rsi(14)", *more, *MODEL, *FOLDS]
+    code, document = run_json("train", *spot(files), *told, "--out", "out")
+    assert code == 0
+    assert document["labels"] == json.loads(json.dumps(labels.rule))
+    assert document["provenance"]["bundles"] == want.provenance["bundles"]
+    assert pl.read_parquet("out/predictions.parquet").columns[-len(want.signals().names) :] == list(
+        want.signals().names
+    )
+    Path("barproof.toml").write_text(text)
+    code, document = run_json("train", *spot(files))
+    assert code == 0
+    assert document["provenance"]["bundles"] == want.provenance["bundles"]
+    Path("barproof.toml").unlink()
+    asked = ["evaluate", *spot(files), "--bundle", "out/bundles/fold-0"]
+    if method in ("meta", "exits"):
+        code, document = run_json(*asked)
+        assert code == 2
+        assert "look at `primary`" in document["error"]["message"]
+        asked += ["--label-primary", "side.parquet"]
+    code, document = run_json(*asked)
+    assert code == 0
+    judged = bp.evaluate(want.bundles[0], bars, X=X, labels=labels)
+    assert [row["value"] for row in document["metrics"]] == judged.frame["value"].to_list()
+
+
+def test_what_a_method_has_no_use_for_is_refused(run: Run, files: Files) -> None:
+    bare = ["-f", "rsi(14)", *MODEL, *FOLDS]
+    for more, text in (
+        (["--label-bars", "6", "--label-side", "long"], "`--label-side` goes with `--label-method` barrier"),
+        (["--label-bars", "6", "--taker", "0.001"], "costs are told, but labels by horizon have no use for them"),
+        (["--label-method", "barrier", *RULES], "costs are missing"),
+        (["--label-method", "trade"], "`--label-method` must be one of"),
+        (
+            ["--label-method", "barrier", *RULES, "--label-rule", "max_hold=9", "--free", "--exit", "opposite"],
+            "`--exit opposite` closes a side by the other's entry",
+        ),
+    ):  # fmt: skip
+        code, _, err = run("train", *spot(files), *bare, *more)
+        assert code == 2
+        assert text in " ".join(err.split())

@@ -9,6 +9,7 @@ import numpy as np
 
 import barproof as bp
 from barproof import labels
+from barproof.labels.sides import fed
 from tests.helpers import market
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
@@ -32,6 +33,20 @@ def barrier(candles: Any = BARS, rules: Any = RULES, costs: Any = COSTS, **more:
 
 def meta(primary: Any) -> object:
     return labels.meta(BARS, primary, RULES, costs=COSTS)
+
+
+DRAWN = bp.simulate_candles(4, bars=300)
+TIGHT = bp.Rules(stop_loss=0.002, take_profit=0.002, max_hold=20)
+BARRIER = labels.triple_barrier(DRAWN, TIGHT, costs=FREE)
+SHORT = labels.triple_barrier(DRAWN, TIGHT, costs=FREE, side="short")
+FOLLOWED = labels.meta(DRAWN, np.ones(300), TIGHT, costs=FREE)
+
+
+def deep(levels: int) -> dict[str, Any]:
+    rule = dict(UP.rule)
+    for _ in range(levels):
+        rule = {"name": "volume filter", "least": 0.0, "bars": 1, "of": rule}
+    return rule
 
 
 def sweep(**more: Any) -> object:
@@ -74,6 +89,17 @@ EXAMPLES: list[Example] = [
     ("primary values", lambda: meta(ONES * 0.7), bp.ParameterError, "`primary` is 0.7 at bar 0: a side is 1 (long), -1 (short) or 0 (none)"),
     ("primary silent", lambda: meta(ONES * np.nan), bp.ParameterError, "`primary` decides nothing: all 40 bars are 0 or NaN, so that no label can be made"),
     ("exits of a side", lambda: labels.exits(BARS, ONES, bp.Rules(max_hold=5), costs=FREE, kind="regression").of("up"), bp.ParameterError, "`side` of exit labels must be long or short, was 'up'"),
+    # made again
+    ("rule of nobody", lambda: labels.remake({"name": "sweep"}, BARS), bp.LayoutError, "rule 'sweep' is of no maker of labels: known are horizon, triple barrier, meta labels, exit labels, k of n, volume filter; give the labels themselves"),
+    ("rule that is none", lambda: labels.remake(3, BARS), bp.LayoutError, "rule 'int' is of no maker of labels: known are horizon, triple barrier, meta labels, exit labels, k of n, volume filter; give the labels themselves"),  # type: ignore[arg-type]
+    ("rule lacks a key", lambda: labels.remake({"name": "k of n", "k": 2}, BARS), bp.LayoutError, "rule 'k of n' lacks 'of': give the rule as labels carry it"),
+    ("rule with a key", lambda: labels.remake({**UP.rule, "threads": 2}, BARS), bp.LayoutError, "rule 'horizon' has no 'threads': give the rule as labels carry it"),
+    ("rule of no costs", lambda: labels.remake({**BARRIER.rule, "costs": {}}, BARS), bp.LayoutError, "`costs` of rule 'triple barrier' is not what labels carry: {}"),
+    ("rule too deep", lambda: labels.remake(deep(10), BARS), bp.LayoutError, "rules of labels lie within each other more than 8 deep"),
+    ("side of no exits", lambda: labels.remake({"name": "volume filter", "least": 0.0, "bars": 1, "of": UP.rule, "side": "long"}, BARS), bp.LayoutError, "a rule tells `side` 'long' of labels that are no exit labels: give the rule as labels carry it"),
+    ("primary not given", lambda: labels.remake(FOLLOWED.rule, BARS), bp.ParameterError, "labels of rule 'meta labels' look at `primary`, of which the rule keeps the digest alone: give primary= of these candles"),
+    ("primary not looked at", lambda: labels.remake(UP.rule, BARS, primary=ONES), bp.ParameterError, "`primary` is given, but labels of rule 'horizon' do not look at it: leave it out"),
+    ("vote of sides", lambda: fed(labels.vote([BARRIER, SHORT], k=1)), bp.TrainingError, "labels of rule 'k of n' do not say which side class 1 is for at each bar: take run.predictions() and make Signals of them"),
     # targets
     ("targets words", lambda: labels.targets([["a"]], steps=1), bp.LayoutError, "`values` of targets must be a table of numbers, was list"),
     ("targets shape", lambda: labels.targets(ONES, steps=1), bp.LayoutError, "`values` of targets must be bars x channels, was of shape (40,)"),

@@ -259,6 +259,12 @@ EXAMPLES: list[Example] = [
         "feature `noise0` has no value in the 196 train rows of fold 0: make train longer than its warm-up, start later, or leave it out",
     ),
     (
+        "window longer than train",
+        lambda: train(model=models.LstmClassifier(window=300, hidden=4, layers=1, epochs=1)),
+        bp.TrainingError,
+        "no train row of fold 0 has a whole window of 300 bars: 196 rows have label and features, and the last is bar 195; make train longer, or the window shorter",
+    ),
+    (
         "no complete row",
         lambda: train(
             X=X.with_columns(
@@ -328,6 +334,21 @@ EXAMPLES: list[Example] = [
         lambda: parts(short=bp.Part(models.Logistic(), X, BINARY)),
         bp.TrainingError,
         "class 1 of binary horizon labels is a rise, but part `short` needs the chance of a fall: give it ternary labels",
+    ),
+    (
+        "trades of the other side",
+        lambda: parts(
+            long=bp.Part(
+                models.Logistic(),
+                X,
+                bp.labels.triple_barrier(
+                    BARS, bp.Rules(max_hold=5), costs=bp.Costs.free(), side="short"
+                ),
+            )
+        ),
+        bp.TrainingError,
+        "part `long` waits for prices to go up, but its labels are of trades that gain when they go the other way: give "
+        "it those of its own side",
     ),
     (
         "other candles",
@@ -486,8 +507,9 @@ EXAMPLES: list[Example] = [
         "label rule",
         lambda: evaluate(FALLING.bundles[0]),
         bp.BundleError,
-        "labels of rule 'fall' of part `model` cannot be made again from candles alone: make them of these candles "
-        "and give labels=",
+        "labels of part `model` cannot be made again by the rule of the bundle: rule 'fall' is of no maker of labels: "
+        "known are horizon, triple barrier, meta labels, exit labels, k of n, volume filter; give the labels "
+        "themselves; or make them of these candles and give labels=",
     ),
     (
         "no labels to judge",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -15,17 +17,39 @@ gpu: Any = importlib.import_module("benches.gpu")
 inference: Any = importlib.import_module("benches.inference")
 
 
-def test_without_an_accelerator_it_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("record", [False, True])
+def test_without_an_accelerator_it_says_so(
+    record: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """On the screen, and in a record if one is asked for: what was not measured is not silently absent."""
     with (
-        mock.patch("sys.argv", ["gpu"]),
+        mock.patch("sys.argv", ["gpu", *(["--record"] if record else [])]),
         mock.patch.object(gpu, "accelerator", lambda _: None),
-        mock.patch.object(gpu.timing, "write") as written,
+        mock.patch.object(gpu.timing, "RECORDS", tmp_path),
     ):
         gpu.main()
-    assert capsys.readouterr().out == (
-        "left out: this machine has no accelerator that torch knows\n"
-    )
-    assert not written.called
+    said = "left out: this machine has no accelerator that torch knows, so nothing was measured"
+    assert capsys.readouterr().out.startswith(f"{said}\n")
+    written = list(tmp_path.glob("*_gpu.csv"))
+    assert len(written) == record
+    for path in written:
+        (line,) = csv.DictReader(path.open(encoding="utf-8"))
+        assert (line["note"], line["device"], line["median_s"]) == (said, "none", "")
+        assert line["torch"] and line["machine"]
+
+
+def test_parts_beyond_ten_minutes_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["gpu", "--device", "cpu", "--bars", "400", "--runs", "1", "--record"]
+    with (
+        mock.patch("sys.argv", words),
+        mock.patch.object(gpu, "LIMIT_SECONDS", -1),
+        mock.patch.object(gpu.timing, "write", return_value="there") as written,
+    ):
+        gpu.main()
+    rows = written.call_args.args[0]
+    assert [line["runs"] for line in rows] == [0, 0, 0]
+    assert all("left out" in line["note"] for line in rows)
+    assert capsys.readouterr().out.count("left out") == 3
 
 
 def test_the_whole_bench_runs_on_a_processor_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -121,23 +122,33 @@ def trade_labels(rule: str, bars: bp.Candles = BARS) -> bp.labels.Labels:
 @pytest.mark.parametrize(
     "rule", ["triple barrier", "meta labels", "exit labels", "k of n", "volume filter"]
 )
-def test_labels_of_other_rules_are_asked_for(rule: str) -> None:
-    """They come from rules, costs, positions or other labels, which a bundle does not hold."""
+def test_labels_of_every_rule_are_made_again(rule: str) -> None:
+    """Of other candles, by what the bundle holds, also once it was saved; the primary signal is asked for."""
     labels = trade_labels(rule)
     assert labels.rule["name"] == rule
     bundle = quiet(Logistic(), X, labels, WALK).bundles[0]
-    with pytest.raises(bp.BundleError) as told:
-        bp.evaluate(bundle, BARS, start=1_300, X=X)
-    assert str(told.value) == (
-        f"labels of rule '{rule}' of part `model` cannot be made again from candles alone: make them of these candles "
-        "and give labels="
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = bp.Bundle.load(bundle.save(f"{folder}/bundle"))
     other = candles(2_000, 99, 0.35)
-    found = bp.evaluate(
-        bundle, other, start=1_300, X=table(other), labels=trade_labels(rule, other)
-    )
+    given = trade_labels(rule, other)
+    primary = None
+    if rule in ("meta labels", "exit labels"):
+        primary = np.where(np.asarray(other.planted) >= 0, 1, -1)
+        if rule == "exit labels":
+            primary = np.ones(len(other))
+        with pytest.raises(bp.BundleError) as told:
+            bp.evaluate(bundle, other, start=1_300, X=table(other))
+        assert str(told.value) == (
+            "labels of part `model` cannot be made again by the rule of the bundle: labels of rule "
+            f"'{rule}' look at `primary`, of which the rule keeps the digest alone: give primary= of these candles; or "
+            "make them of these candles and give labels="
+        )
+    options: dict[str, Any] = {} if primary is None else {"primary": primary}
+    found = bp.evaluate(bundle, other, start=1_300, X=table(other), **options)
+    want = bp.evaluate(bundle, other, start=1_300, X=table(other), labels=given)
+    assert found.frame.equals(want.frame)
     # Against the areas of scikit-learn, over the rows that have a label.
-    made = trade_labels(rule, other).values[1_300:]
+    made = given.values[1_300:]
     p = bundle.predict(table(other))[1_300:, 1]
     known = ~np.isnan(made)
     assert found["auc"] == pytest.approx(roc_auc_score(made[known], p[known]), rel=REFERENCE)

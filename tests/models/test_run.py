@@ -56,6 +56,41 @@ def test_binary_classes_feed_both_sides() -> None:
     assert same(placed(run, "p_0"), 1 - placed(run, "p_1"))
 
 
+def test_labels_of_trades_feed_their_own_side() -> None:
+    """A long that does not pay is no short that does."""
+    rules = bp.Rules(stop_loss=0.004, take_profit=0.004, max_hold=12)
+    costs = bp.Costs(taker=0.0002)
+    sides = np.where(np.asarray(BARS.planted) >= 0, 1.0, -1.0)
+    long, short = (
+        bp.labels.triple_barrier(BARS, rules, costs=costs, side=side)  # type: ignore[arg-type]
+        for side in ("long", "short")
+    )
+    gain = bp.labels.triple_barrier(BARS, rules, costs=costs, side="short", kind="regression")
+    follow = bp.labels.meta(BARS, sides, rules, costs=costs)
+    leave = bp.labels.exits(BARS, sides, rules, costs=costs)
+    for labels, column, want in (
+        (long, "p_1", ("long",)),
+        (short, "p_1", ("short",)),
+        (gain, "prediction", ("short",)),
+        (bp.labels.volume_filter(long, least=0.1), "p_1", ("long",)),
+        (leave, "p_1", ("exit_long", "exit_short")),
+        (leave.of("short"), "p_1", ("exit_short",)),
+    ):
+        run = quiet(Logistic(), X, labels, WALK)
+        signals = run.signals()
+        assert signals.names == want
+        for name in want:
+            assert same(signals[name], placed(run, column))
+    run = quiet(Logistic(), X, follow, WALK)
+    signals = run.signals()
+    found = placed(run, "p_1")
+    assert same(signals["long"], np.where(sides == 1, found, np.nan))
+    assert same(signals["short"], np.where(sides == -1, found, np.nan))
+    # A part named after its side takes the trade's return as it is, whatever the side.
+    named = quiet({"short": bp.Part(Logistic(), X, gain)}, folds=WALK)
+    assert same(named.signals()["short"], placed(named, "prediction", name="short"))
+
+
 def test_returns_feed_scores() -> None:
     run = quiet(Logistic(), X, RETURN, WALK)
     signals = run.signals(exit="opposite")

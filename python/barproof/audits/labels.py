@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from barproof import stats
 from barproof.audits.common import audited, capped, made, numbers, plural
 from barproof.audits.model import Finding, Gate, Measured, Outcome
+from barproof.candles import Candles
 from barproof.errors import ShapeError
+from barproof.labels.again import recomputed
 
 __all__ = ["class_balance", "degenerate_label", "label_against_price"]
 
@@ -245,13 +247,44 @@ def label_against_price(
     expected = _horizon(rule, market) if rule else None
     if expected is not None and rule is not None:
         return _against_rule(values, expected, rule)
+    if rule and rule.get("name") != "horizon" and isinstance(candles, Candles):
+        again = recomputed(labels, rule, candles)
+        if isinstance(again, str):
+            return made(
+                "LAB-02",
+                "inconclusive",
+                f"the labels cannot be made again by their rule {rule.get('name')!r}: {again}",
+                measured=Measured("labels", n, "count"),
+                evidence={"rule": dict(rule)},
+                remedy="give labels whose rule looks at candles alone, or compare them with bp.labels.remake(...)",
+            )
+        if again is not None:
+            return _against_rule(values, again.values, rule, _other_spans(labels, again))
     return _search(values, market, max_horizon, dict(rule) if rule else None)
 
 
-def _against_rule(values: Floats, expected: Floats, rule: Mapping[str, Any]) -> Finding:
+def _other_spans(labels: Any, again: Any) -> NDArray[np.bool_]:
+    """Rows whose label is said to need other bars than it does: splitters purge by what is said."""
+    if not hasattr(labels, "start") or not hasattr(labels, "end"):
+        return np.zeros(len(again), dtype=bool)
+    # Beyond the data every end is as far.
+    n = len(again)
+    ends = np.minimum(labels.end, n), np.minimum(again.end, n)
+    return (labels.start != again.start) | (ends[0] != ends[1])
+
+
+def _against_rule(
+    values: Floats,
+    expected: Floats,
+    rule: Mapping[str, Any],
+    spans: NDArray[np.bool_] | None = None,
+) -> Finding:
     both = np.isfinite(values) & np.isfinite(expected)
     close = np.isclose(values, expected, rtol=1e-9, atol=1e-12)
     differs = (both & ~close) | (np.isfinite(values) != np.isfinite(expected))
+    moved = int(spans.sum()) if spans is not None else 0
+    if spans is not None:
+        differs |= spans
     count, n = int(differs.sum()), int((np.isfinite(values) | np.isfinite(expected)).sum())
     share = count / n
     rows = (
@@ -260,8 +293,12 @@ def _against_rule(values: Floats, expected: Floats, rule: Mapping[str, Any]) -> 
     )
     outcome: Outcome = "fail" if share > TOLERANCE else "pass"
     named = f"{rule.get('name')}({rule.get('bars')} bars, {rule.get('kind')})"
+    if spans is not None:
+        named = f"`{rule.get('name')}`"
     first = int(np.flatnonzero(differs)[0]) if count else -1
     title = f"{count:,} of {n:,} labels ({share:.2%}) differ from their rule {named}"
+    if moved:
+        title += f" ({moved:,} in the bars that they need)"
     return made(
         "LAB-02",
         outcome,

@@ -133,6 +133,27 @@ class LabelsSection(Section):
     threshold: float | None = Field(default=None, ge=0)
     kind: Literal["regression", "binary", "ternary"] | None = None
     clock: Literal["open", "close"] = "open"
+    method: Literal["horizon", "barrier", "meta", "exits", "vote"] = "horizon"
+    side: Literal["long", "short", "both"] | None = None
+    rules: dict[str, Any] = {}
+    primary: Path | None = None
+    lengths: list[int] | None = Field(default=None, min_length=2)
+    k: int | None = Field(default=None, ge=1)
+    min_volume: float | None = Field(default=None, ge=0)
+    volume_bars: int = Field(default=1, ge=1)
+
+
+LABEL_USERS: dict[str, tuple[str, ...]] = {
+    "bars": ("horizon",),
+    "clock": ("horizon", "vote"),
+    "side": ("barrier",),
+    "rules": ("barrier", "meta", "exits"),
+    "rule": ("barrier", "meta", "exits"),
+    "primary": ("meta", "exits"),
+    "lengths": ("vote",),
+    "k": ("vote",),
+}
+"""Methods that have a use for a key or option of labels; those that are not named here go with all."""
 
 
 class ModelSection(Section):
@@ -276,6 +297,7 @@ def load_config(path: Path | None) -> Config:
     except ValidationError as error:
         _refuse(path, text, error)
     _check_rules(path, text, config)
+    _check_labels(path, text, config)
     _check_features(path, text, config)
     _check_params(path, text, config)
     _check_folds(path, text, config)
@@ -288,6 +310,7 @@ def _resolve(config: Config, folder: Path) -> Config:
     for section, field in (
         (config.candles, "source"),
         (config.features, "source"),
+        (config.labels, "primary"),
         (config.signals, "source"),
         (config.report, "path"),
     ):
@@ -352,6 +375,7 @@ def _check_rules(path: Path, text: str, config: Config) -> None:
     values: list[tuple[tuple[str, ...], str, list[Any]]] = [
         (("rules",), name, [value]) for name, value in config.rules.items()
     ]
+    values += [(("labels", "rules"), name, [value]) for name, value in config.labels.rules.items()]
     values += [(where, name, items) for where, group in axes for name, items in group.items()]
     for where, name, items in values:
         line = find_line(text, [*where, name])
@@ -369,6 +393,21 @@ def _check_rules(path: Path, text: str, config: Config) -> None:
                 raise ConfigError(f"{path}, line {line}: {error}, in [{'.'.join(where)}]") from None
         if where == ("rules",):
             config.rules[name] = items[0]
+        elif where == ("labels", "rules"):
+            config.labels.rules[name] = items[0]
+
+
+def _check_labels(path: Path, text: str, config: Config) -> None:
+    """Refuse keys of ``[labels]`` that its method has no use for."""
+    section = config.labels
+    for name in section.model_fields_set:
+        users = LABEL_USERS.get(name, (section.method,))
+        if section.method not in users:
+            line = find_line(text, ["labels", name])
+            raise ConfigError(
+                f"{path}, line {line}: `{name}` in [labels] goes with method {' or '.join(users)}, not with "
+                f"{section.method}: leave it out"
+            )
 
 
 def _check_bounds(path: Path, text: str, config: Config) -> None:

@@ -25,15 +25,10 @@ from barproof.cli.config import Config, load_config
 from barproof.cli.exits import OK
 from barproof.cli.findings import market_line
 from barproof.cli.inputs import judged_rows, market_of, read_market, sources_of
+from barproof.cli.label_kinds import Asked, LabelPlan, labels_text, plan_of, sides
 from barproof.cli.labels import class_name
-from barproof.cli.study import (
-    feature_table,
-    label_rule,
-    labels_text,
-    make_labels,
-    read_table,
-    table_of,
-)
+from barproof.cli.reading import read_table
+from barproof.cli.study import feature_table, table_of
 from barproof.errors import ConfigError
 from barproof.features import FeatureSet
 from barproof.inference import CLASSES
@@ -117,6 +112,7 @@ def evaluate(
     label_threshold: options.LabelThreshold = None,
     label_kind: options.LabelKind = None,
     label_clock: options.LabelClock = None,
+    primary: options.LabelPrimary = None,
     window: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="Times such as 2024-01-31; the end is left out."),
@@ -156,7 +152,10 @@ def evaluate(
                 "`--bundle` makes its own predictions and labels: leave out `--predictions`, `--signal-column`, "
                 "`--signal-time` and the label options"
             )
-    rule = {} if bundle is not None else label_rule(settings, *told)
+    plan: LabelPlan | None = None
+    if bundle is None:
+        asked = Asked(None, *told, primary=primary, prefix="--label-")
+        plan = plan_of(settings, asked, (None, None, None, False))
     source = bundle or predictions or settings.signals.source
     if source is None:
         raise ConfigError(
@@ -180,9 +179,10 @@ def evaluate(
     bars = read_market(market)
     span = (None, None) if window is None else window
     if bundle is not None:
-        asked = _ask(bundle, bars, table_of(settings, table), span, level, seed)
+        judged = _ask(bundle, bars, table_of(settings, table), span, primary, level, seed)
     else:
-        made = make_labels(bars, rule)
+        assert plan is not None
+        made = plan.make(bars)
         frame = judged_rows(
             read_table(source, "predictions", _time(settings, predictions, time)), source, part
         )
@@ -190,9 +190,9 @@ def evaluate(
         evaluation = judge(found, made, np.arange(*as_window(bars, span)), level=level, seed=seed)
         there = np.flatnonzero(~np.isnan(found).any(axis=1))
         shown = f"{len(there):,}, {_times(bars, there)}"
-        asked = _Judged(evaluation, made, shown, _other_labels(frame, made, source))
-    evaluation, made = asked.evaluation, asked.labels
-    warnings = [*no_skill(evaluation), *asked.warnings]
+        judged = _Judged(evaluation, made, shown, _other_labels(frame, made, source))
+    evaluation, made = judged.evaluation, judged.labels
+    warnings = [*no_skill(evaluation), *judged.warnings]
     written: dict[str, Path] = {}
     for name, path, frame in (
         ("out", out, evaluation.frame),
@@ -224,7 +224,7 @@ def evaluate(
     output.header(
         screen,
         market_line(bars, *evaluation.rows),
-        [("labels", labels_text(made)), ("predictions", asked.shown)],
+        [("labels", labels_text(made)), ("predictions", judged.shown)],
     )
     screen.print()
     show_evaluation(screen, evaluation)
@@ -251,7 +251,13 @@ def _times(bars: Candles, rows: Ints) -> str:
 
 
 def _ask(
-    path: Path, bars: Candles, own: Path | None, span: Any, level: float, seed: int
+    path: Path,
+    bars: Candles,
+    own: Path | None,
+    span: Any,
+    primary: Path | None,
+    level: float,
+    seed: int,
 ) -> _Judged:
     """Load a bundle, and ask it about bars."""
     bundle = Bundle.load(path)
@@ -259,8 +265,10 @@ def _ask(
     # Features of the user's own stand in a table; the others are made from their names.
     rest = [name for name in bundle.features if own is None or name not in _columns_of(own)]
     made = feature_table(bars, FeatureSet(rest) if rest else None, own)
+    decided = None if primary is None else sides(primary, bars)
+    labels = bundle_labels(bundle, bars, None, next(iter(bundle.parts)), decided)
     evaluation = judge_bundle(
-        bundle, bars, start=span[0], end=span[1], X=made, level=level, seed=seed
+        bundle, bars, start=span[0], end=span[1], X=made, labels=labels, level=level, seed=seed
     )
     rows = np.arange(*evaluation.rows)
     told = bundle.manifest["rows"]["train"]["shown"]
@@ -271,9 +279,7 @@ def _ask(
         if inside
         else []
     )
-    return _Judged(
-        evaluation, bundle_labels(bundle, bars, None, next(iter(bundle.parts))), shown, warnings
-    )
+    return _Judged(evaluation, labels, shown, warnings)
 
 
 def _columns_of(path: Path) -> list[str]:

@@ -23,14 +23,8 @@ from barproof.cli.inputs import (
     judged_rows,
     rules_of,
 )
-from barproof.cli.study import (
-    Study,
-    features_of,
-    folds_of,
-    label_rule,
-    make_labels,
-    train_study,
-)
+from barproof.cli.label_kinds import Asked, plan_of, tells_labels
+from barproof.cli.study import Study, features_of, folds_of, train_study
 from barproof.errors import ConfigError, Interrupted
 from barproof.results import holds_trades, take_trades
 from barproof.rules import Costs, Rules
@@ -125,8 +119,9 @@ def add_project(evidence: Evidence, settings: Config) -> None:
     candles = evidence.candles
     assert candles is not None
     evidence.features = features_of(settings, None)
-    if settings.labels.bars is not None:
-        evidence.labels = make_labels(candles, label_rule(settings, None, None, None, None))
+    if tells_labels(settings.labels):
+        nothing = (None, None, None, False)
+        evidence.labels = plan_of(settings, Asked(prefix="--label-"), nothing).make(candles)
         if settings.folds.train is not None and settings.folds.test is not None:
             evidence.folds = folds_of(settings, None, None, None, None, None, None)
 

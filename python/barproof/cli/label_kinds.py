@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,34 @@ import polars as pl
 
 from barproof import labels as makers
 from barproof.candles import Candles
-from barproof.cli.config import Config
-from barproof.cli.inputs import grid_of, rules_of
-from barproof.cli.study import KINDS, read_table
+from barproof.cli.config import LABEL_USERS, Config, LabelsSection
+from barproof.cli.inputs import costs_of, grid_of, rules_of
+from barproof.cli.reading import read_table
 from barproof.errors import ConfigError
 from barproof.labels import ExitLabels, Labels, TradeLabels
-from barproof.rules import Costs
+from barproof.rules import Costs, Rules
 
-__all__ = ["METHODS", "Asked", "check_method", "make", "returns_of", "sweep_of", "text_of"]
+__all__ = [
+    "METHODS",
+    "Asked",
+    "LabelPlan",
+    "check_method",
+    "joined",
+    "label_plan",
+    "label_rule",
+    "labels_text",
+    "plan_of",
+    "returns_of",
+    "sides",
+    "sweep_of",
+    "tells_labels",
+    "told_costs",
+]
 
 METHODS = ("horizon", "barrier", "meta", "exits", "vote")
+KINDS = ("regression", "binary", "ternary")
+CLOCKS = ("open", "close")
+OF_TRADES = ("barrier", "meta", "exits")
 OWN_AXES = ("bars", "threshold", "min_volume", "side")
 
 
@@ -29,63 +47,189 @@ OWN_AXES = ("bars", "threshold", "min_volume", "side")
 class Asked:
     """What the options say about labels."""
 
-    method: str
-    bars: int | None
-    threshold: float | None
-    kind: str | None
-    clock: str | None
-    side: str | None
-    rule: Sequence[str] | None
-    primary: Path | None
-    lengths: str | None
-    k: int | None
-    min_volume: float | None
-    volume_bars: int
-    axis: Sequence[str] | None
+    method: str | None = None
+    bars: int | None = None
+    threshold: float | None = None
+    kind: str | None = None
+    clock: str | None = None
+    side: str | None = None
+    rule: Sequence[str] | None = None
+    primary: Path | None = None
+    lengths: str | None = None
+    k: int | None = None
+    min_volume: float | None = None
+    volume_bars: int | None = None
+    axis: Sequence[str] | None = None
+    prefix: str = "--"
+    """What the options begin with."""
+
+
+@dataclass(frozen=True)
+class LabelPlan:
+    """Labels that options and ``[labels]`` ask for, checked before any work is done."""
+
+    config: Config
+    asked: Asked
+    costs: Costs | None
+
+    def make(self, candles: Candles) -> Labels:
+        """Make them."""
+        if self.asked.method != "horizon":
+            return make(candles, self.config, self.asked, self.costs)
+        asked = self.asked
+        rule = label_rule(self.config, asked.bars, asked.threshold, asked.kind, asked.clock)
+        return filtered(makers.horizon(candles, **rule), asked)
+
+
+def plan_of(
+    config: Config,
+    asked: Asked,
+    costs: tuple[float | None, float | None, float | None, bool],
+) -> LabelPlan:
+    """Join ``[labels]`` and the label options; what the file says of another method is not looked at.
+
+    Raises
+    ------
+    ConfigError
+        If something is missing, or is told that the method has no use for.
+    """
+    plan = label_plan(config, asked, told_costs(config, *costs))
+    if plan.asked.method not in OF_TRADES and (
+        costs[3] or any(one is not None for one in costs[:3])
+    ):
+        raise ConfigError(
+            f"costs are told, but labels by {plan.asked.method} have no use for them: leave `--taker`, `--maker`, "
+            "`--slippage` and `--free` out"
+        )
+    return plan
+
+
+def label_plan(config: Config, asked: Asked, costs: Costs | None) -> LabelPlan:
+    """Join ``[labels]`` and the label options, where costs may be told for more than the labels."""
+    whole = joined(config.labels, asked)
+    check_method(whole, costs, False)
+    if whole.method == "horizon":
+        label_rule(config, whole.bars, whole.threshold, whole.kind, whole.clock)
+    return LabelPlan(config, whole, costs)
+
+
+def joined(section: LabelsSection, asked: Asked) -> Asked:
+    """Options, and what ``[labels]`` says of the same method."""
+    method = asked.method or section.method
+    told: dict[str, Any] = {
+        name: getattr(section, name)
+        for name in ("bars", "threshold", "kind", "side", "primary", "k", "min_volume")
+    }
+    told["lengths"] = None if section.lengths is None else ",".join(map(str, section.lengths))
+    found: dict[str, Any] = {
+        "method": method,
+        "volume_bars": asked.volume_bars or section.volume_bars,
+    }
+    for name, value in told.items():
+        given = getattr(asked, name)
+        if given is None and method == section.method and method in LABEL_USERS.get(name, METHODS):
+            given = value
+        found[name] = given
+    found["clock"] = asked.clock or (section.clock if method in LABEL_USERS["clock"] else None)
+    return replace(asked, **found)
+
+
+def tells_labels(section: LabelsSection) -> bool:
+    """Whether ``[labels]`` says what is to be foreseen."""
+    return section.bars is not None or section.method != "horizon"
+
+
+def told_costs(
+    config: Config,
+    taker: float | None,
+    maker: float | None,
+    slippage: float | None,
+    free: bool,
+) -> Costs | None:
+    """Costs, where any are told: plain labels do not need them."""
+    section = config.costs
+    if free or section.free or taker is not None or section.taker is not None:
+        return costs_of(config, taker, maker, slippage, free)
+    return None
+
+
+def label_rule(
+    config: Config,
+    bars: int | None,
+    threshold: float | None,
+    kind: str | None,
+    clock: str | None,
+) -> dict[str, Any]:
+    """Join ``[labels]`` and the label options: arguments of :func:`barproof.labels.horizon`."""
+    section = config.labels
+    length = section.bars if bars is None else bars
+    if length is None:
+        raise ConfigError(
+            "the horizon of the labels is missing: give `--label-bars` 12, or set `bars` in [labels] of barproof.toml"
+        )
+    for option, value, known in (("--label-kind", kind, KINDS), ("--label-clock", clock, CLOCKS)):
+        if value is not None and value not in known:
+            raise ConfigError(f"`{option}` must be one of {', '.join(known)}, was {value!r}")
+    return {
+        "bars": length,
+        "threshold": section.threshold if threshold is None else threshold,
+        "kind": kind or section.kind,
+        "clock": clock or section.clock,
+    }
+
+
+def labels_text(labels: Labels) -> str:
+    """Say the rule of labels in one line."""
+    rule = labels.rule
+    if rule["name"] != "horizon":
+        return f"{labels.kind}: {_text(rule)}"
+    beyond = f", moves beyond {rule['threshold']:.10g} count" if rule["threshold"] else ""
+    ends = {
+        "open": f"from the next open to the open {rule['bars']} bars on",
+        "close": f"from the close to the close {rule['bars']} bars on",
+    }
+    return f"{labels.kind}: return {ends[rule['clock']]}{beyond}"
 
 
 def check_method(asked: Asked, costs: Costs | None, sweeping: bool) -> None:
     """Refuse options that the method has no use for, before any work is done."""
-    if asked.method not in METHODS:
-        raise ConfigError(f"`--method` must be one of {', '.join(METHODS)}, was {asked.method!r}")
+    p, method = asked.prefix, asked.method
+    if method not in METHODS:
+        raise ConfigError(f"`{p}method` must be one of {', '.join(METHODS)}, was {method!r}")
     if asked.kind is not None and asked.kind not in KINDS:
-        raise ConfigError(f"`--kind` must be one of {', '.join(KINDS)}, was {asked.kind!r}")
-    users = {
-        "--side": (asked.side, ("barrier",)),
-        "--primary": (asked.primary, ("meta", "exits")),
-        "--lengths": (asked.lengths, ("vote",)),
-        "--k": (asked.k, ("vote",)),
-        "--rule": (asked.rule, ("barrier", "meta", "exits")),
-        "--bars": (asked.bars, ("horizon",)),
-    }
-    for option, (value, methods) in users.items():
-        if value is not None and asked.method not in methods:
+        raise ConfigError(f"`{p}kind` must be one of {', '.join(KINDS)}, was {asked.kind!r}")
+    for name in ("side", "primary", "lengths", "k", "rule", "bars"):
+        if getattr(asked, name) is not None and method not in LABEL_USERS[name]:
             raise ConfigError(
-                f"`{option}` goes with `--method` {' or '.join(methods)}, not with {asked.method}: leave it out"
+                f"`{p}{name}` goes with `{p}method` {' or '.join(LABEL_USERS[name])}, not with {method}: leave it out"
             )
     if asked.axis and not sweeping:
         raise ConfigError("`--axis` is an axis of a sweep: give `--sweep`, too")
-    if sweeping and asked.method not in ("horizon", "barrier"):
+    if sweeping and method not in ("horizon", "barrier"):
+        raise ConfigError(f"`--sweep` goes with `--method` horizon or barrier, not with {method}")
+    if method in ("meta", "exits") and asked.primary is None:
         raise ConfigError(
-            f"`--sweep` goes with `--method` horizon or barrier, not with {asked.method}"
+            f"`{p}method {method}` needs the primary signal: give `{p}primary` FILE with `open_time` and `side`"
         )
-    if asked.method in ("meta", "exits") and asked.primary is None:
+    if method == "vote" and (asked.lengths is None or asked.k is None):
         raise ConfigError(
-            f"`--method {asked.method}` needs the primary signal: give `--primary` FILE with `open_time` and `side`"
+            f"`{p}method vote` needs horizons and how many agree: `{p}lengths 6,12,24 {p}k 2`"
         )
-    if asked.method == "vote" and (asked.lengths is None or asked.k is None):
-        raise ConfigError(
-            "`--method vote` needs horizons and how many agree: `--lengths 6,12,24 --k 2`"
-        )
-    if costs is None and (sweeping or asked.method in ("barrier", "meta", "exits")):
+    if costs is None and (sweeping or method in OF_TRADES):
         raise ConfigError(
             "costs are missing: give `--taker` 0.0005 (a fraction), or `--free` to go without"
         )
 
 
+def label_rules(config: Config, asked: Asked) -> Rules:
+    """Rules of labels of trades: ``[rules]``, over them those of ``[labels.rules]``, over them the options."""
+    whole = config.model_copy(update={"rules": {**config.rules, **config.labels.rules}})
+    return rules_of(whole, asked.rule)
+
+
 def make(candles: Candles, config: Config, asked: Asked, costs: Costs | None) -> Labels:
     """Labels of any method but horizon, and the volume filter over them."""
-    rules = None if asked.method == "vote" else rules_of(config, asked.rule)
+    rules = None if asked.method == "vote" else label_rules(config, asked)
     threshold = 0.0 if asked.threshold is None else asked.threshold
     common: dict[str, Any] = {"costs": costs, "threshold": threshold}
     if asked.kind is not None:
@@ -103,7 +247,7 @@ def make(candles: Candles, config: Config, asked: Asked, costs: Costs | None) ->
                 kind=asked.kind or ("ternary" if asked.threshold else "binary"),  # type: ignore[arg-type]
                 clock=asked.clock or "open",  # type: ignore[arg-type]
             )
-            for length in numbers("--lengths", asked.lengths or "", int)
+            for length in numbers(f"{asked.prefix}lengths", asked.lengths or "", int)
         ]
         made = makers.vote(ballots, k=asked.k or 0)
     else:
@@ -118,7 +262,7 @@ def filtered(labels: Labels, asked: Asked) -> Labels:
     """Apply the volume filter, where one is asked for."""
     if asked.min_volume is None:
         return labels
-    return makers.volume_filter(labels, least=asked.min_volume, bars=asked.volume_bars)
+    return makers.volume_filter(labels, least=asked.min_volume, bars=asked.volume_bars or 1)
 
 
 def numbers(option: str, text: str, kind: type) -> list[Any]:
@@ -162,7 +306,7 @@ def sweep_of(
             axes[name] = numbers(f"--axis {name}", values, int if name == "bars" else float)
     options: dict[str, Any] = {
         "costs": costs,
-        "volume_bars": asked.volume_bars,
+        "volume_bars": asked.volume_bars or 1,
         "progress": progress,
     }
     least = axes.get("min_volume", asked.min_volume)
@@ -171,7 +315,7 @@ def sweep_of(
             raise ConfigError(
                 "`--axis` bars and threshold are of horizons: barriers vary in their rules, sides and min_volume"
             )
-        rules = rules_of(config, asked.rule)
+        rules = label_rules(config, asked)
         grid = grid_of(config, rules, others, None, None, None) if others else rules
         return makers.sweep(
             candles,
@@ -200,11 +344,6 @@ def sweep_of(
         min_volume=least,
         **options,
     )
-
-
-def text_of(labels: Labels) -> str:
-    """Say the rule of labels that are no horizons, in one line."""
-    return f"{labels.kind}: {_text(labels.rule)}"
 
 
 def _text(rule: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,20 +11,20 @@ import typer
 
 from barproof._core import __version__
 from barproof.cli import options, output
-from barproof.cli.config import Config, load_config
+from barproof.cli.config import load_config
 from barproof.cli.exits import OK
 from barproof.cli.findings import market_line
-from barproof.cli.inputs import costs_of, market_of, read_market, sources_of
+from barproof.cli.inputs import market_of, read_market, sources_of
 from barproof.cli.label_kinds import (
     Asked,
     check_method,
-    filtered,
-    make,
+    joined,
+    label_plan,
+    labels_text,
     returns_of,
     sweep_of,
-    text_of,
+    told_costs,
 )
-from barproof.cli.study import label_rule, labels_text, make_labels
 from barproof.inference import CLASSES
 from barproof.labels import Labels, LabelSweep
 from barproof.labels import horizon as make_horizon
@@ -77,12 +78,14 @@ def labels(
         ),
     ] = None,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
+            "--method",
+            "--label-method",
             metavar="METHOD",
             help="horizon (default), barrier (a trade's outcome), meta, exits or vote.",
         ),
-    ] = "horizon",
+    ] = None,
     rule: options.Rule = None,
     side: Annotated[
         str | None, typer.Option(metavar="SIDE", help="Of barriers: long (default), short or both.")
@@ -102,8 +105,8 @@ def labels(
         float | None, typer.Option(help="Least volume of a bar that keeps its label.")
     ] = None,
     volume_bars: Annotated[
-        int, typer.Option(min=1, help="Bars that the volume is the mean of.")
-    ] = 1,
+        int | None, typer.Option(min=1, help="Bars that the volume is the mean of: 1.")
+    ] = None,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Look at many label rules at once.")
     ] = False,
@@ -137,10 +140,12 @@ def labels(
     asked = Asked(
         method, bars, threshold, kind, clock, side, rule, primary, lengths, k, min_volume, volume_bars, axis
     )  # fmt: skip
-    costs = _costs(settings, taker, maker, slippage, free)
-    check_method(asked, costs, sweep)
-    plain = method == "horizon" and not sweep
-    horizon = label_rule(settings, bars, threshold, kind, clock) if plain else {}
+    costs = told_costs(settings, taker, maker, slippage, free)
+    if sweep:
+        check_method(joined(settings.labels, asked), costs, True)
+        plan = None
+    else:
+        plan = label_plan(settings, asked, costs)
     market = market_of(
         settings,
         candles,
@@ -155,15 +160,11 @@ def labels(
     )
     output.check_targets({"--out": out}, sources_of(settings, market, None))
     bars_read = read_market(market)
-    if sweep and costs is not None:
-        return _swept(
-            sweep_of(bars_read, settings, asked, costs, False if json else None), out, json
-        )
-    made = (
-        filtered(make_labels(bars_read, horizon), asked)
-        if plain
-        else make(bars_read, settings, asked, costs)
-    )
+    if plan is None:
+        assert costs is not None
+        one = replace(asked, method=asked.method or settings.labels.method)
+        return _swept(sweep_of(bars_read, settings, one, costs, False if json else None), out, json)
+    made = plan.make(bars_read)
     if out is not None:
         output.write_frame(out, made.to_polars())
     facts = _facts(made, costs)
@@ -247,20 +248,6 @@ def _plain_number(value: float, digits: int = 3) -> str:
     return "-" if np.isnan(value) else f"{value:,.{digits}f}"
 
 
-def _costs(
-    config: Config,
-    taker: float | None,
-    maker: float | None,
-    slippage: float | None,
-    free: bool,
-) -> Costs | None:
-    """Costs, where any are told: labels do not need them."""
-    section = config.costs
-    if free or section.free or taker is not None or section.taker is not None:
-        return costs_of(config, taker, maker, slippage, free)
-    return None
-
-
 def class_name(kind: str, value: int) -> str:
     """Call a class by what happens."""
     if kind == "ternary":
@@ -338,7 +325,7 @@ def _show(made: Labels, facts: dict[str, Any]) -> None:
     """Print labels."""
     out = output.console()
     lines = [
-        ("rule", labels_text(made) if made.rule["name"] == "horizon" else text_of(made)),
+        ("rule", labels_text(made)),
         ("undefined", f"{facts['undefined']:,} of {facts['bars']:,} bars"),
     ]
     if facts["median_move"] is not None:

@@ -258,6 +258,53 @@ LabelClock = Annotated[
         rich_help_panel=_LABELS,
     ),
 ]
+LabelMethod = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        help="horizon (default), barrier (a trade's outcome), meta, exits or vote.",
+        rich_help_panel=_LABELS,
+    ),
+]
+LabelSide = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDE",
+        help="Of barriers: long (default), short or both.",
+        rich_help_panel=_LABELS,
+    ),
+]
+LabelRule = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Rule of labels of trades, such as stop_loss=0.01; max_hold is needed.",
+        rich_help_panel=_LABELS,
+    ),
+]
+LabelPrimary = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Primary signal of meta and exits: open_time and side (1, -1 or 0).",
+        rich_help_panel=_LABELS,
+    ),
+]
+LabelLengths = Annotated[
+    str | None,
+    typer.Option(metavar="N,N,...", help="Horizons that vote.", rich_help_panel=_LABELS),
+]
+LabelVotes = Annotated[
+    int | None, typer.Option(min=1, help="Votes that decide.", rich_help_panel=_LABELS)
+]
+LabelVolume = Annotated[
+    float | None,
+    typer.Option(help="Least volume of a bar that keeps its label.", rich_help_panel=_LABELS),
+]
+LabelVolumeBars = Annotated[
+    int | None,
+    typer.Option(min=1, help="Bars that the volume is the mean of.", rich_help_panel=_LABELS),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(

@@ -10,14 +10,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from barproof import labels as label_makers
 from barproof.candles import Candles
-from barproof.candles.columns import times
-from barproof.candles.sources import load
 from barproof.cli.config import MODELS, PARAMS, Config
+from barproof.cli.label_kinds import Asked, LabelPlan, plan_of
+from barproof.cli.reading import read_table
 from barproof.errors import ConfigError, LayoutError
 from barproof.features import FeatureSet
-from barproof.labels import Labels
 from barproof.models import Model, TopK
 from barproof.splits import WalkForward
 from barproof.training import Run
@@ -28,19 +26,13 @@ __all__ = [
     "feature_table",
     "features_of",
     "folds_of",
-    "label_rule",
-    "labels_text",
-    "make_labels",
     "model_of",
-    "read_table",
     "study_of",
     "table_of",
     "train_study",
 ]
 
 CALIBRATE = ("temperature", "isotonic", "platt", "none")
-KINDS = ("regression", "binary", "ternary")
-CLOCKS = ("open", "close")
 
 
 def features_of(
@@ -59,47 +51,6 @@ def features_of(
 def table_of(config: Config, path: Path | None) -> Path | None:
     """File with features of the user's own."""
     return path or config.features.source
-
-
-def read_table(path: Path, name: str, time: str = "open_time") -> pl.DataFrame:
-    """Read a table with opening times; whole numbers and flags become floats.
-
-    Parameters
-    ----------
-    path : Path
-        Parquet, Feather or CSV.
-    name : str
-        What it holds, for messages.
-    time : str, default "open_time"
-        Column of the times, which is called `open_time` in what comes back.
-
-    Returns
-    -------
-    polars.DataFrame
-        As in the file.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such column.
-    FileError
-        If the file cannot be read.
-    """
-    frame, _ = load(path, name=name)
-    if time not in frame.columns:
-        raise ConfigError(
-            f"{name} {path.name!r} have no column `{time}`, but {', '.join(frame.columns)}: name the bars' opening "
-            "times so"
-        )
-    if not isinstance(frame[time].dtype, (pl.Datetime, pl.Date)):
-        # Text and epochs in other units are read as in candles.
-        frame = frame.with_columns(pl.Series(time, times(frame[time], time)))
-    whole = [
-        column
-        for column, dtype in frame.schema.items()
-        if column != time and (dtype.is_integer() or dtype == pl.Boolean)
-    ]
-    return frame.with_columns(pl.col(whole).cast(pl.Float64)).rename({time: "open_time"})
 
 
 def feature_table(
@@ -146,50 +97,6 @@ def feature_table(
     if computed is None:
         return candles.to_polars().select("open_time").hstack(columns)
     return computed.hstack(columns)
-
-
-def label_rule(
-    config: Config,
-    bars: int | None,
-    threshold: float | None,
-    kind: str | None,
-    clock: str | None,
-) -> dict[str, Any]:
-    """Join ``[labels]`` and the label options: arguments of :func:`barproof.labels.horizon`."""
-    section = config.labels
-    length = section.bars if bars is None else bars
-    if length is None:
-        raise ConfigError(
-            "the horizon of the labels is missing: give `--label-bars` 12, or set `bars` in [labels] of barproof.toml"
-        )
-    for option, value, known in (("--label-kind", kind, KINDS), ("--label-clock", clock, CLOCKS)):
-        if value is not None and value not in known:
-            raise ConfigError(f"`{option}` must be one of {', '.join(known)}, was {value!r}")
-    return {
-        "bars": length,
-        "threshold": section.threshold if threshold is None else threshold,
-        "kind": kind or section.kind,
-        "clock": clock or section.clock,
-    }
-
-
-def make_labels(candles: Candles, rule: dict[str, Any]) -> Labels:
-    """Labels by a rule of :func:`label_rule`."""
-    return label_makers.horizon(candles, **rule)
-
-
-def labels_text(labels: Labels) -> str:
-    """Say the rule of labels in one line."""
-    rule = labels.rule
-    if rule["name"] != "horizon":
-        told = ", ".join(f"{name} {value}" for name, value in rule.items() if name != "name")
-        return f"{labels.kind}: {rule['name']}, {told}"
-    beyond = f", moves beyond {rule['threshold']:.10g} count" if rule["threshold"] else ""
-    ends = {
-        "open": f"from the next open to the open {rule['bars']} bars on",
-        "close": f"from the close to the close {rule['bars']} bars on",
-    }
-    return f"{labels.kind}: return {ends[rule['clock']]}{beyond}"
 
 
 def model_of(config: Config, name: str | None, params: Sequence[str] | None) -> Model:
@@ -288,7 +195,7 @@ class Study:
 
     features: FeatureSet | None
     own: Path | None
-    rule: dict[str, Any]
+    labels: LabelPlan
     model: Model
     select: int | None
     calibrate: str | None
@@ -302,7 +209,8 @@ def study_of(
     *,
     feature: Sequence[str] | None = None,
     table: Path | None = None,
-    label: tuple[int | None, float | None, str | None, str | None] = (None, None, None, None),
+    label: Asked | None = None,
+    costs: tuple[float | None, float | None, float | None, bool] = (None, None, None, False),
     model: tuple[str | None, Sequence[str] | None] = (None, None),
     select: int | None = None,
     calibrate: str | None = None,
@@ -332,10 +240,18 @@ def study_of(
         raise ConfigError(
             "features are missing: give `--feature` 'rsi(14)' or `--feature-table` FILE, or [features] in barproof.toml"
         )
+    plan = plan_of(config, label or Asked(prefix="--label-"), costs)
+    asked = plan.asked
+    lone = asked.method == "exits" or (asked.method == "barrier" and asked.side != "both")
+    if leave == "opposite" and lone:
+        raise ConfigError(
+            f"`--exit opposite` closes a side by the other's entry, and labels by {asked.method} are of one side: "
+            "leave it out, or take `--label-side both`"
+        )
     return Study(
         features=chosen,
         own=own,
-        rule=label_rule(config, *label),
+        labels=plan,
         model=model_of(config, *model),
         select=section.select if select is None else select,
         calibrate=None if how == "none" else how,
@@ -347,7 +263,7 @@ def study_of(
 
 def train_study(study: Study, candles: Candles, threads: int | None = None) -> Run:
     """Compute features and labels, and train."""
-    labels = make_labels(candles, study.rule)
+    labels = study.labels.make(candles)
     return train_models(
         study.model,
         feature_table(candles, study.features, study.own, threads),

@@ -22,7 +22,8 @@ from barproof.cli.evaluate import METRICS, no_skill, score_text, show_evaluation
 from barproof.cli.exits import OK
 from barproof.cli.findings import market_line
 from barproof.cli.inputs import market_of, read_market, sources_of
-from barproof.cli.study import Study, labels_text, study_of, train_study
+from barproof.cli.label_kinds import Asked, labels_text
+from barproof.cli.study import Study, study_of, train_study
 from barproof.errors import ConfigError, FileError, Interrupted
 from barproof.inference import CLASSES
 from barproof.report.caveats import is_simulated
@@ -48,6 +49,18 @@ def train(
     label_threshold: options.LabelThreshold = None,
     label_kind: options.LabelKind = None,
     label_clock: options.LabelClock = None,
+    label_method: options.LabelMethod = None,
+    label_side: options.LabelSide = None,
+    label_rule: options.LabelRule = None,
+    label_primary: options.LabelPrimary = None,
+    label_lengths: options.LabelLengths = None,
+    label_k: options.LabelVotes = None,
+    label_min_volume: options.LabelVolume = None,
+    label_volume_bars: options.LabelVolumeBars = None,
+    taker: options.Taker = None,
+    maker: options.Maker = None,
+    slippage: options.Slippage = None,
+    free: options.Free = False,
     model: options.ModelName = None,
     param: options.ModelParams = None,
     select: options.Select = None,
@@ -81,7 +94,22 @@ def train(
         settings,
         feature=feature,
         table=table,
-        label=(label_bars, label_threshold, label_kind, label_clock),
+        label=Asked(
+            label_method,
+            label_bars,
+            label_threshold,
+            label_kind,
+            label_clock,
+            label_side,
+            label_rule,
+            label_primary,
+            label_lengths,
+            label_k,
+            label_min_volume,
+            label_volume_bars,
+            prefix="--label-",
+        ),
+        costs=(taker, maker, slippage, free),
         model=(model, param),
         select=select,
         calibrate=calibrate,
@@ -103,7 +131,11 @@ def train(
     )
     if out is not None:
         _check_folder(out)
-        inputs = {**sources_of(settings, market, None), "features": study.own}
+        inputs = {
+            **sources_of(settings, market, None),
+            "features": study.own,
+            "the primary signal": study.labels.asked.primary,
+        }
         output.check_targets({"--out": out / TABLE}, inputs)
     bars = read_market(market)
     try:

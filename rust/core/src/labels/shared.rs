@@ -1,6 +1,6 @@
 //! Labels of rules that enter alike: `indexed/entered.rs` looks at each entry once for all of their levels.
 
-use super::sweep::{Batch, Gathered, Shard, Unit};
+use super::sweep::{Batch, Gathered, Shard, Unit, Units};
 use crate::backtest::indexed::entered::{Asked, Entered, NEVER};
 use crate::backtest::indexed::group::{Group, Seat};
 use crate::backtest::market::Prepared;
@@ -66,7 +66,30 @@ impl Batch<'_, '_> {
             .iter()
             .map(|seat| times.partition_point(|most| *most < seat.most))
             .collect();
-        let mut known: Vec<Option<Unit>> = vec![None; levels.0 + levels.1 + times.len()];
+        // Ways out that one number tells: a stop, a target, a holding time.
+        let plain = levels.0 + levels.1 + times.len();
+        let over = levels.0 + levels.1;
+        let rules = group.prepared.rules;
+        let simple = rules.trailing.is_none()
+            && rules.break_even.is_none()
+            && signalled.iter().all(is_never);
+        let pairs = Pairs::new(&group);
+        // Bars until something happens, which fit half the memory: nobody holds longer than there are bars.
+        let mut met: Vec<(u32, u32)> = vec![(TIE, TIE); pairs.levels.len()];
+        let waits: Vec<u32> = times.iter().map(|most| small(most.saturating_sub(1))).collect();
+        let seats: Vec<(u32, u32)> = pairs
+            .numbers
+            .iter()
+            .zip(&holds)
+            .map(|(pair, hold)| (small(*pair), small(*hold)))
+            .collect();
+        let longest = times.last().copied().unwrap_or(usize::MAX);
+        let is_held = small(longest) as usize == longest;
+        // The seat that asks for each, or none.
+        let mut asks: Vec<u32> = vec![TIE; plain];
+        let mut places: Vec<u32> = vec![TIE; members.len()];
+        let mut units = Units::default();
+        let mut gathering = found.begin(members);
         for i in shard.from..shard.to.min(last) {
             let bar = i + 1;
             let Some((order, position)) = self.decide(&group, i) else { continue };
@@ -80,46 +103,115 @@ impl Batch<'_, '_> {
                 }
             }
             let ends = |seat: &Seat| signalled[seat.exit].min(bar.saturating_add(seat.most) - 1);
-            let far = group.seats.iter().map(ends).max().unwrap_or(last);
+            let far = if simple {
+                bar.saturating_add(longest) - 1
+            } else {
+                group.seats.iter().map(ends).max().unwrap_or(last)
+            };
             entered.search(&group, &order, levels, far.min(last));
-            found.at(i);
-            known.fill(None);
-            for ((member, seat), hold) in members.iter().zip(&group.seats).zip(&holds) {
-                let asked = Asked {
-                    stop: seat.stop,
-                    take: seat.take,
-                    exit: seat.exit,
-                    signalled: signalled[seat.exit],
-                    overdue: bar.saturating_add(seat.most) - 1,
-                };
-                // Most ways are told by one level, which is where what they leave is kept.
-                let (stopped, taken, moved) = entered.reached(seat.stop, seat.take);
-                let quits = asked.signalled.min(asked.overdue);
-                let level = if stopped < taken { seat.stop } else { levels.0 + seat.take };
-                let overdue = levels.0 + levels.1 + hold;
-                let reached = stopped.min(taken);
-                let place = if reached <= quits { level } else { overdue };
-                let plain = moved == NEVER
-                    && (stopped != taken || reached > quits)
-                    && asked.signalled > asked.overdue
-                    && (reached <= quits || quits < last);
-                if plain && let Some(unit) = &known[place] {
-                    found.take(*member, i, unit);
-                    continue;
+            asks.fill(TIE);
+            let mut tied = false;
+            let asked = |seat: &Seat| Asked {
+                stop: seat.stop,
+                take: seat.take,
+                exit: seat.exit,
+                signalled: signalled[seat.exit],
+                overdue: bar.saturating_add(seat.most) - 1,
+            };
+            if simple && is_held && far < last {
+                for (slot, (stop, take)) in met.iter_mut().zip(&pairs.levels) {
+                    let (stopped, taken, _) = entered.reached(*stop, *take);
+                    let level = if stopped < taken { *stop } else { levels.0 + take };
+                    let reached = stopped.min(taken);
+                    tied |= stopped == taken && reached != NEVER;
+                    *slot = (
+                        if reached == NEVER { TIE } else { small(reached - bar) },
+                        if stopped == taken { TIE } else { small(level) },
+                    );
                 }
-                let number = entered.outcome(&group, &asked);
+                for (k, (place, (pair, hold))) in places.iter_mut().zip(&seats).enumerate() {
+                    let (reached, level) = met[*pair as usize];
+                    let timed = small(over) + hold;
+                    *place = if reached <= waits[*hold as usize] { level } else { timed };
+                    if let Some(slot) = asks.get_mut(*place as usize) {
+                        *slot = small(k);
+                    }
+                }
+            } else {
+                for (k, (seat, hold)) in group.seats.iter().zip(&holds).enumerate() {
+                    let (stopped, taken, moved) = entered.reached(seat.stop, seat.take);
+                    let Asked { signalled, overdue, .. } = asked(seat);
+                    let (reached, quits) = (stopped.min(taken), signalled.min(overdue));
+                    let in_time = reached <= quits;
+                    let told = moved == NEVER
+                        && (stopped != taken || !in_time)
+                        && signalled > overdue
+                        && (in_time || quits < last);
+                    let level = if stopped < taken { seat.stop } else { levels.0 + seat.take };
+                    let place = if in_time { level } else { over + hold };
+                    places[k] = if told { small(place) } else { TIE };
+                    tied |= !told;
+                    if told {
+                        asks[place] = small(k);
+                    }
+                }
+            }
+            let mut unit = |seat: &Seat| {
+                let number = entered.outcome(&group, &asked(seat));
                 let outcome = entered.known(number);
                 if outcome.ended.reason == Reason::End {
-                    continue;
+                    return Unit::NONE;
                 }
                 let closed = outcome.ended.closed;
                 let net = closed.settle(grid.equity, grid.equity).0;
-                let unit = self.unit(shard, outcome.bar, net, closed.fees, closed.funding);
-                if plain {
-                    known[place] = Some(unit);
-                }
-                found.take(*member, i, &unit);
+                self.unit(shard, outcome.bar, net, closed.fees, closed.funding)
+            };
+            units.clear();
+            for ask in &asks {
+                let seat = group.seats.get(*ask as usize);
+                units.push(seat.map_or(Unit::NONE, &mut unit));
             }
+            if tied {
+                for (place, seat) in places.iter_mut().zip(&group.seats) {
+                    if *place == TIE {
+                        *place = small(units.len());
+                        units.push(unit(seat));
+                    }
+                }
+            }
+            gathering.take(i, &places, &units);
         }
+        gathering.finish();
+    }
+}
+
+/// A way out that more than one number tells.
+const TIE: u32 = u32::MAX;
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // of an iterator
+fn is_never(bar: &usize) -> bool {
+    *bar == NEVER
+}
+
+#[allow(clippy::cast_possible_truncation)] // as many as there are rules in a batch, or their levels
+fn small(number: usize) -> u32 {
+    number as u32
+}
+
+/// Stops and targets that go together, each pair once, and the number of each seat's.
+struct Pairs {
+    levels: Vec<(usize, usize)>,
+    numbers: Vec<usize>,
+}
+
+impl Pairs {
+    fn new(group: &Group<'_, '_, '_>) -> Self {
+        let mut levels: Vec<(usize, usize)> =
+            group.seats.iter().map(|seat| (seat.stop, seat.take)).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        let of = |seat: &Seat| levels.partition_point(|pair| *pair < (seat.stop, seat.take));
+        let numbers = group.seats.iter().map(of).collect();
+        Self { levels, numbers }
     }
 }

@@ -72,23 +72,51 @@ pub struct TradeGrid<'m, 'a> {
 struct Tally {
     defined: u64,
     labels: u64,
-    up: u64,
-    moved: f64,
-    fees: f64,
-    net: f64,
+    sums: Sums,
     effective: f64,
 }
+
+/// What trades are added up by, side by side so that one addition takes all: net return; of labels 1 the gain before
+/// fees and funding, the fees, and how many (a count below 2^53, which is exact).
+pub(super) type Sums = [f64; 4];
 
 /// A trade as cells need it, per unit of equity.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unit {
     /// Last bar, counted from the shard's first.
-    end: u32,
-    net: f64,
-    /// 1 for a label 1, whose gain before fees and funding and whose fees follow, 0 else.
-    up: u64,
-    moved: f64,
-    fees: f64,
+    pub(super) end: u32,
+    pub(super) sums: Sums,
+}
+
+impl Unit {
+    /// No label: adds nothing. A sum that began at 0 is never -0, so adding 0 leaves its bits.
+    pub(super) const NONE: Self = Self { end: NONE, sums: [0.0; 4] };
+}
+
+/// Trades by number, as cells refer to them.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    ends: Vec<u32>,
+    sums: Vec<Sums>,
+}
+
+impl Units {
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.ends.clear();
+        self.sums.clear();
+    }
+
+    /// Adds one.
+    pub(super) fn push(&mut self, unit: Unit) {
+        self.ends.push(unit.end);
+        self.sums.push(unit.sums);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
 }
 
 /// Rules that are prepared, with those that force decisions.
@@ -106,6 +134,8 @@ pub(super) struct Shard {
     /// Its own.
     first: usize,
     stop: usize,
+    /// Bars from a decision to the last of its label, at most.
+    far: usize,
 }
 
 /// A batch of rules on the way.
@@ -148,6 +178,7 @@ impl TradeGrid<'_, '_> {
                             to: n.min(stop + far),
                             first,
                             stop,
+                            far,
                         }
                     })
                     .collect();
@@ -213,14 +244,16 @@ fn alike(_rules: &Rules, _market: &Market<'_>) -> Option<Rules> {
 fn join(tallies: &[Tally]) -> Cell {
     let count = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum();
     let total = |of: fn(&Tally) -> f64| tallies.iter().map(of).collect::<Sum>().value();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count
+    let up = |tally: &Tally| tally.sums[3] as u64;
     Cell {
         defined: count(|t| t.defined),
         labels: count(|t| t.labels),
-        up: count(|t| t.up),
+        up: tallies.iter().map(up).sum(),
         down: 0,
-        moved: total(|t| t.moved),
-        fees: total(|t| t.fees),
-        net: total(|t| t.net),
+        moved: total(|t| t.sums[1]),
+        fees: total(|t| t.sums[2]),
+        net: total(|t| t.sums[0]),
         effective: total(|t| t.effective),
     }
 }
@@ -231,37 +264,86 @@ pub(super) struct Gathered<'g> {
     shard: Shard,
     width: usize,
     ends: Vec<u32>,
-    /// One row a set of rules, one slot a volume.
-    tallies: Vec<Tally>,
-    /// Which volumes the bar passes; none outside the shard.
-    passes: Vec<bool>,
+    /// One row a volume, one slot a set of rules.
+    sums: Vec<Sums>,
 }
 
-impl Gathered<'_> {
-    /// Goes on to the decisions of bar `i`.
-    pub(super) fn at(&mut self, i: usize) {
-        let own = i >= self.shard.first && i < self.shard.stop;
-        for (pass, least) in self.passes.iter_mut().zip(self.grid.least) {
-            *pass = own && self.grid.volume[i] >= *least;
+/// Bars whose labels are written to the rows at a time: a cache line of each, as rows lie a page or more apart.
+const LINE: usize = 16;
+
+/// What some sets of rules gather, which are labelled bar by bar.
+pub(super) struct Gathering<'f, 'g> {
+    into: &'f mut Gathered<'g>,
+    members: &'f [usize],
+    /// Last bars of the labels from bar `from` of the shard on, a row a bar.
+    line: Vec<u32>,
+    from: usize,
+    /// One row a volume.
+    sums: Vec<Sums>,
+}
+
+impl<'g> Gathered<'g> {
+    /// Begins with some sets of rules; [`Gathering::finish`] ends it.
+    pub(super) fn begin<'f>(&'f mut self, members: &'f [usize]) -> Gathering<'f, 'g> {
+        let line = vec![NONE; LINE * members.len()];
+        let sums = vec![Sums::default(); self.grid.least.len() * members.len()];
+        Gathering { into: self, members, line, from: 0, sums }
+    }
+}
+
+impl Gathering<'_, '_> {
+    /// The labels at bar `i`: of the k-th set of rules that of `units[places[k]]`. Bars come in order.
+    #[inline]
+    pub(super) fn take(&mut self, i: usize, places: &[u32], units: &Units) {
+        let Shard { from, first, stop, .. } = self.into.shard;
+        let (place, count) = (i - from, places.len());
+        while place >= self.from + LINE {
+            self.flush();
+        }
+        let row = &mut self.line[(place - self.from) * count..][..count];
+        for (slot, number) in row.iter_mut().zip(places) {
+            *slot = units.ends[*number as usize];
+        }
+        if i < first || i >= stop {
+            return;
+        }
+        let grid = &self.into.grid;
+        for (row, least) in self.sums.chunks_exact_mut(count).zip(grid.least) {
+            if grid.volume[i] >= *least {
+                for (sums, number) in row.iter_mut().zip(places) {
+                    let unit = &units.sums[*number as usize];
+                    for k in 0..unit.len() {
+                        sums[k] += unit[k];
+                    }
+                }
+            }
         }
     }
 
-    /// The label of a set of rules at bar `i`.
-    #[inline]
-    pub(super) fn take(&mut self, member: usize, i: usize, unit: &Unit) {
-        let place = i - self.shard.from;
-        self.ends[member * self.width + place] = unit.end;
-        let count = self.passes.len();
-        let slots = &mut self.tallies[member * count..][..count];
-        let own = u64::from(i >= self.shard.first && i < self.shard.stop);
-        for (tally, pass) in slots.iter_mut().zip(&self.passes) {
-            tally.defined += own;
-            if *pass {
-                tally.labels += 1;
-                tally.net += unit.net;
-                tally.up += unit.up;
-                tally.moved += unit.moved;
-                tally.fees += unit.fees;
+    /// Writes the line to the rows.
+    fn flush(&mut self) {
+        let (width, count) = (self.into.width, self.members.len());
+        let bars = LINE.min(width - self.from);
+        for (k, member) in self.members.iter().enumerate() {
+            let row = &mut self.into.ends[member * width + self.from..][..bars];
+            for (slot, end) in row.iter_mut().zip(self.line[k..].iter().step_by(count)) {
+                *slot = *end;
+            }
+        }
+        self.line.fill(NONE);
+        self.from += bars;
+    }
+
+    /// Hands over what is left.
+    pub(super) fn finish(mut self) {
+        if self.from < self.into.width {
+            self.flush();
+        }
+        let count = self.members.len();
+        let all = self.into.ends.len() / self.into.width;
+        for (number, row) in self.sums.chunks_exact(count).enumerate() {
+            for (member, sums) in self.members.iter().zip(row) {
+                self.into.sums[number * all + member] = *sums;
             }
         }
     }
@@ -276,8 +358,7 @@ impl Batch<'_, '_> {
             shard,
             width,
             ends: vec![NONE; self.prepared.len() * width],
-            tallies: vec![Tally::default(); self.prepared.len() * count],
-            passes: vec![false; count],
+            sums: vec![Sums::default(); self.prepared.len() * count],
         };
         #[cfg(feature = "indexed")]
         for group in &self.groups {
@@ -290,89 +371,195 @@ impl Batch<'_, '_> {
                 &self.forced[*member],
                 self.grid.equity,
             );
+            let alone = [*member];
+            let mut gathering = found.begin(&alone);
+            let mut units = Units::default();
             for i in shard.from..shard.to {
                 if let Trial::Closed(trade) = trials.run(i, self.grid.side) {
                     let fees = trade.fees / self.grid.equity;
                     let funding = trade.funding / self.grid.equity;
-                    let unit = self.unit(shard, trade.exit_bar, trade.unit_return, fees, funding);
-                    found.at(i);
-                    found.take(*member, i, &unit);
+                    units.clear();
+                    units.push(self.unit(shard, trade.exit_bar, trade.unit_return, fees, funding));
+                    gathering.take(i, &[0], &units);
+                }
+            }
+            gathering.finish();
+        }
+        let volumes = &self.grid.volume[shard.from..shard.to];
+        let own = (shard.first - shard.from, shard.stop - shard.from);
+        let members = self.prepared.len();
+        let mut tallies = vec![Tally::default(); members * count];
+        let mut alive = Alive::new(shard.far);
+        for (number, least) in self.grid.least.iter().enumerate() {
+            let kept: Vec<bool> = volumes.iter().map(|volume| *volume >= *least).collect();
+            for first in (0..members).step_by(LANES) {
+                let rows: [&[u32]; LANES] = std::array::from_fn(|lane| {
+                    let member = (first + lane).min(members - 1);
+                    &found.ends[member * width..][..width]
+                });
+                let known = alive.known(&rows, &kept, own);
+                for (lane, member) in (first..members.min(first + LANES)).enumerate() {
+                    tallies[member * count + number] =
+                        Tally { sums: found.sums[number * members + member], ..known[lane] };
                 }
             }
         }
-        let mut alive = Alive::default();
-        let volumes = &self.grid.volume[shard.from..shard.to];
-        let own = (shard.first - shard.from, shard.stop - shard.from);
-        for member in 0..self.prepared.len() {
-            let ends = &found.ends[member * width..][..width];
-            for (number, least) in self.grid.least.iter().enumerate() {
-                found.tallies[member * count + number].effective =
-                    alive.effective(ends, volumes, *least, own);
-            }
-        }
-        found.tallies
+        tallies
     }
 
     pub(super) fn unit(&self, shard: Shard, end: usize, net: f64, fees: f64, funding: f64) -> Unit {
         let up = net > self.grid.threshold;
+        let gain = if up { [net + fees - funding, fees, 1.0] } else { [0.0; 3] };
         #[allow(clippy::cast_possible_truncation)] // within the reach of a label
-        Unit {
-            end: (end - shard.from) as u32,
-            net,
-            up: u64::from(up),
-            moved: if up { net + fees - funding } else { 0.0 },
-            fees: if up { fees } else { 0.0 },
-        }
+        Unit { end: (end - shard.from) as u32, sums: [net, gain[0], gain[1], gain[2]] }
     }
 }
 
-/// How many labels are alive at each bar; memory that shards use again.
-#[derive(Default)]
+/// Sets of rules whose uniqueness is counted side by side: each sum waits for the addition before it, so several go at
+/// the price of one.
+const LANES: usize = 4;
+
+/// Bars that are counted before their labels' uniqueness is summed: two short loops keep what they need in registers,
+/// one long loop does not.
+const BLOCK: usize = 256;
+
+/// How many labels are alive at each bar. No label is longer than `far`, so what is remembered of a bar is forgotten as
+/// soon as the bars that far behind are done: it stays in the nearest cache, however long the shard.
 struct Alive {
-    change: Vec<i32>,
-    total: Vec<f64>,
-    /// 1 / k.
+    far: usize,
+    /// Labels that end before a bar, by its number modulo the length, a power of two.
+    ended: Vec<[u32; LANES]>,
+    /// Sum of 1 / alive over the bars before a bar, likewise.
+    total: Vec<[f64; LANES]>,
+    /// 1 / k, of as many.
     inverse: Vec<f64>,
 }
 
 impl Alive {
-    /// Sum of the uniqueness of the labels of `own` bars whose volume is at least `least`; `ends` holds the last bar of
-    /// each label, which runs from the bar after its own on.
-    fn effective(&mut self, ends: &[u32], volumes: &[f64], least: f64, own: (usize, usize)) -> f64 {
-        let width = ends.len();
-        self.change.clear();
-        self.change.resize(width + 2, 0);
-        let mut longest = 1;
-        for (i, (end, volume)) in ends.iter().zip(volumes).enumerate() {
-            if *end != NONE && *volume >= least {
-                // What lies beyond the bars that the shard looks at is no part of its own labels.
-                let stop = *end as usize + 1;
-                longest = longest.max(stop - i);
-                self.change[i + 1] += 1;
-                self.change[stop.min(width + 1)] -= 1;
+    fn new(far: usize) -> Self {
+        // At most one label begins at a bar, so there are never more alive than the longest has bars.
+        let length = (far + BLOCK + 4).next_power_of_two();
+        let inverse = |k: usize| if k == 0 { 0.0 } else { 1.0 / k as f64 };
+        Self {
+            far,
+            ended: vec![[0; LANES]; length],
+            total: vec![[0.0; LANES]; length],
+            inverse: (0..length).map(inverse).collect(),
+        }
+    }
+
+    /// How many labels `own` bars have, how many of them are `kept`, and the sum of the uniqueness of those.
+    ///
+    /// Each row holds the last bar of each label, which runs from the bar after its own on.
+    fn known(
+        &mut self,
+        rows: &[&[u32]; LANES],
+        kept: &[bool],
+        own: (usize, usize),
+    ) -> [Tally; LANES] {
+        let (width, far) = (kept.len(), self.far);
+        self.ended.fill([0; LANES]);
+        // Before bar 1 no label runs; every other sum is written before it is read.
+        self.total[1] = [0.0; LANES];
+        let mut found = [Tally::default(); LANES];
+        for (tally, row) in found.iter_mut().zip(rows) {
+            let row = &row[own.0..own.1];
+            let there = |end: &u32| *end != NONE;
+            tally.defined = row.iter().map(|end| u64::from(there(end))).sum();
+            let both = |(end, keep): (&u32, &bool)| u64::from(there(end) & keep);
+            tally.labels = row.iter().zip(&kept[own.0..own.1]).map(both).sum();
+        }
+        let (mut alive, mut sum, mut effective) = ([0; LANES], [0.0; LANES], [0.0; LANES]);
+        // Labels that began at bars up to `to` are counted; those of bars up to `done` are summed.
+        let mut done = own.0;
+        for from in (0..own.1 + far).step_by(BLOCK) {
+            let to = (from + BLOCK).min(own.1 + far);
+            let inside = to.min(width);
+            if from < inside {
+                let parts = std::array::from_fn(|lane| &rows[lane][from..inside]);
+                self.count(from, &parts, &kept[from..inside], &mut alive, &mut sum);
+            }
+            if to > inside {
+                let (none, dropped) = ([NONE; BLOCK], [false; BLOCK]);
+                let beyond = from.max(inside);
+                let count = to - beyond;
+                self.count(
+                    beyond,
+                    &[&none[..count]; LANES],
+                    &dropped[..count],
+                    &mut alive,
+                    &mut sum,
+                );
+            }
+            // Every bar of a label of these is counted.
+            let ready = (to + 1).saturating_sub(far + 1).clamp(own.0, own.1);
+            if done < ready {
+                let parts = std::array::from_fn(|lane| &rows[lane][done..ready]);
+                self.add(done, &parts, &kept[done..ready], &mut effective);
+                done = ready;
             }
         }
-        for k in self.inverse.len()..=longest {
-            self.inverse.push(if k == 0 { 0.0 } else { 1.0 / k as f64 });
+        for (tally, effective) in found.iter_mut().zip(effective) {
+            tally.effective = effective;
         }
-        self.total.clear();
-        self.total.push(0.0);
-        let (mut alive, mut total) = (0, 0.0);
-        for change in &self.change {
-            alive += change;
-            // At most one label begins at a bar, so there are never more alive than the longest has bars.
-            #[allow(clippy::cast_sign_loss)] // what ends has begun
-            let share = self.inverse[alive as usize];
-            total += share;
-            self.total.push(total);
+        found
+    }
+
+    /// Goes on through bars `first + 1` to as many as there are labels, each of the bar before.
+    #[inline]
+    fn count(
+        &mut self,
+        first: usize,
+        rows: &[&[u32]; LANES],
+        kept: &[bool],
+        alive: &mut [u32; LANES],
+        sum: &mut [f64; LANES],
+    ) {
+        let mask = self.inverse.len() - 1;
+        let (ended, total) = (&mut self.ended[..=mask], &mut self.total[..=mask]);
+        let inverse = &self.inverse[..=mask];
+        for (offset, keep) in kept.iter().enumerate() {
+            let bar = first + offset + 1;
+            if *keep {
+                for lane in 0..LANES {
+                    let end = rows[lane][offset];
+                    let begins = u32::from(end != NONE);
+                    alive[lane] += begins;
+                    ended[end.wrapping_add(1) as usize & mask][lane] += begins;
+                }
+            }
+            let over = &mut ended[bar & mask];
+            for lane in 0..LANES {
+                alive[lane] -= over[lane];
+                sum[lane] += inverse[alive[lane] as usize & mask];
+                over[lane] = 0;
+            }
+            total[(bar + 1) & mask] = *sum;
         }
-        let mut sum = 0.0;
-        for i in own.0..own.1 {
-            if ends[i] != NONE && volumes[i] >= least {
-                let stop = ends[i] as usize + 1;
-                sum += (self.total[stop] - self.total[i + 1]) * self.inverse[stop - i - 1];
+    }
+
+    /// Adds up the uniqueness of the labels of bars from `first` on.
+    #[inline]
+    fn add(
+        &self,
+        first: usize,
+        rows: &[&[u32]; LANES],
+        kept: &[bool],
+        effective: &mut [f64; LANES],
+    ) {
+        let mask = self.inverse.len() - 1;
+        let (total, inverse) = (&self.total[..=mask], &self.inverse[..=mask]);
+        for (offset, _) in kept.iter().enumerate().filter(|(_, keep)| **keep) {
+            let i = first + offset;
+            let before = &total[(i + 1) & mask];
+            for lane in 0..LANES {
+                let end = rows[lane][offset];
+                if end != NONE {
+                    let stop = end as usize + 1;
+                    effective[lane] +=
+                        (total[stop & mask][lane] - before[lane]) * inverse[(stop - i - 1) & mask];
+                }
             }
         }
-        sum
     }
 }
