@@ -270,7 +270,8 @@ def _other_spans(labels: Any, again: Any) -> NDArray[np.bool_]:
     # Beyond the data every end is as far.
     n = len(again)
     ends = np.minimum(labels.end, n), np.minimum(again.end, n)
-    return (labels.start != again.start) | (ends[0] != ends[1])
+    differs: NDArray[np.bool_] = (labels.start != again.start) | (ends[0] != ends[1])
+    return differs
 
 
 def _against_rule(

@@ -112,7 +112,7 @@ def evaluate(
     label_threshold: options.LabelThreshold = None,
     label_kind: options.LabelKind = None,
     label_clock: options.LabelClock = None,
-    primary: options.LabelPrimary = None,
+    label_primary: options.LabelPrimary = None,
     window: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="Times such as 2024-01-31; the end is left out."),
@@ -154,7 +154,7 @@ def evaluate(
             )
     plan: LabelPlan | None = None
     if bundle is None:
-        asked = Asked(None, *told, primary=primary, prefix="--label-")
+        asked = Asked(None, *told, primary=label_primary, prefix="--label-")
         plan = plan_of(settings, asked, (None, None, None, False))
     source = bundle or predictions or settings.signals.source
     if source is None:
@@ -179,7 +179,7 @@ def evaluate(
     bars = read_market(market)
     span = (None, None) if window is None else window
     if bundle is not None:
-        judged = _ask(bundle, bars, table_of(settings, table), span, primary, level, seed)
+        judged = _ask(bundle, bars, table_of(settings, table), span, label_primary, level, seed)
     else:
         assert plan is not None
         made = plan.make(bars)
