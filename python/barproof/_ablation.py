@@ -246,4 +246,4 @@ def _frame(runs: list[_Run]) -> pl.DataFrame:
 
 
 def _nothing(n: int, level: float) -> Interval:
-    return Interval(float("nan"), float("nan"), float("nan"), n, level, "undefined")
+    return Interval(float("nan"), float("nan"), float("nan"), n, level, "none", "undefined")

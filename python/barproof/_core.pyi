@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "backtest",
     "block_sums",
+    "block_sums_of_table",
     "check_field",
     "check_rules",
     "check_table",
@@ -333,6 +334,9 @@ def stationary_positions(
 ) -> NDArray[np.int64]: ...
 def block_sums(
     returns: NDArray[np.float64], *, periods: int, blocks: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def block_sums_of_table(
+    returns: NDArray[np.float64], *, blocks: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 def cscv_splits(
     first: NDArray[np.float64],

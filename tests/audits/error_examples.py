@@ -100,10 +100,10 @@ EXAMPLES: list[Example] = [
         "a bootstrap needs `n` >= 1, `rows` >= 1 and `mean_block` >= 1, were 5, 1 and 0.5",
     ),
     (
-        "mean of NaN",
-        lambda: stats.mean_interval([1.0, np.nan]),
-        LayoutError,
-        "a mean needs a one-dimensional array of finite numbers: drop what is not",
+        "mean block of a mean",
+        lambda: stats.mean_interval([1.0, 2.0], mean_block=0.5),
+        ParameterError,
+        "`mean_block` of a mean must be at least 1, was 0.5",
     ),
     (
         "resamples",

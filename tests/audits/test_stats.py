@@ -208,11 +208,13 @@ def test_interval_moves_and_scales_with_its_data() -> None:
 
 
 def test_resamples_of_one_block_do_not_hang_on_rounding() -> None:
-    # With blocks of 13 in 60 observations some resamples are one block around; their error is 0 but for rounding.
+    # With blocks of 12 in 60 observations some resamples are one block around; their error is 0 but for rounding.
     x = np.random.default_rng(75).normal(0.001, 0.01, 60)
-    one = stats.mean_interval(x, resamples=99)
+    index = stats.stationary_indices(60, mean_block=12, rows=499, seed=0)
+    assert np.any(np.all(np.diff(index, axis=1) % 60 == 1, axis=1))
+    one = stats.mean_interval(x, resamples=499, mean_block=12)
     for scale in (2.0, 3.0, 7.3, 9.0):
-        other = stats.mean_interval(scale * x, resamples=99)
+        other = stats.mean_interval(scale * x, resamples=499, mean_block=12)
         assert (other.low, other.high) == golden(scale * one.low, scale * one.high)
 
 
@@ -221,9 +223,13 @@ def test_degenerate_means() -> None:
     one = stats.mean_interval([0.5])
     assert one.estimate == 0.5 and math.isnan(one.low)
     flat = stats.mean_interval([0.1] * 50)
-    assert flat.low == flat.high == flat.estimate
-    two = stats.mean_interval([0.0, 1.0])
-    assert two.low <= 0.5 <= two.high
+    assert flat.estimate == near(0.1) and math.isnan(flat.low) and "constant" in flat.reason
+    few = stats.mean_interval([0.0, 1.0, 0.0, 2.0])
+    assert math.isnan(few.high) and "fifth" in few.reason and not few.defined
+    five = stats.mean_interval([0.0, 1.0, 0.0, 2.0, 1.0])
+    assert five.low <= 0.8 <= five.high and five.defined
+    bad = stats.mean_interval([1.0, math.nan])
+    assert math.isnan(bad.estimate) and "value 1 is nan" in bad.reason
 
 
 def independent(seed: int, n: int) -> np.ndarray:

@@ -18,6 +18,7 @@ __all__ = [
     "Report",
     "Stat",
     "check_level",
+    "floats",
     "panel",
     "quantile",
     "series",
@@ -27,6 +28,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Report: TypeAlias = "bool | Callable[[int, int], None] | None"
+
+LARGEST = 1e60
+"""Values whose fourth powers, and the sums of those, are numbers; what is smaller than its inverse has none."""
 
 _EMPTY: dict[str, Any] = {"float": math.nan, "int": 0, "str": "", "bool": False}
 
@@ -75,10 +79,15 @@ def undefined(kind: type[S], reason: str, /, **known: Any) -> S:
     return kind(**values, reason=reason)
 
 
+def floats(values: ArrayLike) -> Floats:
+    """Take numbers as they are: complex ones, dates, texts and objects are none, and a TypeError of numpy's."""
+    return np.asarray(values).astype(np.float64, casting="same_kind", copy=False)
+
+
 def series(values: ArrayLike, *, least: int = 2, varies: bool = True) -> tuple[Floats, str]:
     """Look at a series: its numbers, and why nothing can be said of it, or an empty text."""
     try:
-        x = np.ascontiguousarray(values, dtype=np.float64)
+        x = np.ascontiguousarray(floats(values))
     except (TypeError, ValueError):
         return np.empty(0), "the values are no plain series of numbers"
     if np.ndim(values) != 1:
@@ -88,15 +97,20 @@ def series(values: ArrayLike, *, least: int = 2, varies: bool = True) -> tuple[F
         return x, f"value {bad[0]} is {x[bad[0]]}, as are {len(bad) - 1} more not finite"
     if len(x) < least:
         return x, f"{len(x)} observations, {least} are needed"
+    size = float(np.max(np.abs(x), initial=0.0))
+    if size > LARGEST:
+        return x, f"a value is {size:.3g} in size: beyond {LARGEST:g} its powers are no numbers"
     if varies and not flat(x) > 0:
         return x, "the values are constant"
+    if varies and size < 1 / LARGEST:
+        return x, f"no value is above {size:.3g} in size: below {1 / LARGEST:g} its powers are 0"
     return x, ""
 
 
 def panel(values: ArrayLike, *, least: int = 2, columns: int = 1) -> tuple[Floats, str]:
     """Look at a panel of periods x trials: its numbers, and why nothing can be said of it."""
     try:
-        x = np.asarray(values, dtype=np.float64)
+        x = floats(values)
     except (TypeError, ValueError):
         return np.empty((0, 0)), "the panel is ragged or holds what is no number"
     if x.ndim != 2:
@@ -109,6 +123,9 @@ def panel(values: ArrayLike, *, least: int = 2, columns: int = 1) -> tuple[Float
         return x, f"{x.shape[0]} periods, {least} are needed"
     if x.shape[1] < columns:
         return x, f"{x.shape[1]} trials, {columns} are needed"
+    size = float(max(x.max(initial=0.0), -x.min(initial=0.0)))
+    if size > LARGEST:
+        return x, f"a return is {size:.3g} in size: beyond {LARGEST:g} its powers are no numbers"
     return x, ""
 
 

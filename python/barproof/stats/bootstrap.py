@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from barproof import _core
 from barproof._machine import thread_count
-from barproof.errors import LayoutError, ParameterError, ShapeError
+from barproof.errors import ParameterError, ShapeError
 from barproof.stats._common import series
 
 __all__ = [
@@ -41,6 +41,8 @@ class Interval(NamedTuple):
         Coverage aimed at, such as 0.95.
     method : str
         How it was made.
+    reason : str
+        Why there is no interval; empty where there is one.
     """
 
     estimate: float
@@ -49,6 +51,12 @@ class Interval(NamedTuple):
     n: int
     level: float
     method: str
+    reason: str = ""
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is an interval."""
+        return not self.reason
 
 
 def uniforms(seed: int, n: int, *, skip: int = 0) -> Floats:
@@ -295,19 +303,19 @@ def mean_interval(
         Mean block length. Default: :func:`block_length`.
     studentise : bool, default True
         Resample the mean over its own standard error (bootstrap-t), which follows skewed data better; else take
-        percentiles of the resampled means.
+        percentiles of the resampled means, which claim no coverage where data are skewed (of 1 - Exp(1), 250 days, 95%
+        miss the mean in 8% of cases).
 
     Returns
     -------
     Interval
-        NaN for fewer than two observations; of no width for a constant.
+        NaN, with a reason, for fewer than two observations, values that are not finite, a constant (which says nothing
+        of how far its mean may move), or blocks beyond a fifth of the sample.
 
     Raises
     ------
     ParameterError
         If an argument is out of bounds.
-    LayoutError
-        If an observation is not finite.
 
     Notes
     -----
@@ -321,24 +329,22 @@ def mean_interval(
     >>> interval.low < 0.0025 < interval.high
     True
     """
-    x, reason = series(values, least=0, varies=False)
-    if reason:
-        raise LayoutError(
-            "a mean needs a one-dimensional array of finite numbers: drop what is not"
-        )
     if not 0 < level < 1:
         raise ParameterError(f"`level` of a mean must lie between 0 and 1, was {level!r}")
     if resamples < 99:
         raise ParameterError(f"`resamples` must be at least 99, was {resamples}")
+    if mean_block is not None and not mean_block >= 1:
+        raise ParameterError(f"`mean_block` of a mean must be at least 1, was {mean_block!r}")
+    x, reason = series(values)
     n = len(x)
     kind = "stationary bootstrap, studentised" if studentise else "stationary bootstrap, percentile"
-    if n < 2:
-        mean = float(x[0]) if n else math.nan
-        return Interval(mean, math.nan, math.nan, n, level, kind)
-    mean = float(np.mean(x))
-    if not np.ptp(x) > 0:
-        return Interval(mean, mean, mean, n, level, kind)
+    mean = float(np.mean(x)) if n and np.all(np.isfinite(x)) else math.nan
+    if reason:
+        return Interval(mean, math.nan, math.nan, n, level, kind, reason)
     block = block_length(x) if mean_block is None else float(mean_block)
+    if block > n / 5:
+        reason = f"mean block {block:.1f} of {n} observations: more than a fifth says nothing"
+        return Interval(mean, math.nan, math.nan, n, level, kind, reason)
     centred = x - mean
     error = _standard_error(centred, block)
     found = _resampled(centred, block, resamples, seed, studentise)

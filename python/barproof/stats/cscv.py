@@ -102,7 +102,7 @@ def pbo(
     known = {"blocks": blocks, "n": x.shape[0], "trials": x.shape[1]}
     if reason:
         return undefined(Pbo, reason, **known)
-    sums = _core.block_sums(np.ascontiguousarray(x.T).ravel(), periods=len(x), blocks=blocks)
+    sums = _core.block_sums_of_table(np.ascontiguousarray(x), blocks=blocks)
     return pbo_of_sums(sums[0], sums[1], len(x), threads, progress)
 
 

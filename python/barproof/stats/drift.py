@@ -157,7 +157,7 @@ def psi(reference: ArrayLike, current: ArrayLike, *, bins: int = 10) -> Psi:
     Notes
     -----
     0.10 and 0.25 are a convention (N. Siddiqi 2006), lenient for large samples and noise below 300 rows: hold the
-    index against `null_95` too.
+    index against `null_95` too, which takes observations to be independent.
 
     Examples
     --------
@@ -209,7 +209,8 @@ def ks(a: ArrayLike, b: ArrayLike) -> KolmogorovSmirnov:
     Parameters
     ----------
     a, b : array_like of shape (n,), (m,)
-        Samples; observations are taken to be independent.
+        Samples; observations are taken to be independent. Where they are not no level is claimed: of AR(1) noise with
+        0.2, 250 a side, 7.3% are told apart at 5%.
 
     Returns
     -------

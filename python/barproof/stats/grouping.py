@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from barproof.errors import ParameterError, ShapeError
-from barproof.stats._common import Floats
+from barproof.stats._common import Floats, floats
 
 __all__ = ["clusters", "clusters_of_trials", "spread"]
 
@@ -66,7 +66,7 @@ def clusters(correlations: ArrayLike, *, most: int | None = None) -> Labels:
     [0, 0, 0, 1, 1, 1]
     """
     try:
-        rho = np.array(correlations, dtype=np.float64)
+        rho = np.array(floats(correlations))
     except (TypeError, ValueError):
         rho = np.empty(0)
     if rho.ndim != 2 or rho.shape[0] != rho.shape[1] or not np.all(np.isfinite(rho)):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from barproof.errors import ParameterError, ShapeError
-from barproof.stats._common import Floats, Stat, check_positive, series, undefined
+from barproof.stats._common import Floats, Stat, check_positive, floats, series, undefined
 
 __all__ = [
     "EffectiveSize",
@@ -148,7 +148,7 @@ class EffectiveSize(Stat):
 def _given(correlations: ArrayLike) -> tuple[Floats, str]:
     """Autocorrelations from lag 1 on, or one that falls off by powers; and why they are none."""
     try:
-        one = np.asarray(correlations, dtype=np.float64)
+        one = floats(correlations)
     except (TypeError, ValueError):
         return np.empty(0), "they are no plain series of numbers"
     if one.ndim:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from barproof.stats._common import Floats, Stat, panel, series, undefined
+from barproof.stats._common import Floats, Stat, floats, panel, series, undefined
 from barproof.stats.grouping import CLUSTERED, clusters_of_trials, spread
 
 __all__ = [
@@ -230,7 +230,7 @@ def effective_rank(matrix: ArrayLike) -> tuple[float, float, int]:
     (2.0, 2.0, 0)
     """
     try:
-        square = np.asarray(matrix, dtype=np.float64)
+        square = floats(matrix)
     except (TypeError, ValueError):
         square = np.empty(0)
     shape = square.shape

@@ -344,7 +344,7 @@ def diebold_mariano(
     Notes
     -----
     F. Diebold and R. Mariano 1995: mean difference over the root of ``(gamma_0 + 2 sum gamma_k) / n`` up to lag
-    ``horizon - 1``.
+    ``horizon - 1``. Its level is claimed where differences depend on each other up to that lag and no further.
 
     Examples
     --------
@@ -415,7 +415,8 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike) -> ClusteredMean:
     Returns
     -------
     ClusteredMean
-        Undefined for fewer than two clusters, lengths that differ, values that are not finite, or no spread.
+        Undefined for fewer than two clusters, lengths that differ, values that are not finite, clusters without a
+        name, or no spread.
 
     Notes
     -----
@@ -428,10 +429,15 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike) -> ClusteredMean:
     2
     """
     x, reason = series(values)
-    labels = np.asarray(clusters)
     n = len(x)
+    try:
+        labels = np.asarray(clusters)
+    except ValueError:
+        labels = np.empty((0, 0))
     if not reason and labels.shape != x.shape:
         reason = f"{n} values with clusters of shape {labels.shape}"
+    if not reason and bool(np.any(labels != labels)):
+        reason = "a cluster is NaN: every value needs the name of its own"
     if reason:
         return undefined(ClusteredMean, reason, n=n)
     names, at = np.unique(labels, return_inverse=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from barproof.errors import ParameterError
-from barproof.stats._common import Floats, Stat, check_level, tail, undefined
+from barproof.stats._common import Floats, Stat, check_level, floats, tail, undefined
 from barproof.stats.shares import _check_share
 
 __all__ = [
@@ -60,7 +60,7 @@ class Baseline(NamedTuple):
 def _rows(p: ArrayLike, y: ArrayLike, least: int = 1) -> tuple[Floats, Floats, str]:
     """Probabilities and outcomes, and why nothing can be said of them."""
     try:
-        q, z = np.asarray(p, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        q, z = floats(p), floats(y)
     except (TypeError, ValueError):
         return np.empty(0), np.empty(0), "probabilities or outcomes are no plain series of numbers"
     if q.ndim != 1 or q.shape != z.shape:
@@ -417,7 +417,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> Temperature:
     1.8205
     """
     try:
-        x = np.asarray(logits, dtype=np.float64)
+        x = floats(logits)
     except (TypeError, ValueError):
         return undefined(Temperature, "the logits are no plain series of numbers")
     if x.ndim != 1 or not np.all(np.isfinite(x)):

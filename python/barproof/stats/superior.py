@@ -13,7 +13,7 @@ from barproof import _core
 from barproof._machine import thread_count
 from barproof._progress import reporter
 from barproof.errors import ParameterError
-from barproof.stats._common import Floats, Report, Stat, check_level, panel, undefined
+from barproof.stats._common import Floats, Report, Stat, check_level, panel, series, undefined
 from barproof.stats.bootstrap import block_length, given_indices
 from barproof.stats.grouping import spread
 
@@ -34,7 +34,7 @@ class Spa(Stat):
     p : float
         Consistent p-value: what to gate on.
     p_lower, p_upper : float
-        Bounds of it: liberal and conservative.
+        Bounds of it: liberal (about 8% of noise passes at 5%) and conservative.
     p_reality_check : float
         Of White's test on the same resamples, which is not studentised.
     statistic : float
@@ -218,6 +218,19 @@ class Superior:
         found = [int(np.sum(np.maximum(m, 0.0) >= statistic)) for m in (lower, consistent, upper)]
         return np.array(found, dtype=np.int64), int(np.sum(raw >= plain))
 
+    def found(self, means: Floats, deviations: Floats, reached: NDArray[np.uint64]) -> Found:
+        """Put together what all trials came to, in their own order."""
+        statistics = self.statistics(means, deviations)
+        varied = np.where(deviations > 0, means, -np.inf)
+        best, best_plain = int(np.argmax(statistics)), int(np.argmax(varied))
+        statistic = max(0.0, float(statistics[best]))
+        plain = math.sqrt(self.setup.periods) * float(varied[best_plain])
+        exceed, exceed_plain = self.exceed(statistic, plain)
+        left = int(np.sum(deviations == 0))
+        return Found(
+            statistics, statistic, plain, best, best_plain, exceed, exceed_plain, reached, left
+        )
+
 
 @dataclass(frozen=True)
 class Found:
@@ -234,14 +247,22 @@ class Found:
     left_out: int
 
 
-def adjusted(statistics: Floats, reached: NDArray[np.uint64], resamples: int) -> Floats:
-    """Step-down adjusted p-values: monotone from the best trial to the worst."""
-    order = np.argsort(-statistics, kind="stable")
-    raw = (1.0 + reached[order].astype(np.float64)) / (1.0 + resamples)
-    out = np.empty(len(statistics))
-    out[order] = np.maximum.accumulate(raw)
-    out[~np.isfinite(statistics)] = np.nan
-    return out
+def stepm_of(found: Found, level: float, **known: Any) -> StepM:
+    """Put the stepwise test together: p-values are monotone from the best trial to the worst."""
+    order = np.argsort(-found.statistics, kind="stable")
+    raw = (1.0 + found.reached[order].astype(np.float64)) / (1.0 + known["resamples"])
+    p = np.empty(len(order))
+    p[order] = np.maximum.accumulate(raw)
+    p[~np.isfinite(found.statistics)] = np.nan
+    superior = np.flatnonzero(p <= level)
+    spa = spa_of(found, **known)
+    return StepM(superior, p, level=level, left_out=found.left_out, spa=spa, **known)
+
+
+def stepm_undefined(reason: str, level: float, **known: Any) -> StepM:
+    """Say why there is none, nor a test of the best."""
+    spa = undefined(Spa, reason, **known)
+    return undefined(StepM, reason, **known, level=level, spa=spa)
 
 
 def _question(
@@ -264,9 +285,11 @@ def _question(
     x, reason = panel(returns, least=4, columns=1)
     n = x.shape[0]
     if not reason and benchmark is not None:
-        base = np.asarray(benchmark, dtype=np.float64)
-        if base.shape != (n,) or not np.all(np.isfinite(base)):
-            reason = f"the benchmark has shape {base.shape} for {n} periods, or is not finite"
+        base, why = series(benchmark, least=0, varies=False)
+        if why:
+            reason = f"the benchmark: {why}"
+        elif len(base) != n:
+            reason = f"{len(base)} periods of the benchmark for {n}: put both on one calendar first"
         else:
             x = x - base[:, None]
     rows = np.ascontiguousarray(x.T)
@@ -299,15 +322,7 @@ def _run(rows: Floats, setup: Setup, studentise: Studentise, progress: Report) -
     counts = job.resample(rows[order], means[order], deviations[order], progress)
     reached = np.empty(len(rows), np.uint64)
     reached[order] = counts
-    varied = np.where(deviations > 0, means, -np.inf)
-    best, best_plain = int(np.argmax(statistics)), int(np.argmax(varied))
-    statistic = max(0.0, float(statistics[best]))
-    plain = math.sqrt(setup.periods) * float(varied[best_plain])
-    exceed, exceed_plain = job.exceed(statistic, plain)
-    left = int(np.sum(deviations == 0))
-    return Found(
-        statistics, statistic, plain, best, best_plain, exceed, exceed_plain, reached, left
-    )
+    return job.found(means, deviations, reached)
 
 
 def spa(
@@ -433,7 +448,9 @@ def reality_check(
     Notes
     -----
     H. White 2000: the largest ``sqrt(n) mean`` against resamples, every trial centred by its own mean over the whole
-    sample. Conservative where there are poor trials, and ruled by noisy ones: :func:`spa` is the better test.
+    sample. Conservative where there are poor trials, and ruled by noisy ones: :func:`spa` is the better test. Nothing
+    makes up for blocks that cut memory short: it claims its level for independent returns, and 7.7% of AR(1) noise with
+    0.2 passes at 5% (10 trials, 250 days), as does ``spa(studentise="none")``.
 
     Examples
     --------
@@ -504,14 +521,5 @@ def stepm(
     known = setup.known(len(rows))
     found = reason or _run(rows, setup, studentise, progress)
     if isinstance(found, str):
-        spa = undefined(Spa, found, **known)
-        return undefined(StepM, found, **known, level=level, spa=spa)
-    p = adjusted(found.statistics, found.reached, setup.resamples)
-    return StepM(
-        np.flatnonzero(p <= level),
-        p,
-        level=level,
-        left_out=found.left_out,
-        spa=spa_of(found, **known),
-        **known,
-    )
+        return stepm_undefined(found, level, **known)
+    return stepm_of(found, level, **known)

@@ -24,14 +24,13 @@ from barproof.stats.grouping import CLUSTERED, spread
 from barproof.stats.multiple import Correlations, EffectiveTrials
 from barproof.stats.sharpe import moments
 from barproof.stats.superior import (
-    Found,
     Setup,
     Spa,
     StepM,
     Superior,
-    adjusted,
     common_block,
-    spa_of,
+    stepm_of,
+    stepm_undefined,
 )
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def overfitting(
     setup = Setup(n, block, resamples, seed, thread_count(threads))
     with reporter(progress, 2 * job.count, "overfitting") as report:
         measured = _measure(job, setup, blocks, report)
-        spa, stepm, adjusted_p = _superior(job, setup, measured, level, report)
+        stepm, adjusted_p = _superior(job, setup, measured, level, report)
     sharpe = measured.sharpe
     known = np.where(np.isfinite(sharpe), sharpe, -np.inf)
     at = int(np.argmax(known))
@@ -191,7 +190,7 @@ def overfitting(
         sharpe=float(sharpe[at]),
         deflated=_deflated(job, at, sharpe, counted),
         pbo=_pbo(measured, n, setup, blocks),
-        spa=spa,
+        spa=stepm.spa,
         stepm=stepm,
         effective=measured.correlations.result(job.some(CLUSTERED)),
         trials=math.nan if counted is None else float(counted),
@@ -311,7 +310,7 @@ def _pbo(found: _Measured, n: int, setup: Setup, blocks: int) -> Pbo:
 
 def _superior(
     job: _Job, setup: Setup, found: _Measured, level: float, report: Any
-) -> tuple[Spa, StepM, Floats]:
+) -> tuple[StepM, Floats]:
     """Second pass: worst combination first, the maxima of the resamples carried along."""
     n, count = setup.periods, job.count
     known = setup.known(count)
@@ -323,9 +322,7 @@ def _superior(
     elif not (found.deviations > 0).any():
         reason = "no combination varies"
     if reason:
-        nothing = np.full(count, np.nan)
-        best_of = undefined(Spa, reason, **known)
-        return best_of, undefined(StepM, reason, **known, level=level, spa=best_of), nothing
+        return stepm_undefined(reason, level, **known), np.full(count, np.nan)
     tests = Superior(setup, studentise="resample")
     statistics = tests.statistics(found.means, found.deviations)
     reached = np.zeros(count, np.uint64)
@@ -335,19 +332,8 @@ def _superior(
         done += len(at)
         if report is not None:
             report(done, 2 * count)
-    varied = np.where(found.deviations > 0, found.means, -np.inf)
-    best, plain_best = int(np.argmax(statistics)), int(np.argmax(varied))
-    statistic = max(0.0, float(statistics[best]))
-    plain = math.sqrt(n) * float(varied[plain_best])
-    exceed, exceed_plain = tests.exceed(statistic, plain)
-    left = int(np.sum(found.deviations == 0))
-    whole = Found(
-        statistics, statistic, plain, best, plain_best, exceed, exceed_plain, reached, left
-    )
-    p = adjusted(statistics, reached, setup.resamples)
-    test = spa_of(whole, **known)
-    steps = StepM(np.flatnonzero(p <= level), p, level=level, left_out=left, spa=test, **known)
-    return test, steps, p
+    steps = stepm_of(tests.found(found.means, found.deviations, reached), level, **known)
+    return steps, steps.p
 
 
 def _deflated(job: _Job, best: int, sharpe: Floats, trials: int | None) -> Deflated:

@@ -55,6 +55,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
     m.add_function(wrap_pyfunction!(stats::stationary_positions, m)?)?;
     m.add_function(wrap_pyfunction!(stats::block_sums, m)?)?;
+    m.add_function(wrap_pyfunction!(stats::block_sums_of_table, m)?)?;
     m.add_function(wrap_pyfunction!(stats::cscv_splits, m)?)?;
     m.add_function(wrap_pyfunction!(stats::long_run_deviations, m)?)?;
     m.add_function(wrap_pyfunction!(stats::resampled_maxima, m)?)?;
