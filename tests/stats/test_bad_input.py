@@ -257,6 +257,13 @@ def test_calendars_that_do_not_match_and_blocks_that_are_too_long() -> None:
         assert "fifth" in too_long().reason
 
 
+def test_labels_far_apart_take_no_memory_between_them() -> None:
+    """Such as times in nanoseconds where bars were asked for."""
+    far = 10**15
+    assert stats.effective_labels([0, far], [1, far + 1]) == pytest.approx(2.0)
+    assert math.isnan(stats.effective_labels([0.0, 1e30], [1.0, 1e30]))
+
+
 EXTREMES: dict[str, Any] = {
     "huge": 1e200 * GOOD,
     "largest": 1e307 * GOOD,

@@ -36,6 +36,21 @@ def test_random_entries_tell_an_edge_from_none() -> None:
     assert again.drawn.tolist() == found.drawn.tolist()
 
 
+@pytest.mark.slow
+def test_random_entries_reject_as_often_as_they_say_in_500_nulls() -> None:
+    """Of 19 draws a p-value is uniform on 0.05, 0.10, ..., 1: shares at three places within exact bounds."""
+    p = np.array(
+        [
+            bp.random_entries(result(0.0, seed=90_000 + s, bars=1_500), draws=19, seed=s).p
+            for s in range(500)
+        ]
+    )
+    shares = {at: int(np.sum(p <= at + 1e-9)) for at in (0.05, 0.25, 0.5)}
+    print({at: k / len(p) for at, k in shares.items()})
+    for at, k in shares.items():
+        assert stats.binomial_test(k, len(p), at).p > 0.001, (at, k)
+
+
 @pytest.mark.parametrize("engine", ["indexed", "replay"])
 def test_draws_are_backtests_of_the_shuffled_pattern(engine: str) -> None:
     """Each draw against a backtest of whole arrays, made from the definition: blocks of a day in another order."""

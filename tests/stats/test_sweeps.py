@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +122,52 @@ def test_progress_counts_combinations_twice(sweep: bp.Sweep) -> None:
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1] == (24, 24) and [s[0] for s in seen] == sorted(s[0] for s in seen)
+
+
+TEN_THOUSAND = """
+import json, resource, sys
+import numpy as np
+import barproof as bp
+
+limit = 4 * 2**30
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+candles = bp.simulate_candles(5, bars=24 * 1_460, interval="1h")
+signals = bp.Signals(long=candles.planted, short=-candles.planted, kind="score")
+steps = np.linspace(0.0, 1.0, 10)
+grid = bp.Grid(
+    bp.Rules(entry_long=1.0, entry_short=1.0),
+    entry_long=(0.5 + steps).tolist(),
+    stop_loss=(0.01 + 0.05 * steps).tolist(),
+    take_profit=(0.01 + 0.05 * steps).tolist(),
+    max_hold=(4 + 44 * steps).astype(int).tolist(),
+)
+costs = bp.Costs(taker=0.0005, slippage=0.0)
+table = bp.sweep(candles, signals, grid, costs=costs, ledger=False, threads=2, progress=False)
+asked = dict(trials=10_000, resamples=499, threads=2, progress=False)
+held, twice = (bp.stats.overfitting(table, memory=m, **asked) for m in (None, 0))
+print(json.dumps({
+    "days": held.n,
+    "combinations": held.combinations,
+    "defined": [x.defined for x in (held.pbo, held.spa, held.stepm, held.deflated, held.effective)],
+    "alike": repr(held) == repr(twice) and held.frame.equals(twice.frame),
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024,
+}))
+"""
+
+
+@pytest.mark.slow
+def test_ten_thousand_combinations_in_four_gibibytes() -> None:
+    """All that the process may map is 4 GiB: held or computed twice, the same bits."""
+    done = subprocess.run(
+        [sys.executable, "-c", TEN_THOUSAND],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    found = json.loads(done.stdout)
+    print(found)
+    assert (found["combinations"], found["days"]) == (10_000, 1_460)
+    assert all(found["defined"]) and found["alike"]
+    assert found["peak"] < 2 * 2**30

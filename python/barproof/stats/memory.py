@@ -297,6 +297,8 @@ def effective_labels(start: ArrayLike, end: ArrayLike) -> float:
     spans = [series(x, least=0, varies=False) for x in (start, end)]
     if any(reason and "dimensions" not in reason for _, reason in spans):
         return math.nan
+    if any(bool(np.any(np.abs(x) >= 2.0**53)) for x, _ in spans):
+        return math.nan  # no bar is counted so far, and none could be told from its neighbour
     first, last = np.asarray(start, dtype=np.int64), np.asarray(end, dtype=np.int64)
     if first.shape != last.shape or first.ndim != 1:
         raise ShapeError(
@@ -309,12 +311,13 @@ def effective_labels(start: ArrayLike, end: ArrayLike) -> float:
         raise ParameterError(
             f"label {row} ends at bar {last[row]}, before its start at bar {first[row]}"
         )
-    zero = int(first.min())
-    width = int(last.max()) - zero + 1
-    alive = np.zeros(width + 1)
-    np.add.at(alive, first - zero, 1.0)
-    np.add.at(alive, last - zero + 1, -1.0)
+    # Between two places where a label begins or has ended their number stays: gaps take no memory.
+    places, at = np.unique(np.concatenate([first, last + 1]), return_inverse=True)
+    begin, stop = at[: len(first)], at[len(first) :]
+    alive = np.zeros(len(places))
+    np.add.at(alive, begin, 1.0)
+    np.add.at(alive, stop, -1.0)
     alive = np.cumsum(alive)[:-1]
-    share = np.where(alive > 0, 1.0 / np.maximum(alive, 1.0), 0.0)
+    share = np.where(alive > 0, np.diff(places) / np.maximum(alive, 1.0), 0.0)
     total = np.concatenate([[0.0], np.cumsum(share)])
-    return float(np.sum((total[last - zero + 1] - total[first - zero]) / (last - first + 1)))
+    return float(np.sum((total[stop] - total[begin]) / (last - first + 1)))
