@@ -35,6 +35,9 @@ class Ablation(Stat):
     frame : polars.DataFrame
         The four runs: `entries` (model, random), `exits` (model, time), `mean_return` (a day), `total_return`,
         `trades`; of random entries the mean over draws.
+    daily : polars.DataFrame
+        Daily returns of the four: `both` (of the model), `entry_only` (its entries, time exits), `exit_only` (random
+        entries, its exits), `neither`.
     hold : int
         Bars after which time exits leave.
     draws, n : int
@@ -47,12 +50,14 @@ class Ablation(Stat):
     exit: Interval
     interaction: Interval
     frame: pl.DataFrame = field(repr=False)
+    daily: pl.DataFrame = field(repr=False)
     hold: int
     draws: int
     n: int
     mean_block: float
 
 
+_DAILY = ("both", "entry_only", "exit_only", "neither")
 _FRAME = {
     "entries": pl.String,
     "exits": pl.String,
@@ -144,6 +149,7 @@ def ablation(
         "draws": draws,
         "n": len(own),
         "frame": pl.DataFrame(schema=_FRAME),
+        "daily": pl.DataFrame(schema=dict.fromkeys(_DAILY, pl.Float64)),
         **dict.fromkeys(("entry", "exit", "interaction"), _nothing(len(own), level)),
     }
     if not result.trades.height:
@@ -162,11 +168,11 @@ def ablation(
         runs = [as_made, _model(result, timed)]
         for number, (exits, rules) in enumerate((("model", result.rules), ("time", timed))):
             shown = None if report is None else _later(report, number * draws, 2 * draws)
-            columns, daily = enter(
+            columns, drawn = enter(
                 result, held, rules, draws, seed, threads, daily=True, report=shown
             )
             means = {name: float(columns[name].mean()) for name in ("total_return", "trades")}
-            runs.append(_Run("random", exits, daily.mean(axis=0), means))
+            runs.append(_Run("random", exits, drawn.mean(axis=0), means))
     mm, mt, rm, rt = (run.daily for run in runs)
     effects = {
         "entry": ((mm - rm) + (mt - rt)) / 2,
@@ -174,7 +180,8 @@ def ablation(
         "interaction": (mm - rm) - (mt - rt),
     }
     block = max(map(block_length, effects.values())) if mean_block is None else float(mean_block)
-    known |= {"hold": bars, "mean_block": block, "frame": _frame(runs)}
+    daily = pl.DataFrame(dict(zip(_DAILY, (mm, mt, rm, rt), strict=True)))
+    known |= {"hold": bars, "mean_block": block, "frame": _frame(runs), "daily": daily}
     if block > len(own) / 5:
         reason = f"mean block {block:.1f} of {len(own)} days: more than a fifth says nothing"
         return undefined(Ablation, reason, **known)

@@ -118,6 +118,7 @@ class LedgerFile:
         """Make tables in an empty file; refuse one that is not ours."""
 
         def state() -> tuple[int, ...]:
+            """Versions in the header of the file; all 0 where it is empty."""
             names = ("user_version", "application_id", "schema_version")
             return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
 
@@ -143,6 +144,7 @@ class LedgerFile:
             )
 
     def _refuse(self, error: Exception, code: int) -> NoReturn:
+        """Say in the words of the house what SQLite refused."""
         if code in _BUSY:
             raise LedgerError(
                 f"ledger {self.name!r} is locked by another process for longer than {self.timeout:g} s: wait for it, "
@@ -157,6 +159,7 @@ class LedgerFile:
         raise error
 
     def _refuse_folder(self, reason: str) -> NoReturn:
+        """Say that the place cannot be written."""
         raise LedgerError(
             f"ledger {self.name!r} cannot be written: {reason[:1].lower()}{reason[1:]}; free the place, name another "
             "file, or run unrecorded with ledger=False"

@@ -157,6 +157,7 @@ def seal(candles: Candles, *, from_: Bound) -> Sealed:
 
 
 def _book(ledger: Recorded) -> Ledger:
+    """Ledger that counts openings; there must be one."""
     book = door(ledger)
     if isinstance(book, str):
         raise LedgerError(
@@ -167,5 +168,6 @@ def _book(ledger: Recorded) -> Ledger:
 
 
 def _openings(book: Ledger, digest: str) -> int:
+    """Count the runs that opened these bars."""
     runs: Any = book.runs()
     return int(((runs["kind"] == KIND) & (runs["data_digest"] == digest)).sum())

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -25,14 +25,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from barproof.candles.sources import load
 from barproof.errors import BarproofError, ConfigError, FileError, ParameterError
 from barproof.results import EQUITY_METRICS, TRADE_METRICS, measure
+from barproof.results.freqtrade import MOST_BYTES
 from barproof.results.naming import clean, number
 
-__all__ = ["MARK", "Claim", "ClaimSet", "Mention", "Recomputed", "load_claims"]
+__all__ = ["MARK", "Claim", "ClaimSet", "Mention", "Recomputed", "load_claims", "mentions_claims"]
+
+T = TypeVar("T")
 
 FILE_NAME = "claims.toml"
-MOST_BYTES = 1 << 30
-"""Largest artefact that is read."""
-
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _SHA = r"^[0-9a-f]{64}$"
 _PRINTED = r"[+-]?\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?"
@@ -249,13 +249,13 @@ class ClaimSet:
             SHA-256 of its bytes, hexadecimal.
         """
         path = self.path(name)
-        known = self._known.get(f"sha {path}")
-        if known is None:
+
+        def digest() -> str:
+            """Read the file once."""
             with path.open("rb") as stream:
-                known = self._known[f"sha {path}"] = hashlib.file_digest(
-                    stream, "sha256"
-                ).hexdigest()
-        return str(known)
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+
+        return self._once(f"sha {path}", digest)
 
     def recompute(self, claim: Claim) -> Recomputed:
         """Compute the number of a claim from its artefact.
@@ -270,13 +270,17 @@ class ClaimSet:
         Recomputed
             The value, or why there is none; never raises for what a file holds.
         """
-        key = f"claim {claim.id}"
+        return self._once(f"claim {claim.id}", lambda: self._recompute(claim))
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        """Make a thing where it is not known yet."""
         if key not in self._known:
-            self._known[key] = self._recompute(claim)
-        found: Recomputed = self._known[key]
+            self._known[key] = make()
+        found: T = self._known[key]
         return found
 
     def _recompute(self, claim: Claim) -> Recomputed:
+        """Compute a claim without looking whether it was computed before."""
         if not claim.artefact:
             return Recomputed(None, "it names no artefact")
         if not (claim.metric or claim.pointer or claim.column):
@@ -435,12 +439,21 @@ def mentions_of(text: str, page: str) -> list[Mention]:
     return found
 
 
+def mentions_claims(path: Path) -> bool:
+    """Whether a page names claims; what cannot be read names none."""
+    try:
+        return bool(mentions_of(_text(path), path.name))
+    except FileError:
+        return False
+
+
 def clean_line(text: str) -> str:
     """Put a text on one printable line of at most 300 characters."""
     return "".join(c if c.isprintable() else " " for c in text)[:300].strip()
 
 
 def _text(path: Path) -> str:
+    """Read a text file."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -449,6 +462,7 @@ def _text(path: Path) -> str:
 
 
 def _document(path: Path) -> Any:
+    """Read a JSON document."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -476,6 +490,7 @@ def _pointed(document: Any, pointer: str) -> float | None:
 
 
 def _reduced(frame: pl.DataFrame, column: str, how: str) -> float | None:
+    """Make one number of a column."""
     if column not in frame.columns:
         names = ", ".join(clean(name) for name in frame.columns[:10])
         raise ParameterError(f"the artefact has no column {clean(column)!r}, but {names or 'none'}")

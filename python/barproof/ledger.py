@@ -184,6 +184,7 @@ class Ledger:
         """Add a run; its number, and the trials on its data with its own."""
 
         def work(connection: sqlite3.Connection) -> tuple[int, int]:
+            """Do it inside one transaction."""
             connection.execute("BEGIN IMMEDIATE")
             last, previous = connection.execute(
                 "SELECT id, hash FROM runs ORDER BY id DESC LIMIT 1"
@@ -368,6 +369,7 @@ class Ledger:
         known, told = _anchor(head)
 
         def work(connection: sqlite3.Connection) -> Broken | None:
+            """Do it inside one transaction."""
             last, previous = 0, ""
             for row in connection.execute(f"SELECT {COLUMNS}, hash FROM runs ORDER BY id"):
                 if row[0] != last + 1:
@@ -473,6 +475,7 @@ def _hash(previous: str, row: Any) -> str:
 
 
 def _utc(name: str) -> pl.Expr:
+    """Milliseconds as UTC."""
     return pl.col(name).cast(pl.Datetime("ms", "UTC"))
 
 
@@ -517,6 +520,7 @@ def _row(
 
 
 def _text(name: str, value: Any) -> str:
+    """Check a text, or take the digest of a thing."""
     text = getattr(value, "digest", value)
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         raise LayoutError(f"`{name}` must be a printable text, or have a digest, was {value!r}")
@@ -524,6 +528,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:
+    """Check a whole number."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
         raise ParameterError(f"`{name}` must be a whole number from {low} to {high}, was {value!r}")
     return int(value)

@@ -40,6 +40,7 @@ def barproof_audit(request: pytest.FixtureRequest) -> Callable[..., Report]:
     """
 
     def audit(*, allow: str | Iterable[str] = (), **evidence: Any) -> Report:
+        """Audit evidence, and fail the test unless its verdict is accepted."""
         import barproof as bp
 
         accepted = {"sound", *([allow] if isinstance(allow, str) else allow)}

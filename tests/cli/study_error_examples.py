@@ -15,6 +15,7 @@ import polars as pl
 
 import barproof as bp
 from barproof import _judge
+from barproof.claims import ClaimSet
 from barproof.cli import (
     audit,
     bundle,
@@ -24,6 +25,7 @@ from barproof.cli import (
     inputs,
     label_kinds,
     manifest,
+    manifest_study,
     study,
     train,
     verify,
@@ -146,6 +148,35 @@ def trades_of(columns: list[str]) -> object:
 def predictions_without_classes() -> object:
     with market(up=[0.5]):
         return evidence.read_predictions(Path("t.parquet"), evidence.Evidence())
+
+
+def label_cells_of_something_else() -> object:
+    with market(long=[0.5]):
+        return evidence.read_label_cells(Path("t.parquet"))
+
+
+def train_without_a_folder() -> object:
+    with market():
+        return train.train(
+            candles=Path("c.parquet"),
+            instrument="spot",
+            feature=["rsi(5)"],
+            label_bars=3,
+            train_="100",
+            test="50",
+            manifest=Path("m.json"),
+        )
+
+
+def verify_an_empty_folder() -> object:
+    with folder():
+        Path("empty").mkdir()
+        return verify.verify([Path("empty")])
+
+
+def bars_of_other_candles() -> object:
+    table = bp.simulate_candles(1, bars=9, interval="1h").to_polars()
+    return manifest_study._rows(table, bp.simulate_candles(1, bars=9))
 
 
 def chain_without_tune() -> object:
@@ -463,7 +494,7 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
                 ),
                 (
                     ["a.json"],
-                    "'a.json' is no manifest: write one with `barproof backtest --manifest`",
+                    "'a.json' is no manifest: write one with `--manifest` of backtest, sweep, train or audit --run",
                 ),
                 (
                     ["gone.toml"],
@@ -482,7 +513,7 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "manifest_schema",
         lambda: manifest_of({"schema": "other"}),
         FileError,
-        "'m.json' is no manifest of a backtest that this version can run: KeyError('schema')",
+        "'m.json' is no manifest of a run that this version can repeat: KeyError('schema')",
     ),
     (
         "manifest_funding",
@@ -496,7 +527,7 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
             }
         ),
         FileError,
-        "'m.json' is no manifest of a backtest that this version can run: KeyError('funding')",
+        "'m.json' is no manifest of a run that this version can repeat: KeyError('funding')",
     ),
     (
         "audit_two_candles",
@@ -507,9 +538,64 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     (
         "audit_predictions",
         predictions_without_classes,
+        ParameterError,
+        "the predictions have no column `p_1` (a probability) or `prediction` (a return), but open_time, up: say which "
+        "column is which with `columns={'p_1': ...}` or `--prediction-column p_1=NAME`",
+    ),
+    (
+        "audit_prediction_column",
+        lambda: evidence.read_predictions(Path("t.parquet"), evidence.Evidence(), ["p_1"]),
         ConfigError,
-        "predictions 't.parquet' have no column `p_1` or `prediction`, but open_time, up: give a table of `barproof "
-        "train`, or probabilities as `--signals`",
+        "`--prediction-column p_1` must read NAME=COLUMN, such as p_1=prob",
+    ),
+    (
+        "audit_label_cells",
+        label_cells_of_something_else,
+        ConfigError,
+        "`--label-cells` 't.parquet' is no frame of bp.labels.sweep, it has open_time, long: write its `.frame` to a "
+        "file",
+    ),
+    (
+        "audit_ablation",
+        lambda: evidence.add_ablation(evidence.Evidence(), 0, None),
+        ConfigError,
+        "`--ablation` needs a backtest of one set of rules: give signals, rules and costs, or `--run` in a project "
+        "without a grid",
+    ),
+    (
+        "audit_manifest",
+        audited(manifest=Path("m.json")),
+        ConfigError,
+        "`--manifest` of an audit is that of the run that it audits: give `--run`, or write one with `barproof "
+        "backtest --manifest`",
+    ),
+    (
+        "train_manifest",
+        train_without_a_folder,
+        ConfigError,
+        "a manifest of a training names its table and its bundles: give `--out` FOLDER too",
+    ),
+    (
+        "verify_folder",
+        verify_an_empty_folder,
+        ConfigError,
+        "'empty' holds neither claims.toml, nor pages that mention claims, nor manifests: name another",
+    ),
+    (
+        "manifest_model",
+        lambda: manifest_study._study_again(
+            {"files": {}, "study": {"model": {"name": "oracle", "params": {}}}},
+            ClaimSet((), Path()),
+        ),
+        FileError,
+        "the manifest names the model 'oracle' with parameters that barproof does not have: update it, or restore the "
+        "manifest",
+    ),
+    (
+        "manifest_bars",
+        bars_of_other_candles,
+        FileError,
+        "the predictions of the manifest are of bars that the candles lack: restore the files that it names",
     ),
     (
         "audit_tune",

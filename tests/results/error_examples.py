@@ -15,7 +15,7 @@ import polars as pl
 
 import barproof as bp
 from barproof import FileError, LayoutError, ParameterError
-from barproof.results import freqtrade, read_fills
+from barproof.results import freqtrade, read_fills, read_predictions
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
 
@@ -175,5 +175,17 @@ EXAMPLES: list[Example] = [
         document({"strategy": {"A": {"trades": 3}}}),
         FileError,
         "`trades` of strategy 'A' are no list of objects: export with --export trades",
+    ),
+    (
+        "no probability",
+        lambda: read_predictions({"open_time": [1], "p_value": [0.1]}),
+        ParameterError,
+        "the predictions have no column `p_1` (a probability) or `prediction` (a return), but open_time, p_value: say which column is which with `columns={'p_1': ...}` or `--prediction-column p_1=NAME`",
+    ),
+    (
+        "folds that are none",
+        lambda: read_predictions({"p_1": [0.1], "fold": [0.5]}),
+        LayoutError,
+        "`fold` of the predictions must be a whole number in every row: leave the column out, or fill it",
     ),
 ]

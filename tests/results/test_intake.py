@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 import barproof as bp
 from barproof import BarproofError
+from barproof.cli import main
 from barproof.results import take_trades
 from barproof.results.naming import clean
 
@@ -155,3 +159,109 @@ def test_any_table(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
 @given(text=st.one_of(tables(), st.text(max_size=200)))
 def test_any_table_at_length(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     check_table(text, tmp_path_factory.mktemp("t"))
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its tags, and what could run or be followed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.risky: list[tuple[str, str, str | None]] = []
+        self.scripts: list[str] = []
+        self._inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        """Count it, and keep handlers and addresses that run something."""
+        self.tags[tag] += 1
+        self._inside = tag == "script"
+        for name, value in attrs:
+            runs = (
+                (value or "")
+                .strip()
+                .lower()
+                .startswith(("javascript:", "data:text/html", "vbscript:"))
+            )
+            if name.startswith("on") or runs:
+                self.risky.append((tag, name, value))
+
+    def handle_data(self, data: str) -> None:
+        """Keep what stands in a script."""
+        if self._inside:
+            self.scripts.append(data)
+            self._inside = False
+
+
+EVIL = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "<a href='javascript:alert(1)'>x</a>",
+    "{{7*7}}</style><style>*{display:none}",
+    "<!--<script>",
+    "]]><script>",
+    "&lt;script&gt;alert(1)",
+)
+
+
+def page_of(texts: list[str], folder: Path) -> Page:
+    """The HTML report of trades with these symbols and reasons, as the command line writes it."""
+    candles = bp.simulate_candles(1, bars=400, interval="1h")
+    at = np.arange(len(texts)) * 4 + 10
+    opens = candles.to_polars()["open_time"]
+    pl.DataFrame(
+        {
+            "return": [0.5, -0.5] * (len(texts) // 2),
+            "entry_time": opens[(at + 2).tolist()],
+            "exit_time": opens[at.tolist()],  # backwards, so that the rows are shown
+            "entry_price": [1e-9] * len(texts),
+            "exit_price": [1.0] * len(texts),
+            "symbol": texts,
+            "reason": texts,
+        }
+    ).write_csv(folder / "t.csv")
+    candles.to_polars().write_parquet(folder / "c.parquet")
+    words = ["audit", "t.csv", "--candles", "c.parquet", "-i", "spot", "--html", "r.html"]
+    assert main(words) == 1
+    return Page((folder / "r.html").read_text(encoding="utf-8"))
+
+
+def test_no_script_arises_from_a_strangers_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of hostile trades has the tags of the page of plain ones, and nothing in it runs what they say."""
+    monkeypatch.chdir(tmp_path)
+    plain = page_of(["SIM"] * len(EVIL), tmp_path)
+    hostile = page_of(list(EVIL), tmp_path)
+    assert hostile.tags == plain.tags and hostile.tags["table"] > 0
+    assert hostile.risky == plain.risky == []
+    assert not any("alert(1)" in text for text in hostile.scripts)
+    # It is shown all the same, as text.
+    assert "alert(1)" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_no_script_arises_from_the_name_of_a_market(tmp_path: Path) -> None:
+    """A symbol and the names of columns stand in the figures' data, inside a script."""
+    evil = "</script><script>alert(1)</script>"
+    frame = bp.simulate_candles(1, bars=2_000, interval="1h", edge=0.2)
+    score = frame.planted
+
+    def page(symbol: str) -> Page:
+        candles = bp.read_candles(frame.to_polars(), instrument="spot", symbol=symbol)
+        result = bp.backtest(
+            candles,
+            bp.Signals(long=score, kind="score"),
+            bp.Rules(entry_long=1.0, max_hold=6),
+            costs=bp.Costs(taker=0.0001),
+            ledger=False,
+        )
+        report = bp.audit(candles=candles, result=result, ledger=False, resample=False)
+        return Page(report.to_html(tmp_path / "r.html").read_text(encoding="utf-8"))
+
+    try:
+        hostile = page(evil)
+    except bp.BarproofError:
+        return  # refused at the door
+    plain = page("SIM")
+    assert hostile.tags == plain.tags and hostile.risky == plain.risky

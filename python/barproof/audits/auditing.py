@@ -42,6 +42,7 @@ from barproof.errors import LedgerError, ParameterError
 from barproof.features import FeatureSet
 from barproof.inference import window_of
 from barproof.ledger import Ledger, Recorded, door
+from barproof.results.predictions import read_predictions
 from barproof.rules import Rules
 from barproof.stats import break_even
 
@@ -63,6 +64,8 @@ _REQUIRES = {
     "trades": ("economics", "significance"),
     "fills": ("fills",),
     "claims": ("claims",),
+    "label_sweep": ("labels",),
+    "ablation": ("economics",),
 }
 _FUNDING = "funding"
 ALL_ROWS = 20_000
@@ -86,6 +89,8 @@ def audit(
     fills: Any = None,
     live_log: Any = None,
     claims: Any = None,
+    label_sweep: Any = None,
+    ablation: Any = None,
     more: Mapping[str, Mapping[str, Any]] | None = None,
     resample: bool = True,
     require: Iterable[str] = (),
@@ -130,6 +135,11 @@ def audit(
         Not audited in this version.
     claims : path of claims.toml, ClaimSet, or list of records, optional
         Published numbers, to be computed again (group claims); see ``barproof.claims.load_claims``.
+    label_sweep : LabelSweep, optional
+        From :func:`barproof.labels.sweep` with `features`, or its frame: whether labels of any cell can be learned
+        (LAB-04). Where `labels` are those of a cell, it is the chosen one, and its neighbours count.
+    ablation : Ablation, optional
+        From :func:`barproof.ablation`: whether entries and exits each help (ECO-14).
     more : mapping of str to mapping, optional
         What only you can tell: arguments of single audits by code or slug, such as
         ``{"CKP-01": {"stored": 0.0096, "recomputed": 0.0309}}``. They replace what the other arguments give.
@@ -147,7 +157,8 @@ def audit(
     waivers : path of waivers.toml, or iterable of Waiver, optional
         Failures that are accepted: they stay in the report and no longer refute; see docs/claims.md.
     ledger : Ledger, str, Path, bool, optional
-        Where to record it, as in :func:`barproof.backtest`; an audit counts no trials.
+        Where to record it, as in :func:`barproof.backtest`; an audit counts no trials. The trials that it holds on
+        these candles, of whatever process, are those of OVF-01 and OVF-02.
 
     Returns
     -------
@@ -175,13 +186,15 @@ def audit(
         "folds": folds,
         "run": run,
         "bundles": bundles,
-        "predictions": predictions,
+        "predictions": None if predictions is None else read_predictions(predictions),
         "signals": signals,
         "sweep": sweep,
         "result": result,
         "trades": trades,
         "fills": fills,
         "claims": None if claims is None else set_of(claims),
+        "label_sweep": label_sweep,
+        "ablation": ablation,
     }
     if live_log is not None:
         raise ParameterError("`live_log` has no audits in this version: leave it out")
@@ -198,6 +211,7 @@ def audit(
     book = door(ledger)
     began = time.perf_counter()
     inputs = Inputs(**given, seed=int(seed), max_seconds=max_seconds)
+    inputs.book = book if isinstance(book, Ledger) else None
     inputs.check()
     findings = [
         _guarded(code, inputs, told.get(code), resample=resample)

@@ -35,19 +35,23 @@ class Inputs:
     max_seconds: float | None
     fills: Any = None
     claims: Any = None
+    label_sweep: Any = None
+    ablation: Any = None
+    book: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def market(self) -> Any:
         """Candles, wherever they come from."""
         labels = self.labels.values() if isinstance(self.labels, Mapping) else [self.labels]
-        others = (getattr(x, "candles", None) for x in (self.run, self.result, *labels))
+        made = (self.run, self.result, *labels, self.label_sweep)
+        others = (getattr(x, "candles", None) for x in made)
         return next((held for held in (self.candles, *others) if held is not None), None)
 
     def check(self) -> None:
         """Refuse things of different markets."""
         market = self.market
-        others = {"run": self.run, "result": self.result}
+        others = {"run": self.run, "result": self.result, "label_sweep": self.label_sweep}
         if isinstance(self.labels, Mapping):
             others |= {f"labels[{name!r}]": held for name, held in self.labels.items()}
         else:
@@ -77,7 +81,7 @@ class Inputs:
             digest = identity(held)
             if digest:
                 out[f"labels {name}".strip()] = digest
-        for name in ("run", "result", "sweep"):
+        for name in ("run", "result", "sweep", "label_sweep"):
             facts = getattr(getattr(self, name), "provenance", None)
             if isinstance(facts, Mapping):
                 out[name] = {str(k): str(v) for k, v in facts.items()}

@@ -44,12 +44,6 @@ from barproof.audits.payoff import (
 from barproof.audits.reuse import embargo, overlap
 from barproof.audits.rows import duplicates_across_parts, enough_history
 from barproof.audits.scale import dead_features, feature_drift
-from barproof.audits.selection import (
-    deflated_sharpe,
-    effective_trials,
-    overfit_probability,
-    superior_ability,
-)
 from barproof.audits.significance import (
     bootstrap_mean,
     clustered_trades,
@@ -61,6 +55,7 @@ from barproof.audits.significance import (
 )
 from barproof.audits.skill import skill_over_baselines
 from barproof.audits.splits import parts_of
+from barproof.audits.sweep_steps import SWEEP_STEPS
 from barproof.rules import Rules
 
 __all__ = ["RESAMPLED", "STEPS"]
@@ -468,39 +463,6 @@ def _clusters(x: Inputs) -> Iterator[Finding]:
         yield clustered_trades(frame["return"], days)
 
 
-def _panel(x: Inputs) -> Floats | None:
-    """Daily returns of every combination of a sweep."""
-    if "panel" not in x.notes:
-        ask = getattr(x.sweep, "daily_returns", None)
-        x.notes["panel"] = ask().to_numpy() if callable(ask) else None
-    held = x.notes["panel"]
-    return held if isinstance(held, np.ndarray) and held.ndim == 2 else None
-
-
-def _deflated(x: Inputs) -> Iterator[Finding]:
-    panel = _panel(x)
-    if panel is not None:
-        yield deflated_sharpe(panel)
-
-
-def _trials(x: Inputs) -> Iterator[Finding]:
-    panel = _panel(x)
-    if panel is not None:
-        yield effective_trials(panel, claimed=panel.shape[1])
-
-
-def _pbo(x: Inputs) -> Iterator[Finding]:
-    panel = _panel(x)
-    if panel is not None:
-        yield overfit_probability(panel, blocks=8)
-
-
-def _spa(x: Inputs) -> Iterator[Finding]:
-    panel = _panel(x)
-    if panel is not None:
-        yield superior_ability(panel, seed=x.seed)
-
-
 STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "DATA-07": _duplicates,
     "DATA-08": _history,
@@ -536,8 +498,5 @@ STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "SIG-07": _track,
     "SIG-08": _bootstrap,
     "SIG-11": _clusters,
-    "OVF-02": _deflated,
-    "OVF-03": _trials,
-    "OVF-04": _pbo,
-    "OVF-05": _spa,
+    **SWEEP_STEPS,
 }

@@ -67,6 +67,7 @@ Command = TypeVar("Command", bound=Callable[..., int])
 
 
 def _version(value: bool) -> None:
+    """Print the version, and leave."""
     if value:
         sys.stdout.write(f"barproof {__version__}\n")
         raise typer.Exit(OK)
@@ -87,6 +88,7 @@ def _root(
 
 
 def _help_if_alone(context: typer.Context) -> None:
+    """Show the help where no command was named."""
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
         raise typer.Exit(USAGE)
@@ -97,6 +99,7 @@ def _guarded(body: Command) -> Command:
 
     @functools.wraps(body)
     def command(*args: Any, **options: Any) -> int:
+        """Run the body, and let two exceptions through in disguise."""
         try:
             return body(*args, **options)
         except KeyboardInterrupt as stop:
@@ -128,6 +131,7 @@ for _body in (
 
 
 def _group_root(context: typer.Context) -> None:
+    """Show the help of a group that was named alone."""
     _help_if_alone(context)
 
 

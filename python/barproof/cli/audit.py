@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,9 +18,11 @@ from barproof.cli.backtest import costs_text, rules_text
 from barproof.cli.config import GROUPS, SEVERITIES, load_config
 from barproof.cli.evidence import (
     Evidence,
+    add_ablation,
     add_backtest,
     add_project,
     holds_trades,
+    read_label_cells,
     read_predictions,
     read_trades,
     run_chain,
@@ -29,6 +31,7 @@ from barproof.cli.exits import OK
 from barproof.cli.explain import list_audits
 from barproof.cli.findings import market_line
 from barproof.cli.inputs import (
+    Market,
     costs_of,
     market_of,
     read_market,
@@ -37,9 +40,9 @@ from barproof.cli.inputs import (
     sources_of,
 )
 from barproof.cli.output import metric_text
-from barproof.cli.study import study_of
+from barproof.cli.study import Study, study_of
 from barproof.errors import ConfigError
-from barproof.rules import Rules
+from barproof.rules import Costs, Rules
 
 if TYPE_CHECKING:
     from barproof.audits import Report
@@ -118,7 +121,24 @@ def audit(
             "--predictions",
             "-p",
             metavar="FILE",
-            help="Table that train wrote.",
+            help="Table that train wrote, or any with probabilities or forecasts.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    prediction_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prediction-column",
+            metavar="NAME=COLUMN",
+            help="Which column of the predictions holds what, such as p_1=prob; may be repeated.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    label_cells: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Frame of a label sweep with skill: whether the labels can be learned.",
             rich_help_panel="Evidence",
         ),
     ] = None,
@@ -128,6 +148,14 @@ def audit(
         typer.Option(
             "--run",
             help="Train, choose rules and judge them by barproof.toml, and audit all of it.",
+            rich_help_panel="Evidence",
+        ),
+    ] = False,
+    ablation: Annotated[
+        bool,
+        typer.Option(
+            "--ablation",
+            help="Run entries and exits without each other: what each adds.",
             rich_help_panel="Evidence",
         ),
     ] = False,
@@ -213,6 +241,7 @@ def audit(
             metavar="FILE.html", help="Write a report: one HTML file.", rich_help_panel="Output"
         ),
     ] = None,
+    manifest: options.Manifest = None,
     full: Annotated[
         bool,
         typer.Option("--all", help="Show more than one screen.", rich_help_panel="Output"),
@@ -229,6 +258,12 @@ def audit(
     page = html or (settings.report.path if run_ else None)
     form = _format(format_, out)
     output.check_target("--html", page, (".html",))
+    output.check_target("--manifest", manifest, (".json",))
+    if manifest is not None and not run_:
+        raise ConfigError(
+            "`--manifest` of an audit is that of the run that it audits: give `--run`, or write one with `barproof "
+            "backtest --manifest`"
+        )
     groups = tuple(require) if require else tuple(settings.audit.require)
     for group in groups:
         if group not in GROUPS:
@@ -244,8 +279,14 @@ def audit(
                 f"{str(source)!r} and `--candles` both name candles: give one of them"
             )
         source = candles_
-    files = {"trades": trades, "predictions": predictions, "signals": signals}
-    output.check_targets({"--out": out, "--html": page}, {**files, "candles": source})
+    files = {
+        "trades": trades,
+        "predictions": predictions,
+        "signals": signals,
+        "label cells": label_cells,
+    }
+    targets = {"--out": out, "--html": page, "--manifest": manifest}
+    output.check_targets(targets, {**files, "candles": source})
     evidence = Evidence()
     if trades is not None:
         read_trades(trades, evidence, trade_column, strategy)
@@ -265,7 +306,7 @@ def audit(
             repair=repair,
             funding_needed=run_,
         )
-        output.check_targets({"--out": out, "--html": page}, sources_of(settings, market, signals))
+        output.check_targets(targets, sources_of(settings, market, signals))
     elif not any(files.values()) and claims is None:
         raise ConfigError(
             "there is nothing to audit: name candles, a table of trades or `--predictions`, or set `source` in "
@@ -280,13 +321,15 @@ def audit(
         study = study_of(settings)
         rules, costs = rules_of(settings, rule), costs_of(settings, taker, maker, slippage, free)
         evidence.candles = read_market(market)
-        run_chain(evidence, settings, study, rules, costs, threads)
+        asked = run_chain(evidence, settings, study, rules, costs, threads)
+        if manifest is not None:
+            _write_manifest(manifest, evidence, study, market, rules, costs, asked)
     else:
         if market is not None:
             evidence.candles = read_market(market)
             add_project(evidence, settings)
         if predictions is not None:
-            evidence.predictions = read_predictions(predictions, evidence)
+            evidence.predictions = read_predictions(predictions, evidence, prediction_column)
         table = signals or predictions or (settings.signals.source if trades is None else None)
         if table is not None and evidence.candles is not None:
             made = read_signals(settings, table, time=signal_time, columns=signal_column, kind=kind)
@@ -296,6 +339,10 @@ def audit(
             raise ConfigError(
                 "signals are audited on their bars: name the candles, or set `source` in [candles] of barproof.toml"
             )
+    if label_cells is not None:
+        evidence.label_sweep = read_label_cells(label_cells)
+    if ablation:
+        add_ablation(evidence, seed, threads)
     if evidence.result is None and evidence.trades is None:
         evidence.notes.append(
             "no trades are audited: whether it would earn anything is not asked; give `--trades`, signals with rules "
@@ -305,6 +352,8 @@ def audit(
         waivers = WAIVERS
     report = _judge(evidence, groups, severity, seed, max_seconds, exit_zero, waivers)
     written = _write(evidence, report, form, out, page, settings.report.title)
+    if manifest is not None:
+        written["manifest"] = manifest
     code = OK if exit_zero else report.exit_code
     if json:
         output.emit_json(
@@ -331,6 +380,25 @@ def audit(
     return code
 
 
+def _write_manifest(
+    path: Path,
+    evidence: Evidence,
+    study: Study,
+    market: Market,
+    rules: Rules,
+    costs: Costs,
+    asked: dict[str, Any],
+) -> None:
+    """Write the manifest of the chain that is audited."""
+    from barproof.cli.manifest import write_manifest
+    from barproof.cli.manifest_study import Asked, walk_manifest
+
+    assert evidence.run is not None
+    assert evidence.result is not None
+    given = Asked(rules, costs, **asked)
+    write_manifest(path, walk_manifest(path, evidence.run, evidence.result, study, market, given))
+
+
 def _format(given: str | None, out: Path | None) -> str:
     """Form of the findings; the end of a file's name tells it where nothing else does."""
     if given is not None and given not in FORMATS:
@@ -351,6 +419,7 @@ def _judge(
     exit_zero: bool,
     waivers: Path | None,
 ) -> Report:
+    """Run the audits."""
     from barproof.audits import audit as run_audits
 
     report = run_audits(

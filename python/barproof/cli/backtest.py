@@ -25,6 +25,7 @@ from barproof.cli.inputs import (
     read_market,
     read_signals,
     rules_of,
+    signals_asked,
     sources_of,
 )
 from barproof.cli.output import metric_text
@@ -55,10 +56,7 @@ def backtest(
     maker: options.Maker = None,
     slippage: options.Slippage = None,
     free: options.Free = False,
-    window: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="START END", help="Times such as 2024-01-31; the end is left out."),
-    ] = None,
+    window: options.Window = None,
     equity_start: options.Initial = None,
     config: options.ConfigFile = None,
     report: options.Report = None,
@@ -76,14 +74,7 @@ def backtest(
             metavar="FILE", help="Write the equity, one row a bar.", rich_help_panel="Output"
         ),
     ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="Write what `barproof verify` needs to compute every number again.",
-            rich_help_panel="Output",
-        ),
-    ] = None,
+    manifest: options.Manifest = None,
     json: options.Json = False,
 ) -> int:
     """Run one set of rules and show what it did, buy and hold beside it."""
@@ -130,15 +121,10 @@ def backtest(
     if manifest is not None:
         from barproof.cli.manifest import manifest_of, write_manifest
 
-        chosen = {**settings.signals.columns}
-        told = [f"{k}={v}" for k, v in chosen.items()] + list(signal_column or [])
-        made_of = {
-            "time": signal_time or settings.signals.time,
-            "columns": told,
-            "kind": made.kind,
-        }
+        made_of = signals_asked(settings, made, signal_time, signal_column)
         table = Path(str(sources["signals"]))
-        write_manifest(manifest, manifest_of(manifest, result, market, table, made_of))
+        frames = {name: path for name, path in written.items() if name in ("trades", "equity")}
+        write_manifest(manifest, manifest_of(manifest, result, market, table, made_of, frames))
         written["manifest"] = manifest
     if page is not None:
         written["report"] = result.to_html(page, title=settings.report.title)

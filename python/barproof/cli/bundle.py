@@ -51,6 +51,7 @@ def inspect(
 
 
 def _show(found: Inspection, everything: bool) -> None:
+    """Print what a file holds, and what loading it would do."""
     out = output.console()
     output.header(
         out,
@@ -129,6 +130,7 @@ def verify(
 
 
 def _load(path: Path, limit_bytes: int | None) -> Bundle:
+    """Load a bundle that was named."""
     return Bundle.load(path) if limit_bytes is None else Bundle.load(path, limit_bytes=limit_bytes)
 
 

@@ -119,6 +119,7 @@ def _document(market: Market) -> dict[str, Any]:
 
 
 def _fails(fault: Fault, on_fault: str) -> bool:
+    """Whether a fault ends the command with 1."""
     if on_fault == "strict":
         return True
     return fault.severity == "error" and (on_fault == "raise" or fault.code in STRUCTURAL)
@@ -215,12 +216,14 @@ def _show(out: Console, market: Market, document: dict[str, Any]) -> None:
 
 
 def _indented(out: Console, text: str) -> None:
+    """Indent the lines of a text."""
     from rich.padding import Padding
 
     out.print(Padding(Text(text), (0, 0, 0, 4)))
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines about one file of candles."""
     if "digest" not in facts:
         return [
             (

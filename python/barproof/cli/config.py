@@ -349,6 +349,7 @@ def _refuse(path: Path, text: str, error: ValidationError) -> NoReturn:
 
 
 def _is_key(part: str) -> bool:
+    """Whether a line of TOML sets a key."""
     return not part.startswith(("constrained-", "list[")) and part not in ("str", "int")
 
 

@@ -33,9 +33,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the market.")] = SEED,
     bars: Annotated[int, typer.Option(min=LEAST_BARS, help="Five-minute bars.")] = BARS,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Default: BARPROOF_THREADS, else every core.")
-    ] = None,
+    threads: options.Threads = None,
     json: options.Json = False,
 ) -> int:
     """Run the whole chain on a simulated market, judge it, and write a report."""
@@ -50,6 +48,7 @@ def demo(
     screen = output.console()
 
     def told(part: str) -> None:
+        """Print the numbers of a part as soon as it is done."""
         if not json and part == "honest":
             output.header(
                 screen,
@@ -87,6 +86,7 @@ def demo(
 
 
 def _document(made: Any) -> dict[str, Any]:
+    """Everything that the demonstration says, for JSON."""
     honest, broken = made.honest, made.broken
     return {
         "bars": len(honest.candles),
@@ -171,10 +171,12 @@ def _show_choices(out: Console, study: Any) -> None:
 
 
 def _number(value: float | None) -> str:
+    """Give a number, or nothing for one that is undefined."""
     return "-" if value is None or not np.isfinite(value) else f"{value:.2f}"
 
 
 def _show_result(out: Console, study: Any) -> None:
+    """Print what the rules earned."""
     result = study.result
     metrics = result.metrics
     gross = metrics["final_equity"] - result.initial_equity + metrics["fees"] - metrics["funding"]
@@ -208,6 +210,7 @@ _STYLES = {
 
 
 def _show_findings(out: Console, title: str, study: Any) -> None:
+    """Print what the audits found."""
     report = study.report
     head = Text(f"{title}: ", style="bold")
     out.print(head.append(report.verdict, style=_STYLES.get(report.verdict, "bold")))

@@ -93,6 +93,7 @@ def examine() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
+    """Version of an installed package, or nothing."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -113,10 +113,7 @@ def evaluate(
     label_kind: options.LabelKind = None,
     label_clock: options.LabelClock = None,
     label_primary: options.LabelPrimary = None,
-    window: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="START END", help="Times such as 2024-01-31; the end is left out."),
-    ] = None,
+    window: options.Window = None,
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     config: options.ConfigFile = None,
@@ -283,6 +280,7 @@ def _ask(
 
 
 def _columns_of(path: Path) -> list[str]:
+    """Name the columns of a table of features."""
     return read_table(path, "features").columns
 
 

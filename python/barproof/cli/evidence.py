@@ -9,8 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from barproof._ablation import Ablation
+from barproof._ablation import ablation as run_ablation
 from barproof._backtest import Result
 from barproof._backtest import backtest as run_backtest
+from barproof._grid import Grid
 from barproof._walk_forward import walk_forward_optimise
 from barproof.candles import Candles
 from barproof.candles.sources import load
@@ -18,7 +21,8 @@ from barproof.cli.config import Config
 from barproof.cli.inputs import (
     costs_of,
     first_given,
-    grid_of,
+    grid_from,
+    grid_parts,
     is_trained,
     judged_rows,
     rules_of,
@@ -26,16 +30,21 @@ from barproof.cli.inputs import (
 from barproof.cli.label_kinds import Asked, plan_of, tells_labels
 from barproof.cli.study import Study, features_of, folds_of, train_study
 from barproof.errors import ConfigError, Interrupted
+from barproof.ledger import Recorded
 from barproof.results import holds_trades, take_trades
+from barproof.results import read_predictions as take_predictions
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
 from barproof.training import Run
 
 __all__ = [
     "Evidence",
+    "add_ablation",
     "add_backtest",
     "add_project",
+    "chain",
     "holds_trades",
+    "read_label_cells",
     "read_predictions",
     "read_trades",
     "run_chain",
@@ -57,12 +66,25 @@ class Evidence:
     folds: Any = None
     run: Run | None = None
     result: Result | None = None
+    label_sweep: pl.DataFrame | None = None
+    ablation: Ablation | None = None
     notes: list[str] = field(default_factory=list)
 
     def given(self) -> dict[str, Any]:
         """Arguments of :func:`barproof.audit`."""
         names = [name for name in self.__dataclass_fields__ if name != "notes"]
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+def told_columns(option: str, words: Sequence[str] | None, shown: str) -> dict[str, str]:
+    """Read which column holds what, each NAME=COLUMN."""
+    told: dict[str, str] = {}
+    for word in words or ():
+        name, sign, column = word.partition("=")
+        if not (sign and name.strip() and column.strip()):
+            raise ConfigError(f"`{option} {word}` must read NAME=COLUMN, such as {shown}")
+        told[name.strip()] = column.strip()
+    return told
 
 
 def read_trades(
@@ -86,32 +108,44 @@ def read_trades(
     ConfigError
         If a column is not told as NAME=COLUMN.
     """
-    told: dict[str, str] = {}
-    for word in columns or ():
-        name, sign, column = word.partition("=")
-        if not (sign and name and column):
-            raise ConfigError(
-                f"`--trade-column {word}` must read NAME=COLUMN, such as return=net_pct"
-            )
-        told[name.strip()] = column.strip()
+    told = told_columns("--trade-column", columns, "return=net_pct")
     taken = take_trades(path, columns=told, strategy=strategy)
     evidence.trades, evidence.fills = taken.trades, taken.fills
     evidence.notes += taken.notes
 
 
-def read_predictions(path: Path, evidence: Evidence) -> pl.DataFrame:
+def read_predictions(
+    path: Path, evidence: Evidence, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
     """Read test rows of a table of predictions, with the labels of the project where there are any."""
-    frame, _ = load(path, name="predictions")
-    if not any(name.startswith("p_") or name == "prediction" for name in frame.columns):
-        raise ConfigError(
-            f"predictions {path.name!r} have no column `p_1` or `prediction`, but {', '.join(frame.columns)}: give a "
-            "table of `barproof train`, or probabilities as `--signals`"
-        )
+    frame = take_predictions(path, columns=told_columns("--prediction-column", columns, "p_1=prob"))
     if is_trained(frame):
         frame = judged_rows(frame, path)
     if "label" not in frame.columns:
         evidence.notes.append("the predictions bring no labels: class bias is not audited")
     return frame
+
+
+def read_label_cells(path: Path) -> pl.DataFrame:
+    """Read the frame of a label sweep."""
+    frame, _ = load(path, name="label cells")
+    if not {"cell", "labels"} <= set(frame.columns):
+        raise ConfigError(
+            f"`--label-cells` {path.name!r} is no frame of bp.labels.sweep, it has {', '.join(frame.columns[:12])}: "
+            "write its `.frame` to a file"
+        )
+    return frame
+
+
+def add_ablation(evidence: Evidence, seed: int, threads: int | None) -> None:
+    """Run entries and exits of the result with and without each other."""
+    result = evidence.result
+    if result is None or not isinstance(result.rules, Rules):
+        raise ConfigError(
+            "`--ablation` needs a backtest of one set of rules: give signals, rules and costs, or `--run` in a project "
+            "without a grid"
+        )
+    evidence.ablation = run_ablation(result, seed=seed, threads=threads)
 
 
 def add_project(evidence: Evidence, settings: Config) -> None:
@@ -156,6 +190,81 @@ def add_backtest(
     )
 
 
+def chain(
+    candles: Candles,
+    study: Study,
+    rules: Rules,
+    costs: Costs,
+    *,
+    grid: Grid | None,
+    metric: str,
+    min_trades: int,
+    initial_equity: float,
+    threads: int | None = None,
+    ledger: Recorded = None,
+) -> tuple[Run, Result]:
+    """Train, choose rules on tune bars where there is a grid, and judge them on test bars.
+
+    Parameters
+    ----------
+    candles : Candles
+        Bars.
+    study : Study
+        What to train.
+    rules, costs
+        Rules to run where there is no grid; costs of all runs.
+    grid : Grid or None
+        Rules to choose from.
+    metric, min_trades
+        What best means, and what traded less is left out.
+    initial_equity : float
+        To start with.
+    threads : int, optional
+        Default: ``BARPROOF_THREADS``, else every core.
+    ledger : Ledger, str, Path or bool, optional
+        Default: that of the project.
+
+    Returns
+    -------
+    tuple of Run and Result
+        The models, and what was judged.
+    """
+    try:
+        run = train_study(study, candles, threads, ledger=ledger)
+    except Interrupted as stop:
+        raise KeyboardInterrupt(
+            f"interrupted after {stop.done:,} of {stop.total:,} folds, nothing was written"
+        ) from None
+    if grid is None:
+        first = min(int(fold.test[0]) for fold in run.folds)
+        last = max(int(fold.test[-1]) for fold in run.folds)
+        return run, run_backtest(
+            candles,
+            run.signals(exit=study.exit),
+            rules,
+            costs=costs,
+            window=(first, last + 1),
+            initial_equity=initial_equity,
+            ledger=ledger,
+        )
+    try:
+        return run, walk_forward_optimise(
+            run,
+            grid,
+            costs=costs,
+            metric=metric,
+            min_trades=min_trades,
+            exit=study.exit,
+            initial_equity=initial_equity,
+            threads=threads,
+            ledger=ledger,
+        )
+    except Interrupted as stop:
+        raise KeyboardInterrupt(
+            f"interrupted after {stop.done:,} of {stop.total:,} combinations, nothing was written"
+        ) from None
+
+
 def run_chain(
     evidence: Evidence,
     settings: Config,
@@ -163,46 +272,29 @@ def run_chain(
     rules: Rules,
     costs: Costs,
     threads: int | None,
-) -> None:
-    """Train, choose rules on tune bars where there is a grid, and judge them on test bars."""
-    candles = evidence.candles
-    assert candles is not None
+) -> dict[str, Any]:
+    """Run the project's chain; gives what it was asked for beside study, rules and costs."""
+    assert evidence.candles is not None
     swept = bool(settings.grid.axes or settings.grid.together)
-    grid = grid_of(settings, rules, None, None, None, None) if swept else None
+    parts = grid_parts(settings, None, None, None, None) if swept else None
     if swept and study.folds.tune is None:
         raise ConfigError(
             "the rules of the grid are chosen on tune bars, and there are none: set `tune` in [folds] of "
             "barproof.toml, or take [grid] away"
         )
-    try:
-        run = train_study(study, candles, threads)
-    except Interrupted as stop:
-        raise KeyboardInterrupt(
-            f"interrupted after {stop.done:,} of {stop.total:,} folds, nothing was written"
-        ) from None
-    equity = first_given(None, settings.backtest.initial_equity)
-    if grid is None:
-        signals = run.signals(exit=study.exit)
-        first = min(int(fold.test[0]) for fold in run.folds)
-        last = max(int(fold.test[-1]) for fold in run.folds)
-        evidence.result = run_backtest(
-            candles, signals, rules, costs=costs, window=(first, last + 1), initial_equity=equity
-        )
-    else:
-        try:
-            evidence.result = walk_forward_optimise(
-                run,
-                grid,
-                costs=costs,
-                metric=settings.sweep.metric or "sharpe",
-                min_trades=settings.sweep.min_trades,
-                exit=study.exit,
-                initial_equity=equity,
-                threads=threads,
-            )
-        except Interrupted as stop:
-            raise KeyboardInterrupt(
-                f"interrupted after {stop.done:,} of {stop.total:,} combinations, nothing was written"
-            ) from None
-    evidence.run = run
+    asked = {
+        "metric": settings.sweep.metric or "sharpe",
+        "min_trades": settings.sweep.min_trades,
+        "initial_equity": first_given(None, settings.backtest.initial_equity),
+    }
+    evidence.run, evidence.result = chain(
+        evidence.candles,
+        study,
+        rules,
+        costs,
+        grid=None if parts is None else grid_from(rules, parts),
+        threads=threads,
+        **asked,
+    )
     evidence.features = study.features if study.own is None else None
+    return {"grid": parts, **asked}

@@ -62,6 +62,7 @@ def as_options(text: str) -> str:
     """
 
     def option(match: re.Match[str]) -> str:
+        """Write one keyword as an option."""
         name = f"--{match[1].replace('_', '-')}"
         values = re.findall(r'"([^"]*)"', match[2] or "")
         return " ".join(f"{name} {value}" for value in values) or name

@@ -149,6 +149,7 @@ def features(
 
 
 def _needed(chosen: FeatureSet | None) -> FeatureSet:
+    """Features that were told; there must be some."""
     if chosen is None:
         raise ConfigError(
             "features are missing: give `--feature` 'rsi(14)' or `--preset` NAME, or set `names` in [features] of "
@@ -359,4 +360,5 @@ def _show(
 
 
 def _number(value: float | None) -> str:
+    """Write a number in few digits."""
     return "-" if value is None or np.isnan(value) else f"{value:.4g}"

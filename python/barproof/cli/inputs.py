@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,13 +24,16 @@ from barproof.signals import ARRAYS, Signals
 __all__ = [
     "Market",
     "costs_of",
+    "grid_from",
     "grid_of",
+    "grid_parts",
     "is_trained",
     "judged_rows",
     "market_of",
     "read_market",
     "read_signals",
     "rules_of",
+    "signals_asked",
     "sources_of",
 ]
 
@@ -191,6 +194,18 @@ def read_signals(
     return Signals.from_frame(frame, time=label, kind=meaning, **chosen)  # type: ignore[arg-type]
 
 
+def signals_asked(
+    config: Config, made: Signals, time: str | None, columns: Sequence[str] | None
+) -> dict[str, Any]:
+    """Give what :func:`read_signals` was asked for, options and file together, for a manifest."""
+    told = [f"{array}={column}" for array, column in config.signals.columns.items()]
+    return {
+        "time": time or config.signals.time,
+        "columns": [*told, *(columns or ())],
+        "kind": made.kind,
+    }
+
+
 def _value(name: str, text: str) -> Any:
     """Read a rule's value as its type says; what cannot be read stays text, for the table to refuse."""
     kind, word = TYPES[name], text.strip()
@@ -294,6 +309,24 @@ def grid_of(
     method: str | None = None,
 ) -> Grid:
     """Join ``[grid]`` and the axes of the command line; an axis of the command line replaces the file's."""
+    return grid_from(rules, grid_parts(config, axis, together, sample, seed, method))
+
+
+def grid_from(rules: Rules, parts: Mapping[str, Any]) -> Grid:
+    """Make a grid of its parts."""
+    given = dict(parts)
+    return Grid(rules, *given.pop("groups"), **given)
+
+
+def grid_parts(
+    config: Config,
+    axis: Sequence[str] | None,
+    together: Sequence[str] | None,
+    sample: int | None,
+    seed: int | None,
+    method: str | None = None,
+) -> dict[str, Any]:
+    """Give axes, and how combinations are drawn of them: what a grid takes beside its base."""
     groups: list[dict[str, list[Any]]] = []
     for text in together or ():
         group: dict[str, list[Any]] = {}
@@ -315,10 +348,9 @@ def grid_of(
         raise ConfigError(
             "the sweep has no axis: give `--axis stop_loss=0.005,0.01,none`, or [grid] in barproof.toml"
         )
-    return Grid(
-        rules,
-        *groups,
-        sample=config.grid.sample if sample is None else sample,
-        method=config.grid.method if method is None else method,  # type: ignore[arg-type]
-        seed=config.grid.seed if seed is None else seed,
-    )
+    return {
+        "groups": groups,
+        "sample": config.grid.sample if sample is None else sample,
+        "method": config.grid.method if method is None else method,
+        "seed": config.grid.seed if seed is None else seed,
+    }

@@ -72,6 +72,11 @@ class LabelPlan:
     asked: Asked
     costs: Costs | None
 
+    @property
+    def primary(self) -> Path | None:
+        """File of the primary signal."""
+        return self.asked.primary
+
     def make(self, candles: Candles) -> Labels:
         """Make them."""
         if self.asked.method != "horizon":

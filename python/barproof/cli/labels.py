@@ -241,10 +241,12 @@ def _swept(found: LabelSweep, out: Path | None, json: bool) -> int:
 
 
 def _number(value: float) -> float | None:
+    """Give a number, or nothing for one that is undefined."""
     return None if np.isnan(value) else float(value)
 
 
 def _plain_number(value: float, digits: int = 3) -> str:
+    """Write a number, or a dash."""
     return "-" if np.isnan(value) else f"{value:,.{digits}f}"
 
 
@@ -305,6 +307,7 @@ def _facts(made: Labels, costs: Costs | None) -> dict[str, Any]:
 
 
 def _warnings(made: Labels, groups: list[dict[str, Any]], trip: float | None) -> list[str]:
+    """Say what a reader of the labels should know."""
     found = []
     rule = made.rule.get("of", made.rule) if made.rule["name"] == "volume filter" else made.rule
     level = rule["threshold"] if rule["name"] == "horizon" else None
@@ -361,4 +364,5 @@ def _show(made: Labels, facts: dict[str, Any]) -> None:
 
 
 def _percent(value: float | None, digits: int, sign: str = "") -> str:
+    """Write a share, or a dash."""
     return "-" if value is None else f"{value:{sign}.{digits}%}"

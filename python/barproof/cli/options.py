@@ -29,6 +29,7 @@ __all__ = [
     "LabelKind",
     "LabelThreshold",
     "Maker",
+    "Manifest",
     "ModelName",
     "ModelParams",
     "OnFault",
@@ -51,6 +52,7 @@ __all__ = [
     "TradingCalendar",
     "Train",
     "Tune",
+    "Window",
 ]
 
 _MARKET, _SIGNALS, _COSTS, _OUTPUT = "Market", "Signals", "Costs", "Output"
@@ -189,6 +191,14 @@ Report = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.html", help="Write a report: one HTML file.", rich_help_panel=_OUTPUT
+    ),
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json",
+        help="Write what `barproof verify` needs to compute every number again.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 Json = Annotated[
@@ -404,6 +414,10 @@ Anchored = Annotated[
         rich_help_panel=_FOLDS,
         show_default=False,
     ),
+]
+Window = Annotated[
+    tuple[str, str] | None,
+    typer.Option(metavar="START END", help="Times such as 2024-01-31; the end is left out."),
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Default: BARPROOF_THREADS, else every core.")

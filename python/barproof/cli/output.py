@@ -61,6 +61,7 @@ def console() -> Console:
 
 
 def _stderr() -> Console:
+    """Console for what is no result."""
     return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
 

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
 from barproof.candles import Candles
 from barproof.cli.config import MODELS, PARAMS, Config
-from barproof.cli.label_kinds import Asked, LabelPlan, plan_of
+from barproof.cli.label_kinds import Asked, plan_of
 from barproof.cli.reading import read_table
 from barproof.errors import ConfigError, LayoutError
 from barproof.features import FeatureSet
+from barproof.labels import Labels
+from barproof.ledger import Recorded
 from barproof.models import Model, TopK
 from barproof.splits import WalkForward
 from barproof.training import Run
@@ -189,13 +191,24 @@ def folds_of(
     return splitter
 
 
+class LabelMaker(Protocol):
+    """Labels that are not made yet: as options ask for them, or as a manifest tells them."""
+
+    @property
+    def primary(self) -> Path | None:
+        """File of the primary signal, where they look at one."""
+
+    def make(self, candles: Candles) -> Labels:
+        """Make them of candles."""
+
+
 @dataclass(frozen=True)
 class Study:
     """What training takes, beside candles."""
 
     features: FeatureSet | None
     own: Path | None
-    labels: LabelPlan
+    labels: LabelMaker
     model: Model
     select: int | None
     calibrate: str | None
@@ -261,7 +274,9 @@ def study_of(
     )
 
 
-def train_study(study: Study, candles: Candles, threads: int | None = None) -> Run:
+def train_study(
+    study: Study, candles: Candles, threads: int | None = None, *, ledger: Recorded = None
+) -> Run:
     """Compute features and labels, and train."""
     labels = study.labels.make(candles)
     return train_models(
@@ -273,4 +288,5 @@ def train_study(study: Study, candles: Candles, threads: int | None = None) -> R
         select=None if study.select is None else TopK(study.select),
         calibrate=study.calibrate,
         threads=threads,
+        ledger=ledger,
     )

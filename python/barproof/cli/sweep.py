@@ -27,11 +27,13 @@ from barproof.cli.findings import caveats, market_line
 from barproof.cli.inputs import (
     costs_of,
     first_given,
-    grid_of,
+    grid_from,
+    grid_parts,
     market_of,
     read_market,
     read_signals,
     rules_of,
+    signals_asked,
     sources_of,
 )
 from barproof.cli.output import metric_text
@@ -127,9 +129,7 @@ def sweep(
         int | None, typer.Option(min=0, help="Leave out of the best what traded less: 1.")
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Combinations to show: 10.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Default: BARPROOF_THREADS, else every core.")
-    ] = None,
+    threads: options.Threads = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it would take, and leave.")
     ] = False,
@@ -153,6 +153,7 @@ def sweep(
             rich_help_panel="Output",
         ),
     ] = None,
+    manifest: options.Manifest = None,
     json: options.Json = False,
 ) -> int:
     """Run every combination of a grid over every window, and show the best.
@@ -164,11 +165,13 @@ def sweep(
     output.check_target("--out", out, output.FRAMES)
     output.check_target("--pooled", pooled, output.FRAMES)
     output.check_target("--report", page, (".html",))
+    output.check_target("--manifest", manifest, (".json",))
     chosen = metric or settings.sweep.metric or "sharpe"
     least = settings.sweep.min_trades if min_trades is None else min_trades
     check_metric(chosen)
     base = rules_of(settings, rule)
-    grid = grid_of(settings, base, axis, together, sample, seed, method)
+    parts = grid_parts(settings, axis, together, sample, seed, method)
+    grid = grid_from(base, parts)
     costs = costs_of(settings, taker, maker, slippage, free)
     market = market_of(
         settings,
@@ -182,7 +185,9 @@ def sweep(
         repair=repair,
     )
     sources = sources_of(settings, market, signals)
-    output.check_targets({"--out": out, "--pooled": pooled, "--report": page}, sources)
+    output.check_targets(
+        {"--out": out, "--pooled": pooled, "--report": page, "--manifest": manifest}, sources
+    )
     bars = read_market(market)
     made = read_signals(settings, signals, time=signal_time, columns=signal_column, kind=kind)
     job: dict[str, Any] = {
@@ -232,6 +237,22 @@ def sweep(
             f"interrupted after {stop.done:,} of {stop.total:,} combinations{where}"
         ) from None
     _write(found, out, pooled, written)
+    if manifest is not None:
+        from barproof.cli.manifest import sweep_manifest, write_manifest
+
+        asked = {
+            "grid": {"rules": base.changed(), **parts},
+            "costs": asdict(costs),
+            "windows": job["windows"],
+            "initial_equity": job["initial_equity"],
+            "metric": chosen,
+            "min_trades": least,
+        }
+        made_of = signals_asked(settings, made, signal_time, signal_column)
+        table = Path(str(sources["signals"]))
+        told = sweep_manifest(manifest, found, market, table, made_of, asked, dict(written))
+        write_manifest(manifest, told)
+        written["manifest"] = manifest
     if out_dir is not None:
         written["out_dir"] = out_dir
     if page is not None:
@@ -296,6 +317,7 @@ def show_plan(out: Console, planned: Plan, grid: Any) -> None:
 
 
 def _duration(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
     if seconds < 1:
         return "1 s"
     if seconds < 120:
@@ -399,12 +421,14 @@ def _width(head: str, cells: list[Text]) -> int:
 
 
 def _short(label: str) -> str:
+    """Write the label of a metric for a narrow column."""
     return {"Sharpe Ratio": "Sharpe", "Max. Drawdown": "Max. DD", "# Trades": "Trades"}.get(
         label, label
     )
 
 
 def _coloured(name: str, value: Any) -> Text:
+    """Write a metric, green where it earns and red where it loses."""
     text = Text(metric_text(name, value, short=True))
     if name in ("sharpe", "total_return") and value is not None and value == value:
         text.stylize("green" if value > 0 else "red")
@@ -487,10 +511,12 @@ def show_heatmap(out: Console, found: Sweep, metric: str = "sharpe") -> None:
 
 
 def _in_order(column: pl.Series) -> list[Any]:
+    """Values of a column, each once, as they come."""
     return column.unique(maintain_order=True).to_list()
 
 
 def _cell(value: float | None, reach: float, digits: int) -> Text:
+    """Write a cell of the heatmap in its colour."""
     if value is None:
         return Text("- ", style="dim")
     share = min(1.0, abs(value) / reach)

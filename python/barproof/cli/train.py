@@ -83,6 +83,7 @@ def train(
             rich_help_panel="Output",
         ),
     ] = None,
+    manifest: options.Manifest = None,
     json: options.Json = False,
 ) -> int:
     """Train walk-forward, and show what the models were worth on the bars that judge them.
@@ -129,14 +130,19 @@ def train(
         repair=repair,
         funding_needed=False,
     )
+    output.check_target("--manifest", manifest, (".json",))
+    if manifest is not None and out is None:
+        raise ConfigError(
+            "a manifest of a training names its table and its bundles: give `--out` FOLDER too"
+        )
     if out is not None:
         _check_folder(out)
         inputs = {
             **sources_of(settings, market, None),
             "features": study.own,
-            "the primary signal": study.labels.asked.primary,
+            "the primary signal": study.labels.primary,
         }
-        output.check_targets({"--out": out / TABLE}, inputs)
+        output.check_targets({"--out": out / TABLE, "--manifest": manifest}, inputs)
     bars = read_market(market)
     try:
         run = train_study(study, bars, threads)
@@ -153,6 +159,12 @@ def train(
     pooled = judge_run(run)
     document = _document(run, study, pooled)
     written = {} if out is None else _write(out, run, study, document)
+    if manifest is not None and out is not None:
+        from barproof.cli.manifest import write_manifest
+        from barproof.cli.manifest_study import train_manifest
+
+        write_manifest(manifest, train_manifest(manifest, run, study, market, out, pooled))
+        written["manifest"] = manifest
     if json:
         output.emit_json(
             {
@@ -264,6 +276,7 @@ def _document(run: Run, study: Study, pooled: Evaluation) -> dict[str, Any]:
 
 
 def _warnings(run: Run, study: Study, folds: list[dict[str, Any]], pooled: Evaluation) -> list[str]:
+    """Say what a reader of the numbers should know."""
     found = []
     if is_simulated(run.candles):
         found.append("the market is simulated: its numbers say nothing about any real one")
@@ -331,6 +344,7 @@ def show_run(out: Console, run: Run, study: Study, pooled: Evaluation) -> None:
 
 
 def _calibrated(run: Run, study: Study) -> str:
+    """Say how probabilities were calibrated."""
     if study.calibrate is None or run.labels.kind == "regression":
         return "not"
     return f"by {study.calibrate} on the first half of the tune bars"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from barproof._core import __version__
-from barproof.claims import FILE_NAME, ClaimSet, load_claims
+from barproof.claims import FILE_NAME, ClaimSet, load_claims, mentions_claims
 from barproof.cli import options, output
 from barproof.cli.audit import show_findings
 from barproof.cli.exits import FOUND, OK
@@ -23,19 +24,24 @@ def verify(
         list[Path] | None,
         typer.Argument(
             metavar="FILES",
-            help="claims.toml, pages of Markdown that mention claims, manifests of `backtest --manifest`.",
+            help="claims.toml, pages of Markdown that mention claims, manifests; or a folder with all of them.",
             show_default=False,
         ),
     ] = None,
+    retrain: Annotated[
+        bool,
+        typer.Option("--retrain", help="Train the models of a manifest again, too."),
+    ] = False,
     full: Annotated[bool, typer.Option("--all", help="Show more than one screen.")] = False,
     json: options.Json = False,
 ) -> int:
     """Compute published numbers again from their artefacts, and judge the claims.
 
-    Without files: claims.toml of the working directory. Nothing outside of the folder of the file is read, and no
+    Without files: claims.toml of the working directory. Of a folder: its claims, the pages and manifests in it and
+    below, and pages belong to the claims of that folder. Nothing outside of the folder of the file is read, and no
     command of a claim is run. Exit code 1 if a number is not what its artefact gives, 4 if nothing is proved.
     """
-    given = list(files or [])
+    given = [found for path in files or () for found in _expanded(path)]
     manifests = [f for f in given if f.suffix.lower() == ".json"]
     records = [f for f in given if f.suffix.lower() == ".toml"]
     pages = [f for f in given if f.suffix.lower() in (".md", ".markdown")]
@@ -49,7 +55,7 @@ def verify(
     for path in manifests:
         if not is_manifest(path):
             raise ConfigError(
-                f"{str(path)!r} is no manifest: write one with `barproof backtest --manifest`"
+                f"{str(path)!r} is no manifest: write one with `--manifest` of backtest, sweep, train or audit --run"
             )
     claims = None
     if records or pages or not manifests:
@@ -59,7 +65,7 @@ def verify(
                 f"there is no {str(source)!r} here: name the file of the claims, see docs/claims.md"
             )
         claims = load_claims(source, pages=pages)
-    runs = {str(path): reproduce(path) for path in manifests}
+    runs = {str(path): reproduce(path, retrain=retrain) for path in manifests}
     report = None
     if claims is not None:
         # Loaded here: other commands do without the audits.
@@ -110,6 +116,25 @@ def verify(
             out.print()
         show_findings(out, report, full=full)
     return code
+
+
+def _expanded(path: Path) -> list[Path]:
+    """Take claims, pages that mention claims, and manifests out of a folder and those below it."""
+    if not path.is_dir():
+        return [path]
+    found = []
+    for place, folders, names in os.walk(path):
+        # Hidden folders, and those of tools, hold nothing that was published.
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        files = [Path(place) / name for name in sorted(names)]
+        found += [file for file in files if file.name == FILE_NAME and Path(place) == path]
+        found += [file for file in files if file.suffix.lower() == ".md" and mentions_claims(file)]
+        found += [file for file in files if file.suffix.lower() == ".json" and is_manifest(file)]
+    if not found:
+        raise ConfigError(
+            f"{str(path)!r} holds neither {FILE_NAME}, nor pages that mention claims, nor manifests: name another"
+        )
+    return found
 
 
 def _rows(claims: ClaimSet) -> list[dict[str, Any]]:

@@ -10,9 +10,11 @@ from barproof.results.equity import read_equity
 from barproof.results.fills import read_fills, round_trips
 from barproof.results.intake import TRADE_COLUMNS, Intake, holds_trades, read_trades, take_trades
 from barproof.results.measures import EQUITY_METRICS, TRADE_METRICS, measure
+from barproof.results.predictions import PREDICTION_COLUMNS, read_predictions
 
 __all__ = [
     "EQUITY_METRICS",
+    "PREDICTION_COLUMNS",
     "TRADE_COLUMNS",
     "TRADE_METRICS",
     "Intake",
@@ -20,6 +22,7 @@ __all__ = [
     "measure",
     "read_equity",
     "read_fills",
+    "read_predictions",
     "read_trades",
     "round_trips",
     "take_trades",

@@ -142,6 +142,7 @@ def fills_of(table: Table) -> pl.DataFrame:
 
 
 def _sides(column: pl.Series) -> list[str]:
+    """Read sides in the words of brokers."""
     out = []
     for i, value in enumerate(column.to_list()):
         word = plain(str(value))
@@ -195,6 +196,7 @@ def round_trips(fills: pl.DataFrame) -> pl.DataFrame:
 
 
 def _walk(symbol: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Follow the position of one symbol from flat to flat."""
     out: list[dict[str, Any]] = []
     held = 0.0
     trip: dict[str, Any] = {}
@@ -231,6 +233,7 @@ def _walk(symbol: str, rows: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _closed(symbol: str, trip: dict[str, Any], time: Any) -> dict[str, Any]:
+    """Make the row of a trade that ended."""
     entry, leave = trip["paid"] / trip["in"], trip["got"] / trip["out"]
     pnl = trip["sign"] * (leave - entry) * trip["in"] - trip["fees"]
     return {

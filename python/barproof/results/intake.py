@@ -207,6 +207,7 @@ def holds_trades(path: Path) -> bool:
 
 
 def _is_freqtrade_zip(path: Path) -> bool:
+    """Whether an archive holds a JSON document."""
     import zipfile
 
     if path.suffix.lower() != ".zip" or not path.is_file():
@@ -241,6 +242,7 @@ def _raw(source: Any, strategy: str | None) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _tool(columns: list[str]) -> str:
+    """Whose names the columns have."""
     names = set(columns)
     if {"EntryBar", "ReturnPct"} <= names:
         return "backtesting.py"
@@ -319,6 +321,7 @@ def _add_money(
 
 
 def _side(table: Table, column: str | None, quantity: pl.Series | None) -> pl.Series | None:
+    """Read sides: from words, from flags, or from signed quantities."""
     by = {plain(c): c for c in table.frame.columns}
     if column is None and "isshort" in by:
         flags = table.frame[by["isshort"]].to_list()

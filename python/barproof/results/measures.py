@@ -21,6 +21,7 @@ _DAY_MS = 86_400_000
 
 
 def _returns(trades: pl.DataFrame) -> Floats:
+    """Take returns in the order of time."""
     for name in ("exit_time", "entry_time"):
         if name in trades.columns:
             trades = trades.sort(name, maintain_order=True)
@@ -29,10 +30,12 @@ def _returns(trades: pl.DataFrame) -> Floats:
 
 
 def _mean(values: Floats) -> float:
+    """Mean; NaN of nothing."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _days(trades: pl.DataFrame) -> float:
+    """Days from the first stamp to the last."""
     names = [n for n in ("entry_time", "exit_time") if n in trades.columns]
     if not names or not trades.height:
         return float("nan")
@@ -44,6 +47,7 @@ def _days(trades: pl.DataFrame) -> float:
 
 
 def _drawdown(wealth: Floats) -> float:
+    """Deepest fall from a peak, as a fraction of it."""
     if not len(wealth):
         return float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -51,6 +55,7 @@ def _drawdown(wealth: Floats) -> float:
 
 
 def _ratio(above: float, below: float) -> float:
+    """Ratio; NaN over 0."""
     return above / below if below else float("nan")
 
 
@@ -76,6 +81,7 @@ TRADE_METRICS: dict[str, Callable[[pl.DataFrame, Floats], float]] = {
 
 
 def _daily(equity: pl.DataFrame) -> Floats:
+    """Give returns from the last equity of a day to that of the next."""
     last = (
         equity.group_by_dynamic("time", every="1d")
         .agg(pl.col("equity").last())["equity"]
@@ -86,6 +92,7 @@ def _daily(equity: pl.DataFrame) -> Floats:
 
 
 def _sharpe(equity: pl.DataFrame) -> float:
+    """Annual Sharpe ratio of calendar days."""
     daily = _daily(equity)
     sd = float(np.std(daily, ddof=1)) if len(daily) > 1 else 0.0
     return float(np.mean(daily)) / sd * np.sqrt(365.0) if sd > 0 else float("nan")

@@ -92,6 +92,7 @@ class Table:
         return None
 
     def _is_told(self, column: str) -> bool:
+        """Whether the caller has said what a column holds."""
         return column in self._told.values()
 
 

@@ -56,7 +56,9 @@ class Stat:
         name = type(self).__name__
         if self.reason:
             return f"{name}(undefined: {self.reason})"
-        shown = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "reason"]
+        shown = [
+            (f.name, getattr(self, f.name)) for f in fields(self) if f.repr and f.name != "reason"
+        ]
         return f"{name}({', '.join(f'{key}={_text(value)}' for key, value in shown)})"
 
 
