@@ -27,8 +27,9 @@ class Record:
         self.rows = rows
         self._by_name: dict[tuple[str, str, str], dict[str, str]] = {}
         for row in rows:
-            self._by_name[row["case"], row["contender"], row.get("combinations", "")] = row
-            self._by_name[row["case"], row["contender"], ""] = row
+            case = row.get("case", row.get("part", ""))
+            self._by_name[case, row["contender"], row.get("combinations", "")] = row
+            self._by_name[case, row["contender"], ""] = row
 
     def get(self, case: str, contender: str, combinations: str = "") -> dict[str, str] | None:
         return self._by_name.get((case, contender, combinations))
@@ -342,7 +343,72 @@ def files(record: Record) -> list[str]:
     ]
 
 
+def plain_where(record: Record) -> list[str]:
+    """Where and with what: every version that the record names."""
+    row = record.rows[0]
+    known = ("date", "commit", "machine", "load")
+    first = list(row).index("date")
+    named = [f"{k.replace('_', '-')} {v}" for k, v in list(row.items())[first:] if k not in known]
+    return [
+        f"Measured {row['date']} UTC at commit `{row['commit']}` on {row['machine']} "
+        f"(load at the start {row['load']}), {', '.join(named)}."
+    ]
+
+
+def beside(record: Record) -> list[str]:
+    """Contenders of each case, with how many times barproof's time each took."""
+    lines = [
+        "| case | contender | threads | median (min to max), s | times barproof's time | |",
+        "|---|---|--:|--:|--:|---|",
+    ]
+    for row in record.rows:
+        if not row.get("median_s"):
+            lines.append(
+                f"| {row['case']} | {row['contender']} | {row['threads']} | | | {row['note']} |"
+            )
+            continue
+        low, mid, high = (f"{float(row[k]):,.3f}" for k in ("min_s", "median_s", "max_s"))
+        lines.append(
+            f"| {row['case']} | {row['contender']} | {row['threads']} | {mid} ({low} to {high}) | "
+            f"{row['times_barproof']} | {row['note']} |"
+        )
+    return lines
+
+
+def accelerator(record: Record) -> list[str]:
+    """What a GPU did, or that there was none."""
+    if record.rows[0]["device"] == "none":
+        return [f"{record.rows[0]['note']}."]
+    lines = [
+        "| part | contender | bars | median, s | a second | times | GB/s | share | |",
+        "|---|---|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in record.rows:
+        told = (
+            row[k]
+            for k in (
+                "part",
+                "contender",
+                "bars",
+                "median_s",
+                "per_s",
+                "times",
+                "gb_per_s",
+                "share",
+                "note",
+            )
+        )
+        lines.append(f"| {' | '.join(told)} |")
+    return lines
+
+
 BLOCKS = {
+    "labels": ("labels", beside),
+    "labels_where": ("labels", plain_where),
+    "inference": ("inference", beside),
+    "inference_where": ("inference", plain_where),
+    "gpu": ("gpu", accelerator),
+    "gpu_where": ("gpu", plain_where),
     "feature_where": ("workload_b", feature_where),
     "feature_goals": ("workload_b", bounds),
     "features": ("workload_b", features),

@@ -51,43 +51,17 @@ impl Batch<'_, '_> {
         let array = if grid.side == Side::Long { 2 } else { 3 };
         let series = market.signals.series(array);
         let no_days = market.bars.index().day_ends.len();
-        let levels = (group.stops.len(), group.takes.len());
         let exit = usize::from(grid.side == Side::Short);
         let watched =
             |thresholds: &[Option<f64>; 2]| series.is_some() && thresholds[exit].is_some();
         // The next bar that meets each threshold; what was passed is looked for again.
         let mut signalled: Vec<usize> =
             group.exits.iter().map(|exits| if watched(exits) { 0 } else { NEVER }).collect();
-        let mut times: Vec<usize> = group.seats.iter().map(|seat| seat.most).collect();
-        times.sort_unstable();
-        times.dedup();
-        let holds: Vec<usize> = group
-            .seats
-            .iter()
-            .map(|seat| times.partition_point(|most| *most < seat.most))
-            .collect();
-        // Ways out that one number tells: a stop, a target, a holding time.
-        let plain = levels.0 + levels.1 + times.len();
-        let over = levels.0 + levels.1;
+        let mut ways = Ways::new(&group, last);
         let rules = group.prepared.rules;
         let simple = rules.trailing.is_none()
             && rules.break_even.is_none()
-            && signalled.iter().all(is_never);
-        let pairs = Pairs::new(&group);
-        // Bars until something happens, which fit half the memory: nobody holds longer than there are bars.
-        let mut met: Vec<(u32, u32)> = vec![(TIE, TIE); pairs.levels.len()];
-        let waits: Vec<u32> = times.iter().map(|most| small(most.saturating_sub(1))).collect();
-        let seats: Vec<(u32, u32)> = pairs
-            .numbers
-            .iter()
-            .zip(&holds)
-            .map(|(pair, hold)| (small(*pair), small(*hold)))
-            .collect();
-        let longest = times.last().copied().unwrap_or(usize::MAX);
-        let is_held = small(longest) as usize == longest;
-        // The seat that asks for each, or none.
-        let mut asks: Vec<u32> = vec![TIE; plain];
-        let mut places: Vec<u32> = vec![TIE; members.len()];
+            && signalled.iter().all(|bar| *bar == NEVER);
         let mut units = Units::default();
         let mut gathering = found.begin(members);
         for i in shard.from..shard.to.min(last) {
@@ -102,15 +76,6 @@ impl Batch<'_, '_> {
                     *met = if next < last { next } else { NEVER };
                 }
             }
-            let ends = |seat: &Seat| signalled[seat.exit].min(bar.saturating_add(seat.most) - 1);
-            let far = if simple {
-                bar.saturating_add(longest) - 1
-            } else {
-                group.seats.iter().map(ends).max().unwrap_or(last)
-            };
-            entered.search(&group, &order, levels, far.min(last));
-            asks.fill(TIE);
-            let mut tied = false;
             let asked = |seat: &Seat| Asked {
                 stop: seat.stop,
                 take: seat.take,
@@ -118,43 +83,17 @@ impl Batch<'_, '_> {
                 signalled: signalled[seat.exit],
                 overdue: bar.saturating_add(seat.most) - 1,
             };
-            if simple && is_held && far < last {
-                for (slot, (stop, take)) in met.iter_mut().zip(&pairs.levels) {
-                    let (stopped, taken, _) = entered.reached(*stop, *take);
-                    let level = if stopped < taken { *stop } else { levels.0 + take };
-                    let reached = stopped.min(taken);
-                    tied |= stopped == taken && reached != NEVER;
-                    *slot = (
-                        if reached == NEVER { TIE } else { small(reached - bar) },
-                        if stopped == taken { TIE } else { small(level) },
-                    );
-                }
-                for (k, (place, (pair, hold))) in places.iter_mut().zip(&seats).enumerate() {
-                    let (reached, level) = met[*pair as usize];
-                    let timed = small(over) + hold;
-                    *place = if reached <= waits[*hold as usize] { level } else { timed };
-                    if let Some(slot) = asks.get_mut(*place as usize) {
-                        *slot = small(k);
-                    }
-                }
+            let ends = |seat: &Seat| asked(seat).signalled.min(asked(seat).overdue);
+            let far = if simple {
+                bar.saturating_add(ways.longest) - 1
             } else {
-                for (k, (seat, hold)) in group.seats.iter().zip(&holds).enumerate() {
-                    let (stopped, taken, moved) = entered.reached(seat.stop, seat.take);
-                    let Asked { signalled, overdue, .. } = asked(seat);
-                    let (reached, quits) = (stopped.min(taken), signalled.min(overdue));
-                    let in_time = reached <= quits;
-                    let told = moved == NEVER
-                        && (stopped != taken || !in_time)
-                        && signalled > overdue
-                        && (in_time || quits < last);
-                    let level = if stopped < taken { seat.stop } else { levels.0 + seat.take };
-                    let place = if in_time { level } else { over + hold };
-                    places[k] = if told { small(place) } else { TIE };
-                    tied |= !told;
-                    if told {
-                        asks[place] = small(k);
-                    }
-                }
+                group.seats.iter().map(ends).max().unwrap_or(last)
+            };
+            entered.search(&group, &order, ways.levels, far.min(last));
+            if simple && ways.is_held && far < last {
+                ways.by_levels(&entered);
+            } else {
+                ways.one_by_one(&entered, &group.seats, asked);
             }
             let mut unit = |seat: &Seat| {
                 let number = entered.outcome(&group, &asked(seat));
@@ -167,51 +106,137 @@ impl Batch<'_, '_> {
                 self.unit(shard, outcome.bar, net, closed.fees, closed.funding)
             };
             units.clear();
-            for ask in &asks {
+            for ask in &ways.asks {
                 let seat = group.seats.get(*ask as usize);
                 units.push(seat.map_or(Unit::NONE, &mut unit));
             }
-            if tied {
-                for (place, seat) in places.iter_mut().zip(&group.seats) {
+            if ways.tied {
+                for (place, seat) in ways.places.iter_mut().zip(&group.seats) {
                     if *place == TIE {
                         *place = small(units.len());
                         units.push(unit(seat));
                     }
                 }
             }
-            gathering.take(i, &places, &units);
+            gathering.take(i, &ways.places, &units);
         }
         gathering.finish();
     }
 }
 
-/// A way out that more than one number tells.
+/// Which way out each set of rules takes from an entry: most are told by one number, that of a stop, a target or a
+/// holding time, in this order.
+struct Ways {
+    /// Stops and targets.
+    levels: (usize, usize),
+    last: usize,
+    /// Stops and targets that go together, each pair once.
+    pairs: Vec<(usize, usize)>,
+    /// Of each seat the number of its pair, and that of its holding time.
+    seats: Vec<(u32, u32)>,
+    /// Holding times less one, and the longest.
+    waits: Vec<u32>,
+    longest: usize,
+    /// Whether every holding time fits these.
+    is_held: bool,
+    /// Of each pair the bars until a level is reached, [`TIE`] for never, and which.
+    met: Vec<(u32, u32)>,
+    /// Of each way out a seat that takes it, [`TIE`] for none.
+    asks: Vec<u32>,
+    /// Of each seat its way out, [`TIE`] where no one number tells it.
+    places: Vec<u32>,
+    /// Whether there may be such seats.
+    tied: bool,
+}
+
+impl Ways {
+    fn new(group: &Group<'_, '_, '_>, last: usize) -> Self {
+        let levels = (group.stops.len(), group.takes.len());
+        let mut times: Vec<usize> = group.seats.iter().map(|seat| seat.most).collect();
+        times.sort_unstable();
+        times.dedup();
+        let mut pairs: Vec<(usize, usize)> =
+            group.seats.iter().map(|seat| (seat.stop, seat.take)).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let of = |seat: &Seat| {
+            let pair = pairs.partition_point(|pair| *pair < (seat.stop, seat.take));
+            (small(pair), small(times.partition_point(|most| *most < seat.most)))
+        };
+        let longest = times.last().copied().unwrap_or(usize::MAX);
+        Self {
+            levels,
+            last,
+            seats: group.seats.iter().map(of).collect(),
+            waits: times.iter().map(|most| small(most.saturating_sub(1))).collect(),
+            longest,
+            is_held: small(longest) as usize == longest,
+            met: vec![(TIE, TIE); pairs.len()],
+            pairs,
+            asks: vec![TIE; levels.0 + levels.1 + times.len()],
+            places: vec![TIE; group.seats.len()],
+            tied: false,
+        }
+    }
+
+    /// Where nothing but stops, targets and holding times ends a trade, and the data do not.
+    fn by_levels(&mut self, entered: &Entered<'_>) {
+        self.asks.fill(TIE);
+        self.tied = false;
+        for (slot, (stop, take)) in self.met.iter_mut().zip(&self.pairs) {
+            let (stopped, taken, _) = entered.reached(*stop, *take);
+            let level = if stopped < taken { *stop } else { self.levels.0 + take };
+            let reached = stopped.min(taken);
+            self.tied |= stopped == taken && reached != NEVER;
+            *slot = (
+                if reached == NEVER { TIE } else { small(reached - entered.bar) },
+                if stopped == taken { TIE } else { small(level) },
+            );
+        }
+        let over = small(self.levels.0 + self.levels.1);
+        for (k, (place, (pair, hold))) in self.places.iter_mut().zip(&self.seats).enumerate() {
+            let (reached, level) = self.met[*pair as usize];
+            *place = if reached <= self.waits[*hold as usize] { level } else { over + hold };
+            if let Some(slot) = self.asks.get_mut(*place as usize) {
+                *slot = small(k);
+            }
+        }
+    }
+
+    /// Whatever ends a trade.
+    fn one_by_one(
+        &mut self,
+        entered: &Entered<'_>,
+        seats: &[Seat],
+        asked: impl Fn(&Seat) -> Asked,
+    ) {
+        self.asks.fill(TIE);
+        self.tied = false;
+        let over = self.levels.0 + self.levels.1;
+        for (k, (seat, (_, hold))) in seats.iter().zip(&self.seats).enumerate() {
+            let (stopped, taken, moved) = entered.reached(seat.stop, seat.take);
+            let Asked { signalled, overdue, .. } = asked(seat);
+            let (reached, quits) = (stopped.min(taken), signalled.min(overdue));
+            let in_time = reached <= quits;
+            let told = moved == NEVER
+                && (stopped != taken || !in_time)
+                && signalled > overdue
+                && (in_time || quits < self.last);
+            let level = if stopped < taken { seat.stop } else { self.levels.0 + seat.take };
+            let place = if in_time { level } else { over + *hold as usize };
+            self.places[k] = if told { small(place) } else { TIE };
+            self.tied |= !told;
+            if told {
+                self.asks[place] = small(k);
+            }
+        }
+    }
+}
+
+/// A way out that no one number tells, and what never comes.
 const TIE: u32 = u32::MAX;
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // of an iterator
-fn is_never(bar: &usize) -> bool {
-    *bar == NEVER
-}
-
-#[allow(clippy::cast_possible_truncation)] // as many as there are rules in a batch, or their levels
+#[allow(clippy::cast_possible_truncation)] // as many as there are rules in a batch, their levels, or bars of a label
 fn small(number: usize) -> u32 {
     number as u32
-}
-
-/// Stops and targets that go together, each pair once, and the number of each seat's.
-struct Pairs {
-    levels: Vec<(usize, usize)>,
-    numbers: Vec<usize>,
-}
-
-impl Pairs {
-    fn new(group: &Group<'_, '_, '_>) -> Self {
-        let mut levels: Vec<(usize, usize)> =
-            group.seats.iter().map(|seat| (seat.stop, seat.take)).collect();
-        levels.sort_unstable();
-        levels.dedup();
-        let of = |seat: &Seat| levels.partition_point(|pair| *pair < (seat.stop, seat.take));
-        let numbers = group.seats.iter().map(of).collect();
-        Self { levels, numbers }
-    }
 }
