@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,6 +246,23 @@ def test_a_parquet_file_written_in_blocks_says_what_the_table_says(
     assert code == 0
     assert by_block["features"] == by_frame["features"]
     assert pl.read_parquet("x.parquet").equals(pl.read_ipc("x.feather"), null_equal=True)
+
+
+def test_rows_are_counted_on_a_terminal_and_nowhere_else(
+    run: Run, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("barproof._progress.time.perf_counter", itertools.count().__next__)
+    monkeypatch.setattr("barproof.features.tables._BLOCK_BYTES", 1)
+    words = ["features", *spot(files), "-f", "sma(3)", "--out", "x.parquet"]
+    code, _, err = run(*words)
+    assert (code, err) == (0, "")
+    rows = pl.read_parquet("x.parquet").height
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, out, err = run(*words)
+    assert code == 0
+    assert "features" in err
+    assert f"{rows}/{rows}" in err
+    assert f"{rows}/{rows}" not in out
 
 
 def test_a_run_that_fails_leaves_no_file(

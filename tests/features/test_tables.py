@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import barproof as bp
-from barproof.features.tables import windows
+from barproof.features.tables import columns, windows
 from tests.features import markets
 
 TEXTS = ["sma(5)", "rsi(14)", "obv()", "macd(3, 6, 4)", "zscore(close, 7)@15m", "max(high, 9)"]
@@ -209,26 +211,115 @@ def test_own_features_and_further_columns_reach_the_array() -> None:
     assert bits(rows) == bits(features.compute(candles).select(features.names).to_numpy())
 
 
+@pytest.mark.parametrize("rows", [0, 1, 5_000, 8_192, 100_000, 600_000])
+@pytest.mark.parametrize("count", [1, 3, 130])
+def test_columns_are_apart_and_large_ones_begin_with_a_huge_page(rows: int, count: int) -> None:
+    count = min(count, 5) if rows > 100_000 else count
+    made = columns(rows, count)
+    assert len(made) == count
+    for k, column in enumerate(made):
+        assert column.shape == (rows,)
+        assert column.flags.c_contiguous
+        column.fill(k)
+    assert [column.tolist() == [k] * rows for k, column in enumerate(made)] == [True] * count
+    if 8 * rows >= 2 * HUGE:
+        assert all(column.ctypes.data % HUGE == 0 for column in made)
+    else:
+        # Where one of them is kept, no more than this stays with it.
+        bases = {id(base): base for column in made if (base := column.base) is not None}
+        assert all(base.nbytes <= max(32 * 2**20, 8 * rows) for base in bases.values())
+
+
+HUGE = 2 * 2**20
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def huge_bytes(array: Any) -> int:
+    """Bytes in huge pages of the mapping that holds the middle of an array."""
+    middle = array.ctypes.data + array.nbytes // 2
+    inside = False
+    for line in Path("/proc/self/smaps").read_text(encoding="ascii").splitlines():
+        head, *rest = line.split()
+        if "-" in head and not head.endswith(":"):
+            first, last = (int(end, 16) for end in head.split("-"))
+            inside = first <= middle < last
+        elif inside and head == "AnonHugePages:":
+            return 1024 * int(rest[0])
+    return 0
+
+
+@pytest.mark.skipif(
+    not PAGES.exists() or "[never]" in PAGES.read_text(encoding="ascii"),
+    reason="the system gives no huge pages",
+)
+def test_a_matrix_lies_in_huge_pages_where_arrays_of_numpy_do() -> None:
+    candles = market("A", 3, 600_000)
+    rows = FEATURES.matrix(candles, dtype="f64")
+    plain = np.ones_like(rows)
+    if huge_bytes(plain) == 0:
+        pytest.skip("the system has no huge pages left")
+    assert huge_bytes(rows) >= 0.5 * rows.nbytes
+    (column,) = columns(4_000_000, 1)
+    column.fill(1.0)
+    assert huge_bytes(column) >= 0.5 * column.nbytes
+
+
+def test_other_threads_run_while_features_are_computed() -> None:
+    """The core lets the interpreter's lock go: a thread that counts gets on while an array is filled."""
+    candles = market("A", 4, 200_000)
+    features = bp.FeatureSet([f"quantile({n}, 0.5)" for n in range(50, 70)])
+    done, counted = threading.Event(), 0
+    during: list[int] = []
+
+    def count() -> None:
+        nonlocal counted
+        while not done.is_set():
+            counted += 1
+            time.sleep(0)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    try:
+        for compute in (features.matrix, features.compute):
+            before, began = counted, time.perf_counter()
+            compute(candles, threads=2)
+            during.append(counted - before)
+            # A lock that is held hands over every 5 ms at most; one that is free is taken thousands of times.
+            assert time.perf_counter() - began > 0.05
+    finally:
+        done.set()
+        counter.join()
+    assert min(during) > 100, during
+
+
 PEAK = """
 import resource, sys
 import numpy as np, polars as pl
 import barproof as bp
 
-features = bp.FeatureSet.preset("gating_171")
-candles = bp.simulate_candles(1, bars=150_000)
-features.matrix(candles[:20_000])
+what, symbols = sys.argv[1], [str(k) for k in range(int(sys.argv[2]))]
+features = bp.FeatureSet.preset(what).on(symbols) if len(symbols) > 1 else bp.FeatureSet.preset(what)
+candles = bp.simulate_candles(1, bars=150_000, symbols=symbols)
+small = {name: book[:20_000] for name, book in candles.items()}
+features.matrix(small, symbol="0")
 def peak():
     with open("/proc/self/status") as lines:
         return next(int(l.split()[1]) for l in lines if l.startswith("VmHWM:")) * 1024
 before = peak()
-rows = features.matrix(candles, dtype="f64", threads=2)
+rows = features.matrix(candles, dtype="f64", symbol="0", threads=2)
+assert rows.shape == (150_000, len(features))
 print((peak() - before) / rows.nbytes)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
-def test_a_matrix_takes_the_memory_of_its_output_and_a_tenth() -> None:
+@pytest.mark.parametrize(("preset", "symbols"), [("gating_171", 1), ("cross_market_20", 12)])
+def test_a_matrix_takes_the_memory_of_its_output_and_a_tenth(preset: str, symbols: int) -> None:
+    """Of one symbol, and of markets side by side, whose parts are copied nowhere on the way."""
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PEAK)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(PEAK), preset, str(symbols)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert float(run.stdout) < 1.1

@@ -9,7 +9,10 @@ use super::{
     overlap, parabolic, patterns, price, returns, rolling, statistics, talib_later, trend,
     volatility, volume,
 };
-use super::{bands, candle_shape, dependence, distribution, drawdown, fractional, funding};
+use super::{
+    bands, candle_shape, correlation, dependence, distribution, drawdown, fractional, funding,
+    means_apart, roughness, swing_bars,
+};
 use super::{liquidity, pairs, range_volatility, sessions, swing, volume_lines};
 use crate::{Error, Result};
 
@@ -133,6 +136,7 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         overlap::FUNCTIONS,
         momentum::FUNCTIONS,
         oscillators::FUNCTIONS,
+        means_apart::FUNCTIONS,
         trend::FUNCTIONS,
         directional::FUNCTIONS,
         parabolic::FUNCTIONS,
@@ -142,6 +146,7 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         price::FUNCTIONS,
         rolling::FUNCTIONS,
         statistics::FUNCTIONS,
+        correlation::FUNCTIONS,
         cycles::FUNCTIONS,
         patterns::FUNCTIONS,
         calendar::FUNCTIONS,
@@ -150,10 +155,12 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         range_volatility::FUNCTIONS,
         distribution::FUNCTIONS,
         dependence::FUNCTIONS,
+        roughness::FUNCTIONS,
         drawdown::FUNCTIONS,
         candle_shape::FUNCTIONS,
         bands::FUNCTIONS,
         swing::FUNCTIONS,
+        swing_bars::FUNCTIONS,
         liquidity::FUNCTIONS,
         volume_lines::FUNCTIONS,
         funding::FUNCTIONS,

@@ -10,7 +10,7 @@ use super::order::Sorted;
 use super::parts::{Map, ROW, Sums, Then, defined, finite, finite_changes, full, full_changes};
 use super::registry::{Function, Input, Kind, Parameter, count};
 use super::statistics::Regression;
-use super::swing::{Awesome, Extremes};
+use super::swing_bars::{Awesome, Extremes};
 use super::volatility::{Atr, Deviation};
 use super::window::{Delay, Window, Windowed, bars};
 use crate::numeric::Sum;

@@ -43,6 +43,7 @@ use super::lanes::{self, LANES};
 use super::node::{Kernel, Visit};
 use super::registry::count;
 use super::wide::{self, CHUNK};
+use super::wide_windows;
 
 /// Window parameters as numbers of bars; they were checked to be whole and in range.
 pub(super) fn bars(value: f64) -> u64 {
@@ -256,8 +257,8 @@ impl<F: Fold> Window<F> {
             // Bits of the clock alone: where the block ends, and what it holds by then.
             self.blocks(at, past, |_, _, _| {});
             let [a, b, ..] = new;
-            let (last, apart) = wide::overlapping::<F>(values, self.length, a, b);
-            wide::read_overlap::<F, O, _>(
+            let (last, apart) = wide_windows::overlapping::<F>(values, self.length, a, b);
+            wide_windows::read_overlap::<F, O, _>(
                 [&last[past..], &last[past.saturating_sub(apart)..]],
                 // Bars before the first full window are undefined in any case.
                 apart.saturating_sub(past).min(n),
@@ -350,7 +351,14 @@ impl Parts<'_> {
     #[inline]
     fn fold<F: Fold>(&mut self, first: usize, from: usize, to: usize) {
         let (values, length) = (self.values, self.length);
-        wide::fold_block::<F>(values, length, first..to, from, &mut self.old, &mut self.new);
+        wide_windows::fold_block::<F>(
+            values,
+            length,
+            first..to,
+            from,
+            &mut self.old,
+            &mut self.new,
+        );
         self.waiting.end = to;
     }
 
@@ -368,7 +376,7 @@ impl Parts<'_> {
         }
         let place = range.start - self.past..range.end - self.past;
         let mut columns = out.each_mut().map(|column| &mut column[place.clone()]);
-        wide::read_all::<F, O, _>(
+        wide_windows::read_all::<F, O, _>(
             self.old.each_ref().map(|column| &column[range.clone()]),
             self.new.each_ref().map(|column| &column[range.clone()]),
             &self.values[range],
