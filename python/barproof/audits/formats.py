@@ -76,6 +76,7 @@ def text(report: Report, *, width: int, lines: int | None) -> str:
 
 
 def _block(finding: Finding, width: int) -> list[str]:
+    """Lines of one finding: what, why, what to do, where to look next."""
     head = f"{finding.id} {finding.severity} {MARKS[finding.outcome]}  {finding.title}"
     lines = _wrap(head, width)
     if finding.outcome in ("pass", "skipped"):
@@ -98,6 +99,7 @@ def _waived(finding: Finding) -> str:
 
 
 def _wrap(line: str, width: int, first: str = "") -> list[str]:
+    """Break a line at words, without characters that a terminal obeys."""
     return textwrap.wrap(
         _CONTROL.sub("", line),
         max(width, 40),
@@ -115,7 +117,7 @@ def markdown(report: Report) -> str:
         "",
         f"{summary(report)}.",
         "",
-        *[f"- {reason}" for reason in report.reasons],
+        *[f"- {_line(reason)}" for reason in report.reasons],
         "",
         "| code | severity | outcome | finding |",
         "|---|---|---|---|",
@@ -144,7 +146,9 @@ def markdown(report: Report) -> str:
 
 
 # What moves a cursor or turns the direction of writing on a terminal.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]"
+)
 
 
 def _line(value: Any) -> str:
@@ -154,6 +158,7 @@ def _line(value: Any) -> str:
 
 
 def _cell(value: Any) -> str:
+    """One cell of a table of Markdown."""
     return _line("" if value is None else value).replace("|", "\\|")
 
 

@@ -16,6 +16,7 @@ _TEXTS = {"type": "array", "items": _TEXT}
 
 
 def _record(required: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Describe an object with these keys and no others."""
     return {
         "type": "object",
         "required": list(required),
@@ -59,6 +60,7 @@ def report_schema() -> dict[str, Any]:
     )
 
     def or_null(schema: dict[str, Any]) -> dict[str, Any]:
+        """Describe what may be absent."""
         return {"anyOf": [schema, {"type": "null"}]}
 
     finding = _record(
