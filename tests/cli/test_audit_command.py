@@ -248,7 +248,10 @@ def test_the_whole_chain(run: Run, run_json: RunJson, files: Files) -> None:
     costs = bp.Costs(taker=0.0005)
     oos = bp.walk_forward_optimise(trained, grid, costs=costs, min_trades=1, ledger=False)
     want = bp.audit(features=features, run=trained, result=oos, ledger=False)
-    assert outcomes(document) == {f.id: f.outcome for f in want}
+    told, wanted = outcomes(document), {f.id: f.outcome for f in want}
+    # The command line asks the ledger of the project, which has counted the trials.
+    assert (told.pop("OVF-01"), wanted.pop("OVF-01")) == ("pass", "skipped")
+    assert told == wanted
     code, out, _ = run("audit", "--run")
     assert f"in {oos.metrics['trades']:,} trades" in " ".join(out.split())
     assert "chosen from 4 on tune bars of each fold by sharpe" in " ".join(out.split())

@@ -282,7 +282,7 @@ def run_chain(
             "the rules of the grid are chosen on tune bars, and there are none: set `tune` in [folds] of "
             "barproof.toml, or take [grid] away"
         )
-    asked = {
+    asked: dict[str, Any] = {
         "metric": settings.sweep.metric or "sharpe",
         "min_trades": settings.sweep.min_trades,
         "initial_equity": first_given(None, settings.backtest.initial_equity),
