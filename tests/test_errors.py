@@ -34,6 +34,7 @@ TABLES = (
     "tests.sweep_error_examples",
     "tests.choice_error_examples",
     "tests.reconcile_error_examples",
+    "tests.live.error_examples",
     "tests.candles.error_examples",
     "tests.features.error_examples",
     "tests.report.error_examples",

@@ -67,7 +67,7 @@ def read_bar(bar: Any, symbol: str, interval_ms: int) -> Arrival:
         except LayoutError:
             raise
         except BarproofError as error:
-            raise CandleError(str(error)) from error
+            raise CandleError(f"{error}") from error
         if isinstance(bar, Mapping):
             close_time = bar.get("close_time")
             if isinstance(close_time, int) and close_time > values[0]:

@@ -51,6 +51,8 @@ def parse_line(line: str) -> dict[str, Any]:
     """
     try:
         told = json.loads(line, parse_constant=_constant, object_pairs_hook=_once)
+    except CandleError:
+        raise
     except (ValueError, RecursionError) as error:
         why = str(error)
         raise CandleError(

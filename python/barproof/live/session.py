@@ -8,7 +8,7 @@ import time as clocks
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 import numpy as np
 
@@ -592,7 +592,7 @@ class LiveSession:
                 check_place(time, symbol, self.interval_ms, self._anchor[symbol])
             self._check_funding(symbol, arrival)
             if newest is not None and time > newest + self.interval_ms and self._gap == "raise":
-                raise CandleError(self._gap_text(symbol, newest, time))
+                self._refuse_gap(symbol, newest, time)
             taken.append((symbol, arrival))
         for symbol, arrival in taken:
             newest = self._newest(symbol)
@@ -682,9 +682,9 @@ class LiveSession:
             )
         return decision
 
-    def _gap_text(self, symbol: str, last: int, time: int) -> str:
+    def _refuse_gap(self, symbol: str, last: int, time: int) -> NoReturn:
         missing = (time - last) // self.interval_ms - 1
-        return (
+        raise CandleError(
             f"bar of {symbol} at {show_time(time)} leaves out {missing:,} after {show_time(last)}: feed them first, or "
             'say gap="accept" or how to catch up'
         )
@@ -697,7 +697,7 @@ class LiveSession:
     def _bridge(self, symbol: str, last: int, time: int) -> None:
         """Refuse, accept or fill a gap of the only symbol."""
         if self._gap == "raise":
-            raise CandleError(self._gap_text(symbol, last, time))
+            self._refuse_gap(symbol, last, time)
         self._note_gap(symbol, last, time)
         if callable(self._gap):
             for one in self._gap(symbol, last + self.interval_ms, time):
@@ -1001,7 +1001,8 @@ class LiveSession:
                 new[name] = fresh.loaded(market.account.save())
             except RulesError as error:
                 raise RulesError(
-                    f"`rules` of roll(...) measure ATR or volatility otherwise than the session does: {error}"
+                    f"`rules` of roll(...) need an ATR or a volatility that the session of {name} has not measured "
+                    "from its start: keep `atr_period` and `vol_window`, or begin another session"
                 ) from error
             new[name].choose(len(book) - 1)
         self._rules = book
