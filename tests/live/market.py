@@ -59,7 +59,7 @@ def session(state: Any, start: int | None = 1_000, **changes: Any) -> bp.LiveSes
         "interval": "5m",
         "instrument": of.instrument,
     }
-    bundle = changes.pop("bundle", trained().bundles[0])
+    bundle = changes.pop("bundle", None) or trained().bundles[0]
     rules = changes.pop("rules", RULES)
     return bp.LiveSession(bundle, rules, **{**given, **changes})
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from barproof.bundle import Bundle
+from barproof.live.identity import code_version
 from barproof.live.state import Store
 from tests.live.market import candles, session
 
@@ -40,6 +41,7 @@ def child(bundle: Bundle, state: Path, bars: int, deadly: int) -> None:
 def main() -> None:
     bundles: dict[str, Bundle] = {}
     candles()
+    code_version()
     for line in sys.stdin:
         path, state, bars, deadly = line.split()
         bundle = bundles.setdefault(path, Bundle.load(path))

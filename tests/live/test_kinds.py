@@ -23,13 +23,15 @@ NET: dict[str, Any] = {"epochs": 2, "batch": 64, "learning_rate": 0.01}
 TRANSFORMER: dict[str, Any] = {"window": 4, "d_model": 16, "heads": 4, "feed_forward": 16, **NET}
 KINDS: dict[str, Any] = {
     "logistic": models.Logistic(),
-    "boosting": models.GradientBoosting(n_estimators=10),
+    "boosting": models.GradientBoosting(max_iter=10, min_samples_leaf=20),
     "xgboost": lambda: models.XGBoost(n_estimators=10),
     "lightgbm": lambda: models.LightGBM(n_estimators=10),
     "feed": models.FeedForward(hidden=(16, 8), **NET),
     "lstm": models.LstmClassifier(hidden=8, layers=1, window=4, **NET),
     "bars": models.BarTransformer(layers=1, **TRANSFORMER),
-    "ensemble": models.Ensemble([models.Logistic(), models.GradientBoosting(n_estimators=5)]),
+    "ensemble": models.Ensemble(
+        [models.Logistic(), models.GradientBoosting(max_iter=5, min_samples_leaf=20)]
+    ),
     "folds": lambda: models.FoldEnsemble(models.Logistic()),
 }
 MARKETS = ["BTC", "ETH"]
@@ -109,7 +111,7 @@ def test_every_kind_of_model(name: str) -> None:
 def test_three_classes_and_returns(kind: str) -> None:
     of = bp.simulate_candles(7, bars=1_200, edge=0.3)
     label = {"threshold": 0.001} if kind == "ternary" else {}
-    bundle, X = scores(of, models.GradientBoosting(n_estimators=10), kind, **label)
+    bundle, X = scores(of, models.GradientBoosting(max_iter=10, min_samples_leaf=20), kind, **label)
     assert bundle.part().kind == kind
     said = bundle.predict(X)[START:STOP]
     up = float(np.median(said[:, 0 if kind == "regression" else 2]))

@@ -39,7 +39,7 @@ def test_fifty_thousand_real_bars() -> None:
     features = bp.FeatureSet.preset("gating_171")
     X = features.compute(of)
     labels = bp.labels.horizon(of, bars=6, kind="binary")
-    run = quiet(bp.models.Logistic(), X, labels, bp.WalkForward(2_000, 500, tune=500))
+    run = quiet(bp.models.Logistic(), X, labels, bp.WalkForward(9_000, 500, tune=1_000))
     bundle = run.bundles[0]
     rules = bp.Rules(
         entry_long=0.52, entry_short=0.52, stop_loss=0.01, take_profit=0.015, max_hold=48
