@@ -728,7 +728,7 @@ class LiveSession:
         """Decide one time: features, models, accounts, and one transaction."""
         asked: dict[int, list[tuple[LiveMarket, Any]]] = {}
         for name, arrival in there.items():
-            if arrival.funding and name in self._markets:
+            if arrival.funding and self._is_news(name, arrival):
                 self._take_funding(self._markets[name], arrival.funding)
         for market in self._markets.values():
             bars = {
@@ -856,8 +856,16 @@ class LiveSession:
     # Funding, models, fills ---------------------------------------------------------------------------------
 
     def _check_funding(self, symbol: str, arrival: Arrival) -> None:
-        if arrival.funding and symbol in self._markets:
+        if arrival.funding and self._is_news(symbol, arrival):
             self._late(self._markets[symbol], arrival.funding)
+
+    def _is_news(self, symbol: str, arrival: Arrival) -> bool:
+        """Whether a bar tells of a settlement that is not known: most repeat the last two."""
+        market = self._markets.get(symbol)
+        if market is None:
+            return False
+        known = market.settlements.last
+        return known is None or arrival.funding[-1][0] >= known + 500
 
     def _late(self, market: LiveMarket, found: Iterable[tuple[int, float]]) -> None:
         """Refuse settlements of bars that were taken."""
