@@ -35,6 +35,7 @@ TABLES = (
     "tests.choice_error_examples",
     "tests.reconcile_error_examples",
     "tests.live.error_examples",
+    "tests.live.parity_error_examples",
     "tests.candles.error_examples",
     "tests.features.error_examples",
     "tests.report.error_examples",

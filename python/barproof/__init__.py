@@ -74,6 +74,9 @@ if TYPE_CHECKING:
     from barproof.audits.finding_lookahead import find_lookahead
     from barproof.live.decision import Decision
     from barproof.live.session import LiveSession
+    from barproof.live.log import LiveLog
+    from barproof.live.parity import Parity, parity
+    from barproof.live.watch import Watch, WatchReference
     from barproof.results import read_equity, read_trades
 
 __version__: str = _core.__version__
@@ -91,9 +94,14 @@ _LAZY = {
     "ablation": "_ablation",
     "audit": "audits",
     "audits": "",
+    "LiveLog": "live.log",
+    "Parity": "live.parity",
+    "Watch": "live.watch",
+    "WatchReference": "live.watch",
     "cost_curve": "_controls",
     "find_lookahead": "audits.finding_lookahead",
     "one_bar_later": "_controls",
+    "parity": "live.parity",
     "Search": "_search",
     "procedure_test": "_procedure",
     "random_entries": "_controls",
@@ -155,11 +163,13 @@ __all__ = [
     "LayoutError",
     "Ledger",
     "LedgerError",
+    "LiveLog",
     "LiveSession",
     "LookaheadError",
     "Memory",
     "OwnFeature",
     "ParameterError",
+    "Parity",
     "Part",
     "Plan",
     "PlanError",
@@ -185,6 +195,8 @@ __all__ = [
     "Verification",
     "WalkForward",
     "WalkForwardResult",
+    "Watch",
+    "WatchReference",
     "WindowError",
     "__version__",
     "ablation",
@@ -204,6 +216,7 @@ __all__ = [
     "labels",
     "models",
     "one_bar_later",
+    "parity",
     "plan",
     "plan_training",
     "plateau",

@@ -131,7 +131,7 @@ EXAMPLES: list[Example] = [
         "live log",
         lambda: bp.audit(live_log={}),
         ParameterError,
-        "`live_log` has no audits in this version: leave it out",
+        "`live_log` must be a LiveLog, was dict: use bp.LiveLog.read(...) or bp.LiveLog.foreign(...)",
     ),
     (
         "no table of trades",

@@ -28,6 +28,7 @@ from barproof.audits.economics import (
 )
 from barproof.audits.inputs import Inputs
 from barproof.audits.labels import class_balance, degenerate_label, label_against_price
+from barproof.audits.live_steps import LIVE_STEPS
 from barproof.audits.lookahead import RELATIVE, lookahead
 from barproof.audits.model import Finding, Severity
 from barproof.audits.parity import feature_identity
@@ -66,6 +67,7 @@ _REQUIRES = {
     "claims": ("claims",),
     "label_sweep": ("labels",),
     "ablation": ("economics",),
+    "live_log": ("decisions",),
 }
 _FUNDING = "funding"
 ALL_ROWS = 20_000
@@ -131,8 +133,9 @@ def audit(
         :func:`barproof.read_trades`, they are held against the candles (group fills).
     fills : frame, optional
         Single fills of any tool, as from ``barproof.results.read_fills``. Default: entries and exits of `trades`.
-    live_log : None
-        Not audited in this version.
+    live_log : LiveLog, optional
+        What a live system logged. With candles, bundles and a result (whose rules and costs are meant) it is replayed
+        as by :func:`barproof.parity` (group decisions, and PAR-02); alone it shows when decisions were made (DEC-02).
     claims : path of claims.toml, ClaimSet, or list of records, optional
         Published numbers, to be computed again (group claims); see ``barproof.claims.load_claims``.
     label_sweep : LabelSweep, optional
@@ -192,12 +195,16 @@ def audit(
         "result": result,
         "trades": trades,
         "fills": fills,
+        "live_log": live_log,
         "claims": None if claims is None else set_of(claims),
         "label_sweep": label_sweep,
         "ablation": ablation,
     }
-    if live_log is not None:
-        raise ParameterError("`live_log` has no audits in this version: leave it out")
+    if live_log is not None and not hasattr(live_log, "decisions"):
+        raise ParameterError(
+            f"`live_log` must be a LiveLog, was {type(live_log).__name__}: use bp.LiveLog.read(...) or "
+            "bp.LiveLog.foreign(...)"
+        )
     if fail_on not in get_args(Severity):
         raise ParameterError(
             f"`fail_on` must be one of {', '.join(get_args(Severity))}, was {fail_on!r}"
@@ -625,4 +632,5 @@ _STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "SIG-02": _win_rate,
     **STEPS,
     **RESULT_STEPS,
+    **LIVE_STEPS,
 }

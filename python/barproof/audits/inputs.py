@@ -38,6 +38,7 @@ class Inputs:
     label_sweep: Any = None
     ablation: Any = None
     book: Any = None
+    live_log: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -180,6 +181,18 @@ class Inputs:
     def trade_table(self) -> Any:
         """Trades: given, or of the result."""
         return self.trades if self.trades is not None else getattr(self.result, "trades", None)
+
+    @cached_property
+    def parity(self) -> Any:
+        """Replay of the live log; None where candles, bundle, rules or costs to replay it with are not there."""
+        result, bundles = self.result, self.bundle_list
+        if self.live_log is None or not bundles or result is None or self.market is None:
+            return None
+        from barproof.live.parity import parity
+
+        # A run has a bundle a fold; what went live is the last.
+        one = bundles[-1] if self.run is not None and self.bundles is None else bundles
+        return parity(self.live_log, self.market, one, result.rules, costs=result.costs)
 
     def columns(self, frame: pl.DataFrame) -> Iterator[tuple[str, int, pl.DataFrame, list[str]]]:
         """Part, fold, rows and prediction columns of a table of predictions."""
