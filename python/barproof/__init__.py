@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from barproof.audits import Finding, Report, audit
     from barproof.audits.finding_lookahead import find_lookahead
     from barproof.live.decision import Decision
-    from barproof.live.session import LiveSession
     from barproof.live.log import LiveLog
     from barproof.live.parity import Parity, parity
+    from barproof.live.session import LiveSession
     from barproof.live.watch import Watch, WatchReference
     from barproof.results import read_equity, read_trades
 

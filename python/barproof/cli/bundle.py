@@ -17,7 +17,7 @@ from barproof.cli import options, output
 from barproof.cli.config import load_config
 from barproof.cli.exits import FOUND, NOTHING_PROVED, OK
 from barproof.cli.inputs import market_of, read_market
-from barproof.cli.study import read_table
+from barproof.cli.reading import read_table
 from barproof.errors import BundleError
 
 __all__ = ["COMMANDS", "HELP"]
