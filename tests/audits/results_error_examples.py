@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import polars as pl
 
 import barproof as bp
 from barproof import LayoutError, LookaheadError, ParameterError, audits, claims
@@ -129,9 +130,27 @@ def waiver(**change: Any) -> Callable[[], object]:
 EXAMPLES: list[Example] = [
     (
         "live log",
-        lambda: bp.audit(live_log={}),
+        lambda: bp.audit(live_log={"decisions": {"time": [1]}}),
         ParameterError,
         "`live_log` must be a LiveLog, was dict: use bp.LiveLog.read(...) or bp.LiveLog.foreign(...)",
+    ),
+    (
+        "weight of the start",
+        lambda: audits.start_weight(1.0, 3),
+        ParameterError,
+        "`alpha` must lie between 0 and 1 and `bars` be finite and >= 0, were 1.0 and 3",
+    ),
+    (
+        "bars to forget",
+        lambda: audits.bars_to_forget(0.1, tolerance=0.0),
+        ParameterError,
+        "`alpha` and `tolerance` must lie between 0 and 1, were 0.1 and 0.0",
+    ),
+    (
+        "cuts beyond the bars",
+        lambda: bp.find_lookahead(lambda b: b, pl.DataFrame({"x": [1.0] * 20}), cuts=[3, 19]),
+        ParameterError,
+        "`cuts` must lie between 0 and 18, so that later bars are left, were 3 to 19",
     ),
     (
         "no table of trades",

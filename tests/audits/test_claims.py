@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import barproof as bp
-from barproof import audits, stats
+from barproof import Finding, audits, stats
 from barproof.audits.claim_arithmetic import (
     annual_growth,
     evaluate,
@@ -246,6 +246,35 @@ def test_golden() -> None:
     implied = stats.growth_identity(-0.002319, 3892, 0.87 / 10_000).deviation
     assert implied == near(GOLDEN["E20"][0], rel=1e-9)
     assert least_sd(0.5159, 0.005524, 0.010678) == near(GOLDEN["E20"][2], rel=1e-9)
+
+
+def test_case_s004_hangs_together_and_a_milder_loss_does_not() -> None:
+    """Option A of case S004: what its table prints can be true together; half of the loss cannot."""
+
+    def told(final: str) -> Finding:
+        rows = [
+            ("total_return", final, "fraction"),
+            ("mean_return", "-0.2319", "percent"),
+            ("win_rate", "51.59", "percent"),
+            ("mean_win", "0.5524", "percent"),
+            ("mean_loss", "-1.0678", "percent"),
+        ]
+        claims = [
+            {
+                "id": metric.replace("_", "-"),
+                "value": value,
+                "unit": unit,
+                "metric": metric,
+                "n": 3892,
+            }
+            for metric, value, unit in rows
+        ]
+        return audits.claim_arithmetic(claims)
+
+    assert told("-0.999913").outcome == "pass", told("-0.999913").title
+    # exp(n m) is the most that a mean trade of -0.2319% leaves: -0.99988.
+    milder = told("-0.99989")
+    assert milder.outcome == "fail" and "its trades vary by at most" in milder.title, milder.title
 
 
 @given(st.integers(1, 400), st.data())

@@ -123,9 +123,9 @@ def test_a_close_may_be_dated_on_the_next_open() -> None:
     late = trades(exit_time=BARS.open_time[ROWS + 7], exit_price=BARS.close[ROWS + 6])
     assert audits.fill_in_bar(late, BARS).outcome == "pass"
     last = {
-        "entry_time": [BARS.open_time[-1] + HOUR],
-        "entry_price": [BARS.close[-1]],
-        "side": ["long"],
+        "entry_time": [BARS.open_time[-1], BARS.open_time[-1] + HOUR],
+        "entry_price": [BARS.open[-1], BARS.close[-1]],
+        "side": ["long", "long"],
     }
     assert audits.fill_in_session(last, BARS).outcome == "pass"
 

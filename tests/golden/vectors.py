@@ -791,7 +791,7 @@ def _(text: str) -> Numbers:
     columns = {
         "trailing": x.rolling_mean(3),
         "centred": x.rolling_mean(3, center=True),
-        "z": (x - x.mean()) / x.std(),
+        "z": (x - x.mean()) / x.std(ddof=0),
     }
     frame = pl.DataFrame({"x": np.arange(last + 1.0) ** 2})
     found = bp.find_lookahead(

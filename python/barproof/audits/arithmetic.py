@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof.audits.common import audited, capped, made, plural, speaking
-from barproof.audits.fillbars import NEEDS_PRICES, NO_TIME, clock, column, frame_of
+from barproof.audits.fillbars import NEEDS_PRICES, NO_TIME, alone, clock, column, frame_of
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
 
@@ -105,7 +105,7 @@ def return_arithmetic(trades: Any, *, tolerance: float = 0.02) -> Finding:
     index = np.flatnonzero(off)
     return made(
         "FILL-05",
-        outcome,
+        alone(outcome, n),
         title,
         **speaking(
             outcome,
@@ -185,7 +185,8 @@ def trade_order(trades: Any) -> Finding:
     Returns
     -------
     Finding
-        Fails for exits before entries, equal rows, and prices or quantities of 0 or less. Counts trades that overlap.
+        Fails for exits before entries, equal rows, and prices or quantities that are not above 0 and finite. Counts
+        trades that overlap. Inconclusive for fewer than 2 trades.
 
     Raises
     ------
@@ -215,20 +216,20 @@ def trade_order(trades: Any) -> Finding:
     twice = ~first
     zero = np.zeros(frame.height, dtype=bool)
     for name in ("entry_price", "exit_price", "quantity"):
-        zero |= column(frame, name) <= 0
+        zero |= (column(frame, name) <= 0) | np.isinf(column(frame, name))
     bad = back | twice | zero
     order = np.argsort(begin[known], kind="stable")
     overlap = int((begin[known][order][1:] < np.maximum.accumulate(end[known][order])[:-1]).sum())
     counts = {
         "exit before entry": int(back.sum()),
         "row that stands twice": int(twice.sum()),
-        "price or quantity of 0 or less": int(zero.sum()),
+        "price or quantity that is not above 0 and finite": int(zero.sum()),
     }
     told = "; ".join(f"{v:,} {k}" for k, v in counts.items() if v)
     n = frame.height
     return made(
         "FILL-06",
-        "fail" if bad.any() else "inconclusive" if not known.any() else "pass",
+        "fail" if bad.any() else "inconclusive" if known.sum() < 2 else "pass",
         f"{told} in {plural(n, 'trade')}"
         if told
         else f"{plural(n, 'trade')} in order; {overlap:,} begin while another is open",

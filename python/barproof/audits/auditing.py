@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import time
@@ -31,6 +32,7 @@ from barproof.audits.labels import class_balance, degenerate_label, label_agains
 from barproof.audits.live_steps import LIVE_STEPS
 from barproof.audits.lookahead import RELATIVE, lookahead
 from barproof.audits.model import Finding, Severity
+from barproof.audits.model_steps import MODEL_STEPS
 from barproof.audits.parity import feature_identity
 from barproof.audits.predictions import class_bias, flat_predictions, threshold_reachability
 from barproof.audits.report import Report
@@ -64,10 +66,10 @@ _REQUIRES = {
     "result": ("data", "economics", "significance"),
     "trades": ("economics", "significance"),
     "fills": ("fills",),
+    "live_log": ("decisions",),
     "claims": ("claims",),
     "label_sweep": ("labels",),
     "ablation": ("economics",),
-    "live_log": ("decisions",),
 }
 _FUNDING = "funding"
 ALL_ROWS = 20_000
@@ -320,9 +322,42 @@ def _guarded(
             remedy="mend what was given, or report this with the traceback",
         )
     if not found:
-        return made(code, "skipped", f"needs {AUDITS[code].needs}")
+        return made(
+            code,
+            "skipped",
+            f"needs {AUDITS[code].needs}",
+            evidence={"not_checked": AUDITS[code].what, "supply": supply(code)},
+        )
     found.sort(key=lambda f: _WORSE.index(f.outcome))
     return found[0]
+
+
+def supply(code: str) -> str:
+    """How to give an audit by hand what it needs.
+
+    Parameters
+    ----------
+    code : str
+        Of the audit.
+
+    Returns
+    -------
+    str
+        The argument `more` of :func:`audit`, with the audit's own arguments.
+
+    Examples
+    --------
+    >>> supply("CKP-01")
+    'more={"CKP-01": {"stored": ..., "recomputed": ...}}, the arguments of bp.audits.metric_reproduction'
+    """
+    function = AUDITS[code].function
+    needed = [
+        name
+        for name, parameter in inspect.signature(getattr(audits, function)).parameters.items()
+        if parameter.default is parameter.empty
+    ]
+    told = ", ".join(f'"{name}": ...' for name in needed)
+    return f'more={{"{code}": {{{told}}}}}, the arguments of bp.audits.{function}'
 
 
 def _scoped(finding: Finding, name: str, count: int) -> Finding:
@@ -631,6 +666,7 @@ _STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "ECO-09": _count,
     "SIG-02": _win_rate,
     **STEPS,
+    **MODEL_STEPS,
     **RESULT_STEPS,
     **LIVE_STEPS,
 }

@@ -37,6 +37,7 @@ ENOUGH = 100
 Z = 3.0
 WARM, HOT = (0.25, 4.0), (0.05, 20.0)
 LEVEL = 0.05
+TOLD = 3.841458820694124  # 95% point of chi-square with one degree of freedom
 REMEDY = "calibrate on rows used for nothing else (CAL-05), after any class weights or focal loss"
 
 Floats = NDArray[np.float64]
@@ -308,7 +309,7 @@ def reliability_curve(
 
 
 @audited
-def temperature(logits: Any, labels: Any) -> Finding:
+def temperature(logits: Any, labels: Any, *, span: int = 1) -> Finding:
     """CAL-05: the temperature that the logits need is near 1.
 
     Parameters
@@ -317,11 +318,14 @@ def temperature(logits: Any, labels: Any) -> Finding:
         On rows used for nothing else.
     labels : array_like of shape (n,)
         Number of the class that came true.
+    span : int, default 1
+        Bars of a label: of labels that overlap so many rows are one observation.
 
     Returns
     -------
     Finding
-        Inconclusive for fewer than 100 rows, one class, or where no temperature is best.
+        Inconclusive for fewer than 100 rows, one class, where no temperature is best, or where a temperature far from 1
+        explains no more than chance does: a weak forecast says little about its scale.
     """
     x, y = np.asarray(logits, dtype=np.float64), numbers("labels", labels)
     flat = numbers("logits", logits) if x.ndim < 2 else x
@@ -343,10 +347,13 @@ def temperature(logits: Any, labels: Any) -> Finding:
     if not (math.isfinite(t) and t > 0):
         return unable("CAL-05", held.reason or "no temperature is best", remedy, gate=gate)
     outcome: Outcome = "pass"
+    told = 2 * held.n / max(1, span) * (held.loss_before - held.loss_after)
     if not HOT[0] <= t <= HOT[1]:
         outcome = "fail"
     elif not WARM[0] <= t <= WARM[1]:
         outcome = "warn"
+    if outcome != "pass" and told <= TOLD:
+        outcome = "inconclusive"
     return made(
         "CAL-05",
         outcome,
@@ -356,7 +363,11 @@ def temperature(logits: Any, labels: Any) -> Finding:
         ),
         measured=Measured("temperature", t, n=held.n),
         gate=gate,
-        evidence={"loss_before": held.loss_before, "loss_after": held.loss_after},
+        evidence={
+            "loss_before": held.loss_before,
+            "loss_after": held.loss_after,
+            "likelihood_ratio": told,
+        },
         cause=("unscaled inputs (PAR-03)", "temperature as a parameter of training"),
         remedy=remedy,
         assumptions={"rows used for nothing else": "unchecked"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 
 from barproof.audits.catalogue_results import ROWS as _RESULTS
 from barproof.audits.entry import Audit
+from barproof.audits.formulas import FORMULAS
 from barproof.audits.table import ROWS
 from barproof.errors import ParameterError
 
@@ -285,7 +287,7 @@ _ROWS = (
 )
 
 AUDITS: dict[str, Audit] = {
-    audit.code: audit
+    audit.code: audit if audit.formula else replace(audit, formula=FORMULAS[audit.code])
     for audit in sorted(
         (*_ROWS, *ROWS, *(Audit(*row) for row in _RESULTS)),  # type: ignore[arg-type]
         key=lambda audit: audit.order,

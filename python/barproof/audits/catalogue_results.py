@@ -328,22 +328,23 @@ pass
     ),
     "FILL-05": (
         """
-bought = {"side": ["long"], "entry_price": [100.0], "exit_price": [101.0], "quantity": [1.0], "fees": [0.2]}
-print(bp.audits.return_arithmetic({**bought, "return": [0.01]}).title)
-print(bp.audits.return_arithmetic({**bought, "return": [0.008]}).outcome)
+bought = {"side": ["long"] * 2, "entry_price": [100.0] * 2, "exit_price": [101.0] * 2}
+bought |= {"quantity": [1.0] * 2, "fees": [0.2] * 2}
+print(bp.audits.return_arithmetic({**bought, "return": [0.01, 0.01]}).title)
+print(bp.audits.return_arithmetic({**bought, "return": [0.008, 0.008]}).outcome)
 """,
         """
-1 of 1 return leave out the fees that are stated beside them
+2 of 2 returns leave out the fees that are stated beside them
 pass
 """,
     ),
     "FILL-06": (
         """
-print(bp.audits.trade_order({"entry_time": [2_000], "exit_time": [1_000]}).title)
-print(bp.audits.trade_order({"entry_time": [1_000], "exit_time": [2_000]}).outcome)
+print(bp.audits.trade_order({"entry_time": [2_000, 3_000], "exit_time": [1_000, 4_000]}).title)
+print(bp.audits.trade_order({"entry_time": [1_000, 3_000], "exit_time": [2_000, 4_000]}).outcome)
 """,
         """
-1 exit before entry in 1 trade
+1 exit before entry in 2 trades
 pass
 """,
     ),

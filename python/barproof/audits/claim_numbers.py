@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from barproof import stats
@@ -12,6 +13,7 @@ from barproof.audits.claim_arithmetic import (
     evaluate,
     grim,
     growth_bound,
+    least_sd,
 )
 from barproof.audits.claim_sets import interval_of, judged, row_of, set_of
 from barproof.audits.common import FEW, audited
@@ -103,6 +105,10 @@ def claim_arithmetic(claims: Any) -> Finding:
         if math.log1p(interval_of(total)[0]) > most + 1e-9:
             told = f"{n:,} trades of this mean make at most {math.expm1(min(most, 700)):.4g}"
             bad.append(row_of(total, told, mean=mean.id))
+    for total, told in _spreads(held):
+        looked += 1
+        if told:
+            bad.append(row_of(total, told))
     return judged(
         "CLM-03",
         bad,
@@ -130,6 +136,27 @@ def _pairs(held: Any) -> Iterable[tuple[Any, Any]]:
                 and interval_of(mean)[1] > -1
             ):
                 yield total, mean
+
+
+def _spreads(held: Any) -> Iterator[tuple[Any, str]]:
+    """Total returns whose mean trade, win rate, mean win and mean loss are told: why they cannot be true together.
+
+    Mean, number and final wealth imply a deviation of the trades; shares and sizes of wins and losses allow no less
+    than one. Each printed number stands for all that are printed so, and the kindest counts.
+    """
+    for total, mean in _pairs(held):
+        mine = {c.metric: c for c in held.claims if c.system == total.system}
+        parts = [mine.get(name) for name in ("win_rate", "mean_win", "mean_loss")]
+        if any(part is None for part in parts):
+            continue
+        n = total.n or mean.n
+        implied = stats.growth_identity(interval_of(mean)[1], n, 1.0 + interval_of(total)[0])
+        ends = [[abs(x) for x in interval_of(part)] for part in parts]
+        least = min(least_sd(*corner) for corner in itertools.product(*ends) if corner[0] <= 1)
+        # Growth above what the mean allows is told of already.
+        far = implied.defined and implied.deviation < least * (1 - 1e-9)
+        told = f"its trades vary by at most {implied.deviation:.4%}, wins and losses by at least {least:.4%}"
+        yield total, told if far else ""
 
 
 @audited

@@ -55,7 +55,7 @@ def judged(
     )
     shown = bad or doubts
     first = f" (first: {shown[0]['claim']}, {shown[0]['why']})" if shown else ""
-    what = f"{looked:,} claims" if looked != 1 or bad or doubts else "1 claim"
+    what = f"{looked:,} claims"
     if bad:
         title = f"{len(bad):,} of {what} {wrong}{first}"
     elif not looked:
@@ -63,7 +63,7 @@ def judged(
     elif doubts:
         title = f"{len(doubts):,} of {what} {doubt}{first}"
     else:
-        title = f"{what} {right}"
+        title = f"{looked:,} of {what} {right}"
     return made(
         code,
         outcome,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from barproof.audits.common import capped, made, plural
 from barproof.audits.data import milliseconds
-from barproof.audits.model import Finding, Gate, Measured
+from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.candles.columns import plain as plain_name
 from barproof.errors import LayoutError
 
@@ -18,6 +18,7 @@ __all__ = [
     "NEEDS_PRICES",
     "NO_TIME",
     "Fills",
+    "alone",
     "bars_at",
     "begun",
     "clock",
@@ -229,3 +230,8 @@ def price_range(held: Fills, candles: Any) -> tuple[Floats, Floats]:
     floor[edge] = np.minimum(floor[edge], low[before[edge]])
     top[edge] = np.maximum(top[edge], high[before[edge]])
     return floor, top
+
+
+def alone(outcome: Outcome, n: int) -> Outcome:
+    """Take a pass of fewer than 2 for what it is: one case proves no rule."""
+    return "inconclusive" if outcome == "pass" and n < 2 else outcome

@@ -11,6 +11,7 @@ from barproof.audits.common import audited, made, plural, speaking
 from barproof.audits.fillbars import (
     NO_TIME,
     Fills,
+    alone,
     bars_at,
     begun,
     clock,
@@ -103,6 +104,7 @@ def fill_in_bar(trades: Any, candles: Any, *, tolerance: float = TOLERANCE) -> F
             evidence["clock_off_hours"] = hours
             cause.insert(0, f"the trades' clock is {hours:+d} h off that of the candles")
     outcome: Outcome = "fail" if bad else "warn" if far.sum() / max(n, 1) > _FEW_FAR else "pass"
+    outcome = alone(outcome, n)
     if bad:
         title = f"{bad:,} of {plural(n, 'fill')} {'is' if bad == 1 else 'are'} better than any price of its bar"
     elif outcome == "warn":
@@ -200,6 +202,7 @@ def fill_in_session(trades: Any, candles: Any) -> Finding:
     outcome: Outcome = (
         "fail" if bad else "inconclusive" if beyond > 0.5 * len(held.time) else "pass"
     )
+    outcome = alone(outcome, n)
     title = (
         f"{bad:,} of {plural(n, 'fill')} fall where there is no bar"
         if bad
@@ -295,6 +298,7 @@ def fill_volume(trades: Any, candles: Any, *, share: float = _MUCH_VOLUME) -> Fi
     part = np.where(np.isnan(part), 0.0, part)
     impossible, heavy = part > 1, part > share
     outcome: Outcome = "fail" if impossible.any() else "warn" if heavy.any() else "pass"
+    outcome = alone(outcome, n)
     worst = float(part.max())
     told = f"{worst:.2%}" if np.isfinite(worst) else "all, and the bar traded nothing"
     if impossible.any():
@@ -365,7 +369,7 @@ def fill_hindsight(trades: Any, candles: Any) -> Finding:
     prices = {
         name: np.asarray(getattr(candles, name))[at] for name in ("open", "high", "low", "close")
     }
-    known = (held.bar >= 0) & (prices["high"] > prices["low"])
+    known = (held.bar >= 0) & (prices["high"] > prices["low"]) & np.isfinite(held.price)
 
     def equal(name: str) -> NDArray[np.bool_]:
         return np.asarray(np.abs(held.price - prices[name]) <= 1e-9 * np.abs(prices[name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from barproof.audits.checkpoint import live_model
+from barproof.audits.checkpoint import live_model, running_model
 from barproof.audits.decisions import closed_bars
 from barproof.audits.inputs import Inputs
 from barproof.audits.model import Finding
@@ -35,7 +35,15 @@ def _model(x: Inputs) -> Iterator[Finding]:
         yield live_model(x.live_log.decisions["model_digest"].to_list(), x.bundle_list[-1].digest)
 
 
+def _running(x: Inputs) -> Iterator[Finding]:
+    if x.live_log is not None and x.bundle_list:
+        logged = x.live_log.decisions["model_digest"].drop_nulls().to_list()
+        if logged:
+            yield running_model(logged, x.bundle_list[-1].digest)
+
+
 LIVE_STEPS: dict[str, Step] = {
+    "CKP-06": _running,
     "PAR-02": _replayed("PAR-02"),
     "DEC-01": _replayed("DEC-01"),
     "DEC-02": _closed,

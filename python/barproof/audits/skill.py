@@ -338,7 +338,7 @@ def loss_against_constant(
     mine = -scale * np.log(np.clip(p[np.arange(n), y], TINY, None))
     theirs = -scale * np.log(np.where(y == 1, constant, 1 - constant))
     held = stats.mean_interval(theirs - mine, seed=seed)
-    outcome: Outcome = "pass" if held.low > 0 else "fail" if held.estimate <= 0 else "inconclusive"
+    outcome: Outcome = "pass" if held.low > 0 else "fail" if held.high < 0 else "inconclusive"
     return made(
         "PRED-12",
         outcome,

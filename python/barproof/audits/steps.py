@@ -58,7 +58,16 @@ from barproof.audits.splits import parts_of
 from barproof.audits.sweep_steps import SWEEP_STEPS
 from barproof.rules import Rules
 
-__all__ = ["RESAMPLED", "STEPS"]
+__all__ = [
+    "DAYS_A_YEAR",
+    "RESAMPLED",
+    "STEPS",
+    "binary_of",
+    "days_of",
+    "sampled",
+    "span_of",
+    "table_of",
+]
 
 RESAMPLED = frozenset(
     "ECO-02 ECO-03 ECO-08 ECO-11 ECO-14 SPL-10 SPL-11 SPL-12 PRED-06 PRED-12 PRED-14 CAL-02 CAL-04 SIG-08 "
@@ -76,14 +85,14 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def _sample(rows: Ints) -> Ints:
+def sampled(rows: Ints) -> Ints:
     """Evenly spaced rows, no more than are needed."""
     if len(rows) <= SAMPLED:
         return rows
     return rows[np.linspace(0, len(rows) - 1, SAMPLED).astype(np.int64)]
 
 
-def _table(x: Inputs) -> pl.DataFrame | None:
+def table_of(x: Inputs) -> pl.DataFrame | None:
     """Feature rows of a run, one a bar."""
     held = getattr(x.run, "X", None)
     return held if isinstance(held, pl.DataFrame) and held.height == len(x.market or ()) else None
@@ -110,7 +119,7 @@ def _classes(held: Any) -> Floats | None:
 
 
 def _duplicates(x: Inputs) -> Iterator[Finding]:
-    frame, (train, test) = _table(x), _parts(x)
+    frame, (train, test) = table_of(x), _parts(x)
     if frame is not None and len(train) and len(test):
         yield duplicates_across_parts(_numeric(frame, train), _numeric(frame, test))
 
@@ -153,12 +162,12 @@ def _timing(x: Inputs) -> Iterator[Finding]:
 
 
 def _leaks(x: Inputs) -> Iterator[Finding]:
-    frame, (train, test) = _table(x), _parts(x)
+    frame, (train, test) = table_of(x), _parts(x)
     if frame is None or not len(train) or not len(test):
         return
     for held in x.label_sets.values():
         y = np.asarray(held.values, dtype=np.float64)
-        a, b = _sample(train), _sample(test)
+        a, b = sampled(train), sampled(test)
         rows = np.r_[a, b]
         yield leaking_feature(
             _numeric(frame, rows), y[rows], train=np.arange(len(a)), test=len(a) + np.arange(len(b))
@@ -200,23 +209,23 @@ def _overlap(x: Inputs) -> Iterator[Finding]:
 
 
 def _domain(x: Inputs) -> Iterator[Finding]:
-    frame, (train, test) = _table(x), _parts(x)
+    frame, (train, test) = table_of(x), _parts(x)
     if frame is not None and len(train) and len(test):
         yield domain_classifier(
-            _numeric(frame, _sample(train)), _numeric(frame, _sample(test)), seed=x.seed % 2**32
+            _numeric(frame, sampled(train)), _numeric(frame, sampled(test)), seed=x.seed % 2**32
         )
 
 
 def _drift(x: Inputs) -> Iterator[Finding]:
-    frame, (train, test) = _table(x), _parts(x)
+    frame, (train, test) = table_of(x), _parts(x)
     if frame is not None and len(train) and len(test):
-        yield feature_drift(_numeric(frame, _sample(train)), _numeric(frame, _sample(test)))
+        yield feature_drift(_numeric(frame, sampled(train)), _numeric(frame, sampled(test)))
 
 
 def _dead(x: Inputs) -> Iterator[Finding]:
-    frame, (train, _) = _table(x), _parts(x)
+    frame, (train, _) = table_of(x), _parts(x)
     if frame is not None and len(train):
-        yield dead_features(_numeric(frame, _sample(train)))
+        yield dead_features(_numeric(frame, sampled(train)))
 
 
 def _manifest(x: Inputs) -> Iterator[Finding]:
@@ -271,13 +280,14 @@ def _judged(x: Inputs) -> Iterator[tuple[Floats, Floats]]:
             yield np.vstack([p for p, _ in pairs]), np.concatenate([y for _, y in pairs])
 
 
-def _binary(x: Inputs) -> Iterator[tuple[Floats, Floats]]:
+def binary_of(x: Inputs) -> Iterator[tuple[Floats, Floats]]:
+    """Probabilities of class 1 and labels, by part over all folds; nothing for more classes."""
     for p, y in _judged(x):
         if p.shape[1] == 2:
             yield p[:, 1], y
 
 
-def _span(x: Inputs) -> int:
+def span_of(x: Inputs) -> int:
     """Bars of a label, at the longest."""
     if x.spans is None:
         return 1
@@ -288,27 +298,27 @@ def _span(x: Inputs) -> int:
 
 def _skill(x: Inputs) -> Iterator[Finding]:
     for p, y in _judged(x):
-        yield skill_over_baselines(p, y, span=_span(x), seed=x.seed)
+        yield skill_over_baselines(p, y, span=span_of(x), seed=x.seed)
 
 
 def _calibrated(x: Inputs) -> Iterator[Finding]:
-    for p, y in _binary(x):
-        yield calibration_error(p, y, span=_span(x))
+    for p, y in binary_of(x):
+        yield calibration_error(p, y, span=span_of(x))
 
 
 def _proper(x: Inputs) -> Iterator[Finding]:
-    for p, y in _binary(x):
+    for p, y in binary_of(x):
         yield proper_scores(p, y, seed=x.seed)
 
 
 def _z(x: Inputs) -> Iterator[Finding]:
-    for p, y in _binary(x):
-        yield spiegelhalter(p, y, span=_span(x))
+    for p, y in binary_of(x):
+        yield spiegelhalter(p, y, span=span_of(x))
 
 
 def _curve(x: Inputs) -> Iterator[Finding]:
-    span = _span(x)
-    for p, y in _binary(x):
+    span = span_of(x)
+    for p, y in binary_of(x):
         # Labels that overlap are not independent draws of the forecast.
         yield reliability_curve(p[::span], y[::span], seed=x.seed)
 
@@ -343,7 +353,7 @@ def _sensitivity(x: Inputs) -> Iterator[Finding]:
         yield cost_sensitivity(gross, cost=float(fees.mean()))  # type: ignore[arg-type]
 
 
-def _days(x: Inputs) -> Floats | None:
+def days_of(x: Inputs) -> Floats | None:
     """Daily returns of a result."""
     held = getattr(x.result, "daily_returns", None)
     if isinstance(held, pl.DataFrame) and "return" in held.columns:
@@ -380,7 +390,7 @@ def _runs_again(x: Inputs) -> bool:
 
 
 def _lag(x: Inputs) -> Iterator[Finding]:
-    days = _days(x)
+    days = days_of(x)
     if days is None or not _runs_again(x):
         return
     from barproof import one_bar_later
@@ -407,7 +417,7 @@ def _traded(x: Inputs) -> Iterator[Finding]:
     threshold = getattr(rules, "entry_long", None)
     if threshold is None:
         return
-    for p, y in _binary(x):
+    for p, y in binary_of(x):
         yield calibration_where_traded(p, y, threshold=float(threshold))
 
 
@@ -433,25 +443,25 @@ def _binomial(x: Inputs) -> Iterator[Finding]:
 
 
 def _sharpe(x: Inputs) -> Iterator[Finding]:
-    days = _days(x)
+    days = days_of(x)
     if days is not None:
         yield sharpe_interval(days, periods_per_year=DAYS_A_YEAR)
 
 
 def _psr(x: Inputs) -> Iterator[Finding]:
-    days = _days(x)
+    days = days_of(x)
     if days is not None:
         yield probabilistic_sharpe(days)
 
 
 def _track(x: Inputs) -> Iterator[Finding]:
-    days = _days(x)
+    days = days_of(x)
     if days is not None:
         yield track_record(days, periods_per_year=DAYS_A_YEAR)
 
 
 def _bootstrap(x: Inputs) -> Iterator[Finding]:
-    days = _days(x)
+    days = days_of(x)
     if days is not None:
         yield bootstrap_mean(days, seed=x.seed)
 

@@ -25,7 +25,7 @@ from barproof.audits.selection import (
 )
 from barproof.errors import ParameterError, PlanError
 
-__all__ = ["SWEEP_STEPS"]
+__all__ = ["SWEEP_STEPS", "panel_of"]
 
 COLUMNS = 2_000
 """Combinations of a sweep whose daily returns are held against each other."""
@@ -84,6 +84,12 @@ def _panel_of(sweep: Any) -> _Panel:
         return _Panel(panel, len(sweep))
     except (ParameterError, PlanError) as error:
         return _Panel(np.empty((0, 0)), len(sweep), str(error))
+
+
+def panel_of(x: Inputs) -> Floats | None:
+    """Daily returns of the combinations of a sweep that traded, one column each; None without any."""
+    held = _panel(x)
+    return None if held is None or held.refused or not held.returns.size else held.returns
 
 
 def _of_panel(code: str, make: Callable[[Inputs, _Panel], Finding]) -> Step:

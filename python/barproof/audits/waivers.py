@@ -283,7 +283,8 @@ def waiver_state(
     Returns
     -------
     Finding
-        Fails where a waiver has expired; warns where one covers nothing, or speaks of what cannot be waived.
+        Fails where a waiver has expired; warns where one covers nothing, or speaks of what cannot be waived;
+        inconclusive without any.
 
     Raises
     ------
@@ -323,14 +324,14 @@ def waiver_state(
             rows.append(
                 {"code": waiver.code, "owner": waiver.owner, "reason": waiver.reason, "why": why}
             )
-    outcome: Outcome = "fail" if expired else "warn" if rows else "pass"
+    outcome: Outcome = "fail" if expired else "warn" if rows else "pass" if held else "inconclusive"
     told = f" (first: {rows[0]['code']}, {rows[0]['why']})" if rows else ""
     if expired:
         title = f"{expired:,} of {len(held):,} waivers have expired{told}"
     elif rows:
         title = f"{len(rows):,} of {len(held):,} waivers cover nothing{told}"
     else:
-        title = f"{len(held):,} waivers in force"
+        title = f"{len(held):,} waivers in force" if held else "no waiver to look at"
     return made(
         "WVR-01",
         outcome,

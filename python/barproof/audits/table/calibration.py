@@ -87,7 +87,8 @@ ROWS = (
         "A temperature of 2.5 was part of a training; the logits "
         "needed 186,524. No temperature repairs a forecast of one "
         "class, for it never changes the likeliest.",
-        "Outside of [0.05, 20] fails, outside of [0.25, 4] warns.",
+        "Outside of [0.05, 20] fails, outside of [0.25, 4] warns; inconclusive where the rows cannot tell it from 1 "
+        "(likelihood ratio at 5%).",
         "C. Guo, G. Pleiss, Y. Sun and K. Weinberger 2017; case S001.",
         formula="`argmin_T -mean ln softmax(logits / T)_y`, one root of a monotone function",
         setup=_SETUP,

@@ -153,7 +153,7 @@ ROWS = (
         "probabilities, labels and the class weight",
         "The final loss, with the weights of training, against that of the best constant.",
         "A loss that fell from 1.05 to 0.985 was called convergence; with that weight the best constant has 1.117.",
-        "At or above the constant fails, an interval that holds 0 is inconclusive.",
+        "An interval of the gain wholly below 0 fails, one that holds 0 is inconclusive.",
         "Case S003.",
         formula="best constant: `w b / (w b + 1 - b)` at share b and weight w",
         setup=_LABELS,
