@@ -368,9 +368,9 @@ EXPLICIT: dict[str, dict[str, Callable[[], bp.Finding]]] = {
     },
     **{
         code: {
-            "no facts": lambda audit=audit: audit([{"id": "a", "value": "1", "kind": "quoted"}]),
-            "no artefact": lambda audit=audit: audit(
-                [{"id": "a", "value": "1", "metric": "win_rate", "artefact": "gone.csv"}]
+            "no facts": functools.partial(audit, [{"id": "a", "value": "1", "kind": "quoted"}]),
+            "no artefact": functools.partial(
+                audit, [{"id": "a", "value": "1", "metric": "win_rate", "artefact": "gone.csv"}]
             ),
         }
         for code, audit in (("CLM-01", audits.claim_provenance), ("CLM-02", audits.claim_recompute))
@@ -463,7 +463,8 @@ def _coming(seed: int) -> np.ndarray:
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
-    return np.log(p / (1 - p))
+    out: np.ndarray = np.log(p / (1 - p))
+    return out
 
 
 def _honest_fills(seed: int) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_every_statistical_audit_is_calibrated() -> None:
 def test_a_finding_that_says_two_things_is_found() -> None:
     # Without a page it is none of those that the fixture watches.
     shown = replace(audits.exact_binomial(60, 100), docs="")
-    assert shown.outcome == "pass" and disagreement(shown) == ""
+    assert shown.outcome == "pass" and shown.gate is not None and disagreement(shown) == ""
     share = replace(shown, measured=Measured("share", 0.6, n=100))
     assert disagreement(share) == "the gate holds: False"
     assert disagreement(replace(shown, measured=None)) == "nothing measured, or no gate"
