@@ -30,6 +30,7 @@ BY_HAND = {
     "PAR-05": "what entered a foreign model is known to who fed it",
     "PAR-08": "channels are those of a foreign model",
     "PRED-08": "a label moved into the past holds bars that features know: which shifts count only its maker says",
+    "PRED-12": "the class weight of the loss is known to who trained",
     "PRED-14": "which metric is the headline, and what a sequence is, its author says",
     "SIG-10": "the second strategy is another result",
     "SPL-11": "training again is a function of the caller",

@@ -32,7 +32,6 @@ from barproof.audits.selection import backtest_length, multiple_looks, plateau
 from barproof.audits.significance import effective_sample, power
 from barproof.audits.skill import (
     input_sensitivity,
-    loss_against_constant,
     prediction_noise,
 )
 from barproof.audits.splits import parts_of
@@ -316,11 +315,6 @@ def _sensitive(x: Inputs) -> Iterator[Finding]:
         )
 
 
-def _constant(x: Inputs) -> Iterator[Finding]:
-    for p, y in binary_of(x):
-        yield loss_against_constant(p, y, seed=x.seed)
-
-
 def _noise(x: Inputs) -> Iterator[Finding]:
     for p, y in binary_of(x):
         yield prediction_noise(p, y)
@@ -423,7 +417,6 @@ MODEL_STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "PRED-09": _possible,
     "PRED-10": _size,
     "PRED-11": _sensitive,
-    "PRED-12": _constant,
     "PRED-13": _noise,
     "CAL-05": _warm,
     "ECO-04": _stop,
