@@ -268,7 +268,13 @@ def predict_rows(
     columns = CLASSES[kind]
     window = window_of(model)
     if at is not None and window == 1:
-        values, at = values[at], None
+        # Rows that follow each other are where they lie: a copy of the table would be as large as the table.
+        follow = (
+            len(at) > 0
+            and int(at[-1]) - int(at[0]) + 1 == len(at)
+            and bool(np.all(np.diff(at) == 1))
+        )
+        values, at = values[int(at[0]) : int(at[-1]) + 1] if follow else values[at], None
     count = len(values) if at is None else len(at)
     out = np.full((count, max(len(columns), 1)), np.nan)
     if at is not None and len(at):
