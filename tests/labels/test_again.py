@@ -37,6 +37,15 @@ def votes(candles: bp.Candles) -> bp.labels.Labels:
     )
 
 
+def filtered_exits(candles: bp.Candles) -> bp.labels.Labels:
+    """Those of one side, chosen after the filter, which keeps the class."""
+    kept = bp.labels.volume_filter(
+        bp.labels.exits(candles, primary(candles), RULES, costs=COSTS), least=1.0
+    )
+    assert isinstance(kept, bp.labels.ExitLabels)
+    return kept.of("long")
+
+
 MAKERS: dict[str, Any] = {
     "horizon": lambda c: bp.labels.horizon(c, bars=6, threshold=0.002),
     "returns": lambda c: bp.labels.horizon(c, bars=6, clock="close"),
@@ -50,9 +59,7 @@ MAKERS: dict[str, Any] = {
     "exits of a side": lambda c: bp.labels.exits(c, primary(c), RULES, costs=COSTS).of("short"),
     "vote": votes,
     "filter": lambda c: bp.labels.volume_filter(votes(c), least=1.0, bars=20),
-    "filtered exits": lambda c: bp.labels.volume_filter(
-        bp.labels.exits(c, primary(c), RULES, costs=COSTS), least=1.0
-    ).of("long"),
+    "filtered exits": filtered_exits,
     "with signals": lambda c: bp.labels.triple_barrier(
         c, RULES.replace(exit_long=0.5), costs=COSTS, signals=signals(c)
     ),
@@ -136,7 +143,7 @@ def test_labels_of_trades_know_their_side(name: str, arrays: Any, way: str) -> N
 
 def test_votes_of_different_sides_feed_nothing() -> None:
     long, short = (
-        bp.labels.triple_barrier(CANDLES, RULES, costs=COSTS, side=side)  # type: ignore[arg-type]
+        bp.labels.triple_barrier(CANDLES, RULES, costs=COSTS, side=side)
         for side in ("long", "short")
     )
     with pytest.raises(bp.TrainingError, match="do not say which side class 1 is for"):

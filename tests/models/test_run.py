@@ -62,8 +62,7 @@ def test_labels_of_trades_feed_their_own_side() -> None:
     costs = bp.Costs(taker=0.0002)
     sides = np.where(np.asarray(BARS.planted) >= 0, 1.0, -1.0)
     long, short = (
-        bp.labels.triple_barrier(BARS, rules, costs=costs, side=side)  # type: ignore[arg-type]
-        for side in ("long", "short")
+        bp.labels.triple_barrier(BARS, rules, costs=costs, side=side) for side in ("long", "short")
     )
     gain = bp.labels.triple_barrier(BARS, rules, costs=costs, side="short", kind="regression")
     follow = bp.labels.meta(BARS, sides, rules, costs=costs)
