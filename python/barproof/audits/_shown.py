@@ -335,7 +335,7 @@ SHOWN: dict[str, str] = {
         "fail | the best of 1,000 trials has a Sharpe ratio of 0.0276, luck gives 0.1616: deflated "
         "0.001 (2025: 0.001), Sidak p 1\n"
         "pass | the best of 10 trials has a Sharpe ratio of 0.2408, luck gives 0.1455: deflated "
-        "0.985 (2025: 0.980), Sidak p 1.84e-07\n"
+        "0.985 (2025: 0.980), Sidak p 9.7e-07\n"
     ),
     "OVF-03": (
         "fail | 10 trials are worth 10.0 independent ones (10.0 by correlation, 9.9 by rank, 9.9 by"
