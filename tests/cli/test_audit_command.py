@@ -399,3 +399,41 @@ def test_terminals_get_colours(run: Run, words: list[str]) -> None:
     assert done.returncode == (1 if words[0] == "audit" else 0)
     assert b"\x1b[" in done.stdout
     assert b"ECO-01" in done.stdout
+
+
+def test_what_entries_and_exits_add(run: Run, run_json: RunJson, files: Files) -> None:
+    rules = ["-r", "entry_long+entry_short=1.5", "-r", "max_hold=24"]
+    code, document = run_json("audit", *files.run, *rules, "--ablation", "--seed", "3")
+    assert code in (0, 1, 4)
+    found = next(f for f in document["report"]["findings"] if f["id"] == "ECO-14")
+    result = bp.backtest(
+        bp.read_candles(files.candles, instrument="perpetual", funding=files.funding),
+        bp.Signals.from_frame(pl.read_parquet(files.signals), kind="score"),
+        bp.Rules(entry_long=1.5, entry_short=1.5, max_hold=24),
+        costs=bp.Costs(taker=0.0005, slippage=0.0001),
+        ledger=False,
+    )
+    want = bp.audit(ablation=bp.ablation(result, seed=3), seed=3, ledger=False)["ECO-14"]
+    assert (found["outcome"], found["title"]) == (want.outcome, want.title)
+    assert run("audit", *files.market, "--ablation")[0] == 2
+
+
+def test_cells_of_labels_and_names_of_predictions(run_json: RunJson) -> None:
+    candles = bp.simulate_candles(4, bars=3_000, edge=0.5)
+    assert candles.planted is not None
+    cells = bp.labels.sweep(
+        candles,
+        costs=bp.Costs(taker=0.0001),
+        bars=[2, 6],
+        features=candles.planted[:, None],
+        ledger=False,
+    )
+    cells.frame.write_parquet("cells.parquet")
+    code, document = run_json("audit", "--label-cells", "cells.parquet")
+    assert (code, outcomes(document)["LAB-04"]) == (0, "pass")
+    p = np.random.default_rng(2).uniform(0.1, 0.9, 1_000)
+    y = (np.random.default_rng(3).uniform(size=1_000) < p).astype(int)
+    pl.DataFrame({"chance": p, "came": y}).write_csv("p.csv")
+    words = ["--prediction-column", "p_1=chance", "--prediction-column", "label=came"]
+    assert outcomes(run_json("audit", "-p", "p.csv", *words)[1])["CAL-01"] == "pass"
+    assert run_json("audit", "-p", "p.csv")[0] == 2

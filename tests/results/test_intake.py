@@ -267,3 +267,35 @@ def test_no_script_arises_from_the_name_of_a_market(tmp_path: Path) -> None:
     assert set(hostile.tags) == set(plain.tags) and hostile.risky == plain.risky
     for tag in ("script", "style", "img", "svg", "iframe", "object", "link"):
         assert hostile.tags[tag] == plain.tags[tag], tag
+
+
+def test_an_equity_curve_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its daily returns by hand, from CSV and from Parquet, with columns that are told."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(6)
+    returns = rng.normal(0.003, 0.01, 400)
+    start = np.datetime64("2023-01-01T00:00", "ms")
+    worth = 100 * np.cumprod(np.r_[1.0, 1 + returns])
+    table = pl.DataFrame(
+        {
+            "when": start + np.arange(401) * np.timedelta64(1, "D"),
+            "mine": worth,
+            "close": worth[::-1],
+        }
+    )
+    table.write_parquet("e.parquet")
+    table.write_csv("e.csv")
+    told = {"time": "when", "equity": "mine"}
+    for name in ("e.parquet", "e.csv"):
+        assert bp.read_equity(name, columns=told)["equity"].to_list() == near(worth.tolist())
+    report = bp.audit(equity=bp.read_equity("e.csv", columns=told), ledger=False)
+    sharpe = report["SIG-05"].measured
+    assert sharpe is not None and sharpe.value is not None and sharpe.n == 400
+    assert sharpe.value == near(returns.mean() / returns.std(), rel=5e-3)
+    assert report.required == ("significance",) and report["SIG-08"].outcome == "pass"
+    assert report["ECO-01"].outcome == "skipped"
+    words = ["audit", "--equity", "e.csv", "--equity-column", "time=when"]
+    assert main([*words, "--equity-column", "equity=mine", "--format", "json"]) == report.exit_code
+    assert main(["audit", "--equity", "e.csv", "--equity-column", "time"]) == 2
+    with pytest.raises(bp.ParameterError, match="the equity lacks time; it has when, x"):
+        bp.read_equity(pl.DataFrame({"when": ["2024-01-01"], "x": [1.0], "equity": [1.0]}))

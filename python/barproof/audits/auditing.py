@@ -45,6 +45,7 @@ from barproof.errors import LedgerError, ParameterError
 from barproof.features import FeatureSet
 from barproof.inference import window_of
 from barproof.ledger import Ledger, Recorded, door
+from barproof.results.equity import read_equity
 from barproof.results.predictions import read_predictions
 from barproof.rules import Rules
 from barproof.stats import break_even
@@ -67,6 +68,7 @@ _REQUIRES = {
     "trades": ("economics", "significance"),
     "fills": ("fills",),
     "live_log": ("decisions",),
+    "equity": ("significance",),
     "claims": ("claims",),
     "label_sweep": ("labels",),
     "ablation": ("economics",),
@@ -91,6 +93,7 @@ def audit(
     result: Any = None,
     trades: Any = None,
     fills: Any = None,
+    equity: Any = None,
     live_log: Any = None,
     claims: Any = None,
     label_sweep: Any = None,
@@ -135,6 +138,10 @@ def audit(
         :func:`barproof.read_trades`, they are held against the candles (group fills).
     fills : frame, optional
         Single fills of any tool, as from ``barproof.results.read_fills``. Default: entries and exits of `trades`.
+    equity : path, frame or result of another tool, optional
+        An equity curve, as for :func:`barproof.read_equity`: its daily returns are audited where there is no result.
+    live_log : None
+        Not audited in this version.
     live_log : LiveLog, optional
         What a live system logged. With candles, bundles and a result (whose rules and costs are meant) it is replayed
         as by :func:`barproof.parity` (group decisions, and PAR-02); alone it shows when decisions were made (DEC-02).
@@ -198,6 +205,7 @@ def audit(
         "trades": trades,
         "fills": fills,
         "live_log": live_log,
+        "equity": None if equity is None else read_equity(equity),
         "claims": None if claims is None else set_of(claims),
         "label_sweep": label_sweep,
         "ablation": ablation,

@@ -35,6 +35,7 @@ class Inputs:
     max_seconds: float | None
     fills: Any = None
     claims: Any = None
+    equity: Any = None
     label_sweep: Any = None
     ablation: Any = None
     book: Any = None
@@ -74,7 +75,7 @@ class Inputs:
             out["candles"] = self.market.digest
             out["bars"] = len(self.market)
             out["symbol"] = getattr(self.market, "symbol", "")
-        for name in ("features", "predictions", "signals", "trades", "fills", "claims"):
+        for name in ("features", "predictions", "signals", "trades", "fills", "equity", "claims"):
             digest = identity(getattr(self, name))
             if digest:
                 out[name] = digest

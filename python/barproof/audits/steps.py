@@ -56,6 +56,7 @@ from barproof.audits.significance import (
 from barproof.audits.skill import skill_over_baselines
 from barproof.audits.splits import parts_of
 from barproof.audits.sweep_steps import SWEEP_STEPS
+from barproof.results.measures import daily
 from barproof.rules import Rules
 
 __all__ = [
@@ -354,11 +355,11 @@ def _sensitivity(x: Inputs) -> Iterator[Finding]:
 
 
 def days_of(x: Inputs) -> Floats | None:
-    """Daily returns of a result."""
+    """Daily returns of a result, or of an equity curve; of calendar days."""
     held = getattr(x.result, "daily_returns", None)
     if isinstance(held, pl.DataFrame) and "return" in held.columns:
         return held["return"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return None
+    return None if x.equity is None else daily(x.equity)
 
 
 def _ruin(x: Inputs) -> Iterator[Finding]:

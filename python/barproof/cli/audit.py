@@ -26,6 +26,7 @@ from barproof.cli.evidence import (
     read_predictions,
     read_trades,
     run_chain,
+    told_columns,
 )
 from barproof.cli.exits import OK
 from barproof.cli.explain import list_audits
@@ -42,6 +43,7 @@ from barproof.cli.inputs import (
 from barproof.cli.output import metric_text
 from barproof.cli.study import Study, study_of
 from barproof.errors import ConfigError
+from barproof.results import read_equity
 from barproof.rules import Costs, Rules
 
 if TYPE_CHECKING:
@@ -96,6 +98,23 @@ def audit(
             "--trade-column",
             metavar="NAME=COLUMN",
             help="Which column of the trades holds what, such as return=net; may be repeated.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    equity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Equity curve of any tool: CSV or Parquet.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    equity_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--equity-column",
+            metavar="NAME=COLUMN",
+            help="Which column of the equity holds what: time=..., equity=...",
             rich_help_panel="Evidence",
         ),
     ] = None,
@@ -284,12 +303,16 @@ def audit(
         "predictions": predictions,
         "signals": signals,
         "label cells": label_cells,
+        "equity": equity,
     }
     targets = {"--out": out, "--html": page, "--manifest": manifest}
     output.check_targets(targets, {**files, "candles": source})
     evidence = Evidence()
     if trades is not None:
         read_trades(trades, evidence, trade_column, strategy)
+    if equity is not None:
+        names = told_columns("--equity-column", equity_column, "equity=balance")
+        evidence.equity = read_equity(equity, columns=names)
     market = None
     told = source is not None or settings.candles.source is not None
     # Trades alone need no market: the project's is not drawn in.
@@ -343,7 +366,7 @@ def audit(
         evidence.label_sweep = read_label_cells(label_cells)
     if ablation:
         add_ablation(evidence, seed, threads)
-    if evidence.result is None and evidence.trades is None:
+    if evidence.result is None and evidence.trades is None and equity is None:
         evidence.notes.append(
             "no trades are audited: whether it would earn anything is not asked; give `--trades`, signals with rules "
             "and costs, or `--run` in a project"

@@ -48,6 +48,7 @@ __all__ = [
     "read_predictions",
     "read_trades",
     "run_chain",
+    "told_columns",
 ]
 
 
@@ -58,6 +59,7 @@ class Evidence:
     candles: Candles | None = None
     trades: pl.DataFrame | None = None
     fills: pl.DataFrame | None = None
+    equity: pl.DataFrame | None = None
     claims: Any = None
     predictions: pl.DataFrame | None = None
     signals: Signals | None = None

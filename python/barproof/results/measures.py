@@ -13,7 +13,7 @@ from barproof.errors import ParameterError
 from barproof.results.equity import read_equity
 from barproof.results.intake import read_trades
 
-__all__ = ["EQUITY_METRICS", "FRACTIONS", "TRADE_METRICS", "measure"]
+__all__ = ["EQUITY_METRICS", "FRACTIONS", "TRADE_METRICS", "daily", "measure"]
 
 Floats = NDArray[np.float64]
 
@@ -80,8 +80,19 @@ TRADE_METRICS: dict[str, Callable[[pl.DataFrame, Floats], float]] = {
 """Of trades: `total_return` and `max_drawdown` put the whole account into each, one after the other."""
 
 
-def _daily(equity: pl.DataFrame) -> Floats:
-    """Give returns from the last equity of a day to that of the next."""
+def daily(equity: pl.DataFrame) -> Floats:
+    """Give returns from the last equity of a day to that of the next.
+
+    Parameters
+    ----------
+    equity : polars.DataFrame
+        From :func:`barproof.read_equity`.
+
+    Returns
+    -------
+    ndarray of shape (n_days - 1,)
+        Fractions; days without a value are left out.
+    """
     last = (
         equity.group_by_dynamic("time", every="1d")
         .agg(pl.col("equity").last())["equity"]
@@ -93,9 +104,9 @@ def _daily(equity: pl.DataFrame) -> Floats:
 
 def _sharpe(equity: pl.DataFrame) -> float:
     """Annual Sharpe ratio of calendar days."""
-    daily = _daily(equity)
-    sd = float(np.std(daily, ddof=1)) if len(daily) > 1 else 0.0
-    return float(np.mean(daily)) / sd * np.sqrt(365.0) if sd > 0 else float("nan")
+    returns = daily(equity)
+    sd = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
+    return float(np.mean(returns)) / sd * np.sqrt(365.0) if sd > 0 else float("nan")
 
 
 EQUITY_METRICS: dict[str, Callable[[pl.DataFrame], float]] = {
