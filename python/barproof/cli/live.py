@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal, cast
@@ -321,7 +322,7 @@ def _poll(session: LiveSession, feed: CcxtFeed, stop: _Stop, once: bool) -> int:
         if server is not None:
             session.report_time(server)
         found: Iterator[dict[str, Any]] = feed.poll(list(session.feeds), session.last)
-        for bar in stop.waiting(lambda found=found: list(found)):
+        for bar in stop.waiting(partial(list, found)):
             try:
                 _take(session, bar)
             except _REFUSED as error:

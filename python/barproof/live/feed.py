@@ -8,6 +8,7 @@ import random
 import time as clocks
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from barproof.candles.interval import format_interval
@@ -213,10 +214,8 @@ class CcxtFeed:
         timeframe = format_interval(self.interval_ms)
         at = first
         while at < end:
-            rows = self.ask(
-                f"bars of {symbol}",
-                lambda at=at: self.exchange.fetch_ohlcv(market, timeframe, at, self._limit),
-            )
+            fetch = partial(self.exchange.fetch_ohlcv, market, timeframe, at, self._limit)
+            rows = self.ask(f"bars of {symbol}", fetch)
             last = at - 1
             for row in sorted(rows or [], key=lambda row: row[0]):
                 time = int(row[0])
