@@ -64,7 +64,9 @@ def session(state: Any, start: int | None = 1_000, **changes: Any) -> bp.LiveSes
     return bp.LiveSession(bundle, rules, **{**given, **changes})
 
 
-def signals_of(decisions: list[bp.Decision], bars: int, start: int) -> bp.Signals:
+def signals_of(
+    decisions: list[bp.Decision], bars: int, start: int, kind: Any = "probability"
+) -> bp.Signals:
     """What was said live, as signals for a backtest."""
     arrays: dict[str, Any] = {}
     for name in ("long", "short", "exit_long", "exit_short"):
@@ -72,4 +74,4 @@ def signals_of(decisions: list[bp.Decision], bars: int, start: int) -> bp.Signal
         if not np.isnan(said).all():
             arrays[name] = np.full(bars, np.nan)
             arrays[name][start : start + len(said)] = said
-    return bp.Signals(**arrays)
+    return bp.Signals(**arrays, kind=kind)

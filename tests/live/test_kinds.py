@@ -75,10 +75,8 @@ def assert_live_is_batch(
         assert not np.isnan(said).any()
         scale = 1.0 if part.classes else np.abs(found).max()
         assert np.abs(said - found[:, column]).max() <= SINGLE * scale
-        signals = signals_of(decisions, STOP, START)
-        if part.kind == "regression":
-            arrays = {name: np.array(signals[name]) for name in signals.names}
-            signals = bp.Signals(**arrays, kind="score")
+        kind = "score" if part.kind == "regression" else "probability"
+        signals = signals_of(decisions, STOP, START, kind)
         result = bp.backtest(
             of[:STOP],
             signals,
