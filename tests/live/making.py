@@ -133,21 +133,20 @@ class Live:
         names = list(self.logged or self.bundle.features)
         instrument = self.candles.instrument
         session: dict[str, Any] = {
-            "format": "1",
+            "format": "live/1",
             "interval_us": step * 1_000,
             "symbols": [symbol],
-            "rules": [self.rules.to_dict()],
-            "rule": 0,
+            "rules": self.rules.to_dict(),
+            "book": [self.rules.to_dict()],
             "costs": {name: getattr(self.costs, name) for name in ("taker", "maker", "slippage")},
             "instrument": {
-                symbol: {
-                    name: getattr(instrument, name)
-                    for name in ("kind", "maintenance", "lot", "min_notional")
-                }
+                name: getattr(instrument, name)
+                for name in ("kind", "maintenance", "lot", "min_notional")
             },
             "initial_equity": 10_000.0,
-            "features": {symbol: names},
-            "bundles": {symbol: self.bundle.digest},
+            "features": names,
+            "bundle_digest": self.bundle.digest,
+            "history_from": {symbol: int(self.candles.open_time[0]) * 1_000},
             "code": bp.__version__,
         }
         base.executemany(
@@ -156,7 +155,8 @@ class Live:
         )
         base.executemany(
             "INSERT INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-            [(symbol, bar[0] * 1_000, *bar[1:]) for bar in self.bars],
+            # The warm start is history: it is told by its first bar.
+            [(symbol, bar[0] * 1_000, *bar[1:]) for bar in self.bars[WARM:]],
         )
         sides, marks = positions(result, len(self.bars) - WARM)
         for i, k in enumerate(range(WARM, len(self.bars))):

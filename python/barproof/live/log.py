@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sqlite3
-import struct
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof.errors import FileError
+from barproof.rules import Rules
 
 __all__ = ["BARS", "DECISIONS", "FILE", "LiveLog", "row_digest"]
 
@@ -62,13 +62,19 @@ EVENTS: dict[str, Any] = {
     "symbol": pl.String,
     "body": pl.String,
 }
-FORMATS = ("1", "live/1")
+FORMATS = ("live/1",)
+# Where symbols differ.
+_BY_SYMBOL = {
+    "features": ("features_by_symbol", "features"),
+    "instrument": ("instruments",),
+    "history_from": ("history_from",),
+}
 _TABLES = ("session", "bars", "decisions", "trades", "events")
 _MOMENTS = ("entry_time", "exit_time", "signal_time")
 
 
 def row_digest(row: NDArray[np.float64]) -> str:
-    """Identity of one row of features, in the canonical encoding of all digests here.
+    """Identity of one row of features.
 
     Parameters
     ----------
@@ -78,19 +84,15 @@ def row_digest(row: NDArray[np.float64]) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits, as a session logs them.
+        32 hexadecimal digits, as a session logs them.
 
     Examples
     --------
     >>> row_digest(np.array([0.0, np.nan])) == row_digest(np.array([-0.0, -np.nan]))
     True
     """
-    held = np.where(np.isnan(row), np.nan, row + 0.0).astype("<f8")
-    head = b"f" + struct.pack("<Q", len(held))
-    return hashlib.sha256(_ROW + head + held.tobytes()).hexdigest()
-
-
-_ROW = b"t" + struct.pack("<Q", 5) + b"row/1"
+    held = np.where(np.isnan(row), np.nan, row + 0.0)
+    return hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +160,7 @@ class LiveLog:
         tuple of str
             In the order in which they enter the model.
         """
-        told = self.session.get("features")
-        if isinstance(told, Mapping):
-            told = told.get(symbol)
+        told = self.told("features", symbol)
         if isinstance(told, list):
             return tuple(str(name) for name in told)
         return tuple(name for name in self.features.columns if name not in ("symbol", "open_time"))
@@ -180,10 +180,11 @@ class LiveLog:
         object
             None where the log does not say.
         """
-        held = self.session.get(key)
-        if isinstance(held, Mapping) and symbol in held:
-            return held[symbol]
-        return held
+        for name in _BY_SYMBOL.get(key, ()):
+            held = self.session.get(name)
+            if isinstance(held, Mapping) and symbol in held:
+                return held[symbol]
+        return self.session.get(key)
 
     def __len__(self) -> int:
         return self.decisions.height
@@ -340,11 +341,16 @@ def _from_base(base: sqlite3.Connection, source: str) -> LiveLog:
         )
     decisions, blobs = _decisions(base)
     events = _shaped(_rows(base, "events"), EVENTS)
-    session["schedule"] = _schedule(session, events)
+    session["schedule"] = _schedule(session, decisions)
     return LiveLog(
         bars=_shaped(_rows(base, "bars"), BARS),
         decisions=decisions,
-        features=_features(decisions, blobs, session.get("features") or {}, source),
+        features=_features(
+            decisions,
+            blobs,
+            session.get("features_by_symbol") or session.get("features") or {},
+            source,
+        ),
         trades=_trades(_rows(base, "trades")),
         events=events,
         session=session,
@@ -352,21 +358,21 @@ def _from_base(base: sqlite3.Connection, source: str) -> LiveLog:
     )
 
 
-def _schedule(session: dict[str, Any], events: pl.DataFrame) -> list[tuple[int | None, Any]]:
-    """Rules in force: since when (microseconds; None: the beginning), and their fields."""
-    book = session.get("rules")
-    if not isinstance(book, list):
-        return [(None, book)] if book is not None else []
-    rolled: list[tuple[int | None, int]] = []
-    for row in events.filter(pl.col("kind") == "roll").iter_rows(named=True):
-        number = (_plain(row["body"]) or {}).get("rules")
-        if number is not None:
-            when = row["time"]
-            rolled.append((None if when is None else round(when.timestamp() * 1e6), int(number)))
-    first = 0 if rolled else int(session.get("rule", 0) or 0)
-    steps: list[tuple[int | None, int]] = [(None, first)]
-    steps += [one for one in rolled if one[1] != steps[-1][1]]
-    return [(when, book[number]) for when, number in steps]
+def _schedule(session: dict[str, Any], decisions: pl.DataFrame) -> list[tuple[int | None, Any]]:
+    """Rules in force, since when (microseconds of the first bar that they decided; None: the beginning)."""
+    now = session.get("rules")
+    book = session.get("book") or ([now] if now is not None else [])
+    if len(book) < 2:
+        return [(None, one) for one in book]
+    by = {Rules(**one).digest: one for one in book}
+    steps: list[tuple[int | None, Any]] = []
+    last = ""
+    first = decisions.filter(pl.col("symbol") == decisions["symbol"].first())
+    for time, digest in first.select("open_time", "rules_digest").iter_rows():
+        if digest != last and digest in by:
+            steps.append((round(time.timestamp() * 1e6) if steps else None, by[digest]))
+        last = digest
+    return steps or [(None, now)]
 
 
 def _plain(value: Any) -> Any:

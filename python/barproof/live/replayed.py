@@ -132,6 +132,9 @@ def _starts(log: LiveLog, symbol: str) -> int | None:
     """Find the opening time of the first bar that the live features knew, milliseconds."""
     if not log.own:
         return None
+    told = log.told("history_from", symbol)
+    if isinstance(told, (int, float)):
+        return int(told) // 1_000
     mine = log.bars.filter(pl.col("symbol") == symbol)["open_time"]
     return int(mine.dt.timestamp("ms").min()) if len(mine) else None  # type: ignore[arg-type]
 
