@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,47 +12,42 @@ import pytest
 import barproof as bp
 
 pytest.importorskip("barproof.live.session")
+market: Any = importlib.import_module("tests.live.market")
 
 START = 1_000
 
 
 def stepped(state: Path, **changes: Any) -> None:
     """Step a session over the bars after its history."""
-    from tests.live.market import candles, session
-
-    live = session(state, START, **changes)
-    for bar in candles()[START:]:
+    live = market.session(state, START, **changes)
+    for bar in market.candles()[START:]:
         live.on_bar(bar)
     live.close()
 
 
 def held(state: Path) -> bp.Parity:
-    from tests.live.market import COSTS, RULES, candles, trained
-
-    return bp.parity(state, candles(), trained().bundles[0], RULES, costs=COSTS)
+    return bp.parity(
+        state, market.candles(), market.trained().bundles[0], market.RULES, costs=market.COSTS
+    )
 
 
 @pytest.mark.parametrize("values", [True, False])
 def test_a_session_is_one_system_with_the_backtest(values: bool) -> None:
-    from tests.live.market import NAMES, candles, folder, trained
-
-    bundle = trained().bundles[0]
-    table = bp.FeatureSet(list(NAMES)).compute(candles())
+    bundle = market.trained().bundles[0]
+    table = bp.FeatureSet(list(market.NAMES)).compute(market.candles())
     watch = bp.Watch(bp.WatchReference.of(bundle, table[500:1_000]), outside=0.3)
-    with folder() as state:
+    with market.folder() as state:
         stepped(state, log_features=values, watch=watch)
         log = bp.LiveLog.read(state)
         assert 0 < log.decisions["withheld"].is_not_null().sum() < len(log)
         found = held(state)
         assert found.equal and found.exit_code == 0, str(found)
-        assert found.compared["features"] == len(log) * len(NAMES)
+        assert found.compared["features"] == len(log) * len(market.NAMES)
         assert found.compared["trades"] == log.trades.height > 0
 
 
 def test_what_is_changed_in_a_session_s_log_is_found() -> None:
-    from tests.live.market import folder
-
-    with folder() as state:
+    with market.folder() as state:
         stepped(state, log_features=False)
         assert held(state).equal
         with sqlite3.connect(state / "live.sqlite") as base:
