@@ -9,6 +9,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= demo
+# Of `make test`: processes that run Python tests side by side; each takes 1 to 2 GiB.
+WORKERS   ?= 2
+
 # Of `make fuzz`: one of those in fuzz/Cargo.toml, and how long.
 TARGET    ?= indexed
 MINUTES   ?= 10
@@ -91,7 +94,7 @@ test-rust:
 	cargo test --workspace --quiet
 
 test-python: $(BUILD_STAMP) $(DEV_STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 test-slow: $(BUILD_STAMP) $(DEV_STAMP)
 	PROPTEST_CASES=20000 cargo test --workspace --release --quiet

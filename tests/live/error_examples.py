@@ -75,6 +75,7 @@ def again(change: Callable[[Path], None] | None = None, **options: Any) -> Calla
                     re.sub("[0-9a-f]{16}", "...", str(error).replace(str(place), "place")),
                 )
                 raise
+        return None
 
     return call
 
@@ -156,7 +157,8 @@ def wrong_catch_up() -> object:
 
 def rolled(bundle: Any = None, rules: Any = None) -> object:
     live = session(None, START)
-    return live.roll(trained().bundles[1] if bundle is None else bundle, rules=rules)
+    live.roll(trained().bundles[1] if bundle is None else bundle, rules=rules)
+    return live
 
 
 def exchange(fault: Exception, attempts: int = 1) -> Callable[[], object]:
@@ -309,13 +311,15 @@ def _planted() -> bp.Bundle:
 def _settled_late() -> object:
     live = session(None, START)
     live.on_bar(tuple(candles()[START]))
-    return live.settle(int(TIMES[START]), 0.0001)
+    live.settle(int(TIMES[START]), 0.0001)
+    return live
 
 
 def _settled_twice() -> object:
     live = session(None, START)
     live.settle(int(TIMES[START]) + 300_000, 0.0001)
-    return live.settle(int(TIMES[START]) + 300_000, 0.0001)
+    live.settle(int(TIMES[START]) + 300_000, 0.0001)
+    return live
 
 
 MESSAGES: dict[str, str] = {

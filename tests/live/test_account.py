@@ -55,7 +55,7 @@ def stepped(case: Case) -> tuple[list[dict[str, Any]], list[float]]:
             settled <= m.open_time[i]
         )
         bar = (int(m.open_time[i]), m.open[i], m.high[i], m.low[i], m.close[i], 0.0)
-        row = tuple(float(array[i]) for array in arrays)
+        row: Any = tuple(float(array[i]) for array in arrays)
         after = account.step(
             bar, settled[due].tolist(), rate[due].tolist(), row, last=i + 1 == stop
         )

@@ -38,7 +38,7 @@ MARKETS = ["BTC", "ETH"]
 
 
 def scores(
-    candles: bp.Candles, model: Any, kind: str, **label: Any
+    candles: bp.Candles, model: Any, kind: Any, **label: Any
 ) -> tuple[bp.Bundle, pl.DataFrame]:
     X = bp.FeatureSet(NAMES).compute(candles)
     labels = bp.labels.horizon(candles, bars=3, kind=kind, **label) if kind == "binary" else (

@@ -60,7 +60,8 @@ def test_fifty_thousand_real_bars() -> None:
         batch = bundle.predict(X)[START:, 1]
         assert np.array_equal(np.isnan(said), np.isnan(batch))
         assert np.nanmax(np.abs(said - batch)) <= ROUNDING
-        for threshold in (rules.entry_long, 1.0 - rules.entry_short):  # type: ignore[operator]
+        assert rules.entry_long is not None and rules.entry_short is not None
+        for threshold in (rules.entry_long, 1.0 - rules.entry_short):
             clear = np.abs(batch - threshold) > 1e-6
             assert np.array_equal((said >= threshold)[clear], (batch >= threshold)[clear])
         result = bp.backtest(

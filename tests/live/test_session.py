@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +18,7 @@ from barproof.live.identity import row_digest
 from tests.live.market import COSTS, NAMES, RULES, candles, folder, session, signals_of, trained
 from tests.tolerances import ROUNDING
 
+jsonschema: Any = importlib.import_module("jsonschema")
 START = 1_000
 NOT_TRADES = ("symbol",)
 
@@ -318,7 +319,7 @@ def test_a_model_that_fails_leaves_the_state_as_it_was(monkeypatch: pytest.Monke
         def fails(_: Any) -> Any:
             raise RuntimeError("out of memory")
 
-        whole = module.signals_together
+        whole = vars(module)["signals_together"]
         monkeypatch.setattr(module, "signals_together", fails)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="out of memory"):
@@ -403,7 +404,7 @@ def test_a_withheld_entry_is_a_signal_that_was_not_there() -> None:
         assert [d.withheld for d in decisions] == [None, None, "too many"] * 100
         said = signals_of(decisions, 1_300, START)
         held = np.arange(1_300) % 3 == (START + 2) % 3
-        arrays = {name: np.array(said[name]) for name in said.names}
+        arrays: dict[str, Any] = {name: np.array(said[name]) for name in said.names}
         for name in ("long", "short"):
             arrays[name][held] = np.nan
         result = bp.backtest(
@@ -430,7 +431,7 @@ def test_fills_are_kept_beside_the_paper_account() -> None:
                 order = decision
                 break
         assert order is not None and order.entry_zone is not None
-        side = "buy" if order.side == "long" else "sell"
+        side: Any = "buy" if order.side == "long" else "sell"
         live.on_fill(side, order.entry_zone[0] * 1.001, 0.5, reason="entry")
         (body,) = rows(state, "SELECT body FROM events WHERE kind = 'fill'")[0]
         told = json.loads(body)

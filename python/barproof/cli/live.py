@@ -286,11 +286,8 @@ def _take(session: LiveSession, told: dict[str, Any]) -> int:
         session.on_fill(side, told.get("price"), told.get("quantity"), **more)  # type: ignore[arg-type]
         return 0
     if "open_time" not in told and "funding_time" in told:
-        session.settle(
-            told["funding_time"],
-            told.get("funding_rate"),
-            symbol=told.get("symbol"),  # type: ignore[arg-type]
-        )
+        rate: Any = told.get("funding_rate")
+        session.settle(told["funding_time"], rate, symbol=told.get("symbol"))
         return 0
     return _say(session.on_bar(told))
 

@@ -452,11 +452,11 @@ class LiveSession:
                 for at, rate in new:
                     if known is None or at > known:
                         market.stream.settle(at, rate)
-            row = market.advance(times[time])
-            if row is None or time not in decided:
+            features = market.advance(times[time])
+            if features is None or time not in decided:
                 continue
             digest, *said, entries = decided[time]
-            if row_digest(row) != digest:
+            if row_digest(features) != digest:
                 raise FileError(
                     f"live log {str(self._store.path)!r}: features of {market.symbol} at {show_time(time)} come out "
                     "otherwise than they were logged; the code or the file has changed, begin a new session"
@@ -471,7 +471,7 @@ class LiveSession:
                 bar = times[time][market.symbol]
                 prices = tuple(bar.values())[1:5] if isinstance(bar, dict) else bar[1:5]
                 market.watch.update(
-                    row, told_signals, time=time * 1000, bar=prices, entries=entries
+                    features, told_signals, time=time * 1000, bar=prices, entries=entries
                 )
 
     # Bars ---------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ impl LiveAccount {
             after.equity,
             trades,
             after.held.as_ref().map(shown),
-            after.leaving.map(|reason| reason.name()),
+            after.leaving.map(barproof_core::backtest::record::Reason::name),
             after.planned.map(|plan| {
                 let filled = plan.filled.as_ref().map(shown);
                 (sign(plan.side), plan.limit, plan.bars, plan.fresh, filled)

@@ -251,7 +251,7 @@ impl LiveAccount {
             bar: self.bars,
             equity: seen.equity,
             trades: seen.trades,
-            held: account.held().map(|held| held.shown()),
+            held: account.held().map(super::position::Position::shown),
             leaving: account.leaving(),
             planned: account.planned(self.bars, bar.close),
             ruined: account.is_ruined(),

@@ -88,6 +88,7 @@ pub(super) struct Unit {
     pub(super) sums: Sums,
 }
 
+#[cfg(feature = "indexed")]
 impl Unit {
     /// No label: adds nothing. A sum that began at 0 is never -0, so adding 0 leaves its bits.
     pub(super) const NONE: Self = Self { end: NONE, sums: [0.0; 4] };
@@ -114,6 +115,7 @@ impl Units {
     }
 
     /// How many there are.
+    #[cfg(feature = "indexed")]
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
