@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import barproof as bp
-from barproof.live.log import row_digest
+from barproof.live.identity import row_digest
 
 NAMES = ("log_return(1)", "rsi(14)", "zscore(close, 50)", "rsi(14)@1h", "atr_ratio(14)")
 RULES = bp.Rules(

@@ -16,7 +16,8 @@ from barproof.bundle import AGREE, Bundle
 from barproof.candles import Candles
 from barproof.errors import BarproofError
 from barproof.live.causes import bar_cause, column_cause, same
-from barproof.live.log import LiveLog, row_digest
+from barproof.live.identity import row_digest
+from barproof.live.log import LiveLog
 from barproof.live.replayed import Replayed, model_signals, threshold_sides
 from barproof.rules import Rules
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -14,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from barproof.errors import FileError
 from barproof.rules import Rules
 
-__all__ = ["BARS", "DECISIONS", "FILE", "LiveLog", "row_digest"]
+__all__ = ["BARS", "DECISIONS", "FILE", "LiveLog"]
 
 FILE = "live.sqlite"
 TIME = pl.Datetime("us", "UTC")
@@ -71,28 +69,6 @@ _BY_SYMBOL = {
 }
 _TABLES = ("session", "bars", "decisions", "trades", "events")
 _MOMENTS = ("entry_time", "exit_time", "signal_time")
-
-
-def row_digest(row: NDArray[np.float64]) -> str:
-    """Identity of one row of features.
-
-    Parameters
-    ----------
-    row : ndarray of shape (n_features,), float64
-        In the order of the features; every NaN counts as one, and -0 as 0.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits, as a session logs them.
-
-    Examples
-    --------
-    >>> row_digest(np.array([0.0, np.nan])) == row_digest(np.array([-0.0, -np.nan]))
-    True
-    """
-    held = np.where(np.isnan(row), np.nan, row + 0.0)
-    return hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,8 @@ from barproof.live.comparison import (
     own_rows,
     pairs_of,
 )
-from barproof.live.log import LiveLog, row_digest
+from barproof.live.identity import row_digest
+from barproof.live.log import LiveLog
 from barproof.live.replayed import Replayed, books_of, model_signals, replay
 from barproof.live.slippage import real_fills
 from barproof.rules import Costs, Rules
