@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -49,6 +49,9 @@ class ProcedureTest(Stat):
     power : polars.DataFrame
         By planted edge: `edge`, `studies`, `passed` (p at most `level` against the same null), `power`, `low`, `high`
         (exact 95%).
+    claimed : float
+        With ``edges="claimed"`` the edge that the study's score amounts to: where it is planted, the median study
+        scores as much. NaN where it was not asked for, or the score is no better than the median without an edge.
     kind : str
         How surrogates were made.
     level : float
@@ -66,6 +69,7 @@ class ProcedureTest(Stat):
     null: NDArray[np.float64]
     failed: int
     power: pl.DataFrame = field(repr=False)
+    claimed: float
     kind: str
     level: float
     complete: bool
@@ -90,7 +94,7 @@ def procedure_test(
     markets: Kind | Callable[[int], Candles] = "sign",
     count: int = 99,
     score: Score = "sharpe",
-    edges: Sequence[float] = (),
+    edges: Sequence[float] | Literal["claimed"] = (),
     studies: int = 20,
     level: float = 0.05,
     budget: float | None = None,
@@ -113,8 +117,10 @@ def procedure_test(
         Such markets, at least 19.
     score : str or callable, default "sharpe"
         Metric of the result, higher is better; or a function of what the study gives.
-    edges : sequence of float, default ()
-        Edges to plant in simulated markets of the same volatility, for the power: those that the study claims.
+    edges : sequence of float or "claimed", default ()
+        Edges to plant in simulated markets of the same volatility, for the power. ``"claimed"`` looks for the edge that
+        makes the median of a few studies score as much as the study did on the real market (up to 50 more studies), and
+        plants that.
     studies : int, default 20
         Markets an edge.
     level : float, default 0.05
@@ -169,36 +175,38 @@ def procedure_test(
         raise ParameterError(
             f"`count` must be at least {_LEAST}, was {count}: with fewer no p-value reaches 0.05"
         )
-    if studies < 1 or any(not 0 < edge < 1 for edge in edges):
+    asked = () if edges == "claimed" else edges
+    if studies < 1 or isinstance(asked, str) or any(not 0 < edge < 1 for edge in asked):
         raise ParameterError(
-            f"`studies` must be at least 1 and `edges` in (0, 1), were {studies} and {list(edges)}"
+            f'`studies` must be at least 1 and `edges` "claimed" or in (0, 1), were {studies} and '
+            f"{asked if isinstance(asked, str) else list(asked)}"
         )
     check_level("level", level)
     job = _Job(study, candles, markets, score, seed)
     tasks: list[_Task] = [(None, i) for i in range(count)]
-    planted: list[_Task] = [(float(edge), i) for edge in edges for i in range(studies)]
-    began = time.monotonic()
+    planted: list[_Task] = [(float(edge), i) for edge in asked for i in range(studies)]
+    until = math.inf if budget is None else time.monotonic() + budget
     with _Book.open(out, job.identity()) as book:
         real = book.take((None, -1), job)
-        total = len(tasks) + len(planted)
-        complete = True
+        total = len(tasks) + (len(planted) if edges != "claimed" else studies + _LOOKS * _TRIES)
+        claimed = math.nan
         with reporter(progress, total, "procedure") as report:
-            for done, task in enumerate([*tasks, *planted], start=1):
-                late = budget is not None and time.monotonic() - began > budget
-                if late and not book.knows(task):
-                    complete = False
-                    continue
-                book.take(task, job)
-                if report is not None:
-                    report(done, total)
-        null = np.array([book.scores[t] for t in tasks if t in book.scores])
+            run = _Run(book, job, until, None if report is None else (lambda n: report(n, total)))
+            run.all([*tasks, *planted])
+            null = np.array([book.scores[t] for t in tasks if t in book.scores])
+            if edges == "claimed" and math.isfinite(real) and len(null):
+                claimed = _claimed(run, real, float(np.median(null)))
+                if not math.isnan(claimed):
+                    planted = [(claimed, i) for i in range(studies)]
+                    run.all(planted)
         known: dict[str, Any] = {
             "score": real,
             "null": null,
+            "claimed": claimed,
             "failed": int(np.sum(np.isposinf(null))),
             "kind": markets if isinstance(markets, str) else "given",
             "level": level,
-            "complete": complete,
+            "complete": run.complete,
             "seconds": book.seconds,
             "errors": book.errors[:5],
         }
@@ -210,6 +218,65 @@ def procedure_test(
         reason = f"the budget allowed {len(null)} surrogates, {_LEAST} are needed"
         return undefined(ProcedureTest, reason, **known, power=power)
     return ProcedureTest(p=_p(real, null), power=power, **known)
+
+
+@dataclass
+class _Run:
+    """Tasks taken one after the other until the time is up."""
+
+    book: _Book
+    job: _Job
+    until: float
+    report: Callable[[int], Any] | None
+    done: int = 0
+    complete: bool = True
+
+    def all(self, tasks: list[_Task]) -> None:
+        """Take tasks; those that nobody has time for are left out."""
+        for task in tasks:
+            if time.monotonic() > self.until and not self.book.knows(task):
+                self.complete = False
+                continue
+            self.book.take(task, self.job)
+            self.done += 1
+            if self.report is not None:
+                self.report(self.done)
+
+    def median(self, edge: float) -> float:
+        """Median score of a few studies on markets with an edge; NaN if the time was up."""
+        tasks: list[_Task] = [(edge, i) for i in range(_TRIES)]
+        self.all(tasks)
+        found = [self.book.scores[t] for t in tasks if t in self.book.scores]
+        # A study that failed has found nothing.
+        found = [-math.inf if math.isinf(s) else s for s in found]
+        return float(np.median(found)) if len(found) == _TRIES else math.nan
+
+
+_TRIES = 5
+"""Markets by which the score of an edge is known: enough for a median that one failure does not move far."""
+_LOOKS = 10
+"""Edges that are tried at most: six that double, four halvings of the ratio between neighbours."""
+
+
+def _claimed(run: _Run, score: float, null: float) -> float:
+    """Find the edge whose median study scores so much; NaN if none is needed, or the time was up."""
+    if score <= null:
+        return math.nan
+    low, high = 0.0, 0.03
+    while True:
+        found = run.median(high)
+        if math.isnan(found):
+            return math.nan
+        if found >= score or high > 0.9:
+            break
+        low, high = high, min(2 * high, 0.95)
+    for _ in range(4):
+        middle = math.sqrt(low * high) if low else high / 2
+        found = run.median(middle)
+        if math.isnan(found):
+            return math.nan
+        low, high = (low, middle) if found >= score else (middle, high)
+    return high
 
 
 def _p(score: float, null: NDArray[np.float64]) -> float:

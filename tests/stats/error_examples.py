@@ -276,7 +276,7 @@ EXAMPLES: list[Example] = [
         "edges",
         lambda: bp.procedure_test(last, MARKET, edges=[1.5]),
         ParameterError,
-        "`studies` must be at least 1 and `edges` in (0, 1), were 20 and [1.5]",
+        '`studies` must be at least 1 and `edges` "claimed" or in (0, 1), were 20 and [1.5]',
     ),
     (
         "score of a study",

@@ -93,6 +93,39 @@ def test_an_edge_is_found_and_its_power_is_that_of_planted_edges() -> None:
     assert found.score == follows_takers(candles)
 
 
+def leans(candles: bp.Candles) -> float:
+    """How the next return goes with the planted score: a study whose score is the edge itself, with its noise."""
+    assert candles.planted is not None
+    move = np.diff(np.log(candles.open[1:]))
+    return float(np.corrcoef(candles.planted[:-2], move)[0, 1])
+
+
+def test_the_edge_that_a_study_claims_is_found_and_planted() -> None:
+    candles = bp.simulate_candles(2, bars=6_000, interval="1h", edge=0.2)
+    told: list[int] = []
+    found = bp.procedure_test(
+        leans,
+        candles,
+        markets=lambda i: bp.simulate_candles(100 + i, bars=6_000, interval="1h"),
+        count=19,
+        edges="claimed",
+        studies=8,
+        progress=lambda done, _: told.append(done),
+    )
+    assert 0.15 < found.claimed < 0.27
+    assert found.power["edge"].to_list() == [found.claimed]
+    assert found.power["passed"].to_list() == [8]
+    assert told == sorted(told)
+    # What scores no better than the median without an edge claims none, and a time that is up finds none.
+    empty = bp.simulate_candles(104, bars=6_000, interval="1h")
+    low = bp.procedure_test(
+        lambda c: -abs(leans(c)) - 0.1 * (c is empty), empty, count=19, edges="claimed"
+    )
+    assert np.isnan(low.claimed) and not low.power.height
+    late = bp.procedure_test(leans, candles, count=19, edges="claimed", budget=0.0)
+    assert np.isnan(late.claimed) and not late.complete
+
+
 def p_values(tests: int, bars: int) -> np.ndarray:
     found = []
     for seed in range(tests):
