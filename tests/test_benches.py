@@ -188,7 +188,8 @@ def test_the_page_shows_the_latest_records() -> None:
     assert [found[2] for found in table.BLOCK.finditer(page)] == [
         "where", "goals", "grids", "others", "feature_where", "feature_goals",
         "features", "feature_sets", "real_where", "real", "rows_where", "rows",
-        "files_where", "files",
+        "files_where", "files", "labels_where", "labels", "inference_where", "inference",
+        "gpu_where", "gpu",
     ]  # fmt: skip
     assert table.render(page) == page
 

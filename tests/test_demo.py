@@ -55,8 +55,9 @@ def test_the_broken_twin_is_refused_with_its_codes(demo: _demo.Demo) -> None:
     assert (report.verdict, report.exit_code) == ("refuted", 1)
     assert {finding.id for finding in report.failed()} >= set(_demo.BROKEN_CODES)
     assert "smooth_trend" in report["SPL-07"].title
-    # What is not broken in it is not accused.
-    assert {finding.id for finding in report.failed()} <= {*_demo.BROKEN_CODES, "PRED-04"}
+    # What is not broken in it is not accused; the later bar is seen by its change and by its warm-up, too.
+    also = {"PRED-04", "SPL-08", "SPL-09"}
+    assert {finding.id for finding in report.failed()} <= {*_demo.BROKEN_CODES, *also}
 
 
 def verdict_without_edge(seed: int, bars: int) -> str:

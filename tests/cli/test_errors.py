@@ -10,12 +10,14 @@ import pytest
 
 import barproof.cli
 from barproof import errors
+from tests.live.error_examples import EXAMPLES as LIVE
+from tests.live.parity_error_examples import EXAMPLES as PARITY
 
 from .error_examples import EXAMPLES as COMMON
 from .label_error_examples import EXAMPLES as LABELS
 from .study_error_examples import EXAMPLES as STUDY
 
-EXAMPLES = [*COMMON, *LABELS, *STUDY]
+EXAMPLES = [*COMMON, *LABELS, *STUDY, *LIVE, *PARITY]
 HERE = Path(barproof.cli.__file__).parent
 
 

@@ -179,10 +179,11 @@ def with_bundle(**options: Any) -> Callable[[], object]:
     def call() -> object:
         with folder() as place:
             trained().bundles[0].save(place / "b")
-            names = options.pop("twice", ["A"])
+            names = options.get("twice", ["A"])
             bundles = [f"{name}={place / 'b'}" for name in names]
             try:
-                return cli(**{"bundle": bundles, "state": place / "s", **options})()
+                given = {name: value for name, value in options.items() if name != "twice"}
+                return cli(**{"bundle": bundles, "state": place / "s", **given})()
             except bp.BarproofError as error:
                 error.args = (str(error).replace(str(place), "place"),)
                 raise

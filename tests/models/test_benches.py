@@ -33,7 +33,8 @@ def test_without_an_accelerator_it_says_so(
     written = list(tmp_path.glob("*_gpu.csv"))
     assert len(written) == record
     for path in written:
-        (line,) = csv.DictReader(path.open(encoding="utf-8"))
+        with path.open(encoding="utf-8") as lines:
+            (line,) = csv.DictReader(lines)
         assert (line["note"], line["device"], line["median_s"]) == (said, "none", "")
         assert line["torch"] and line["machine"]
 

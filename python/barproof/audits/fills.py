@@ -184,7 +184,8 @@ def fill_in_session(trades: Any, candles: Any) -> Finding:
     --------
     >>> import barproof as bp
     >>> candles = bp.simulate_candles(1, bars=50)
-    >>> fill_in_session({"entry_time": [candles.open_time[10]], "entry_price": [1.0]}, candles).outcome
+    >>> trades = {"entry_time": candles.open_time[10:12], "entry_price": [1.0, 1.0]}
+    >>> fill_in_session(trades, candles).outcome
     'pass'
     """
     gate = Gate("=", 0, "default", "a market that is closed fills nothing")

@@ -29,7 +29,7 @@ from barproof.audits.reuse import fit_scope, reused_parts
 from barproof.audits.rows import non_finite
 from barproof.audits.scale import feature_scale
 from barproof.audits.selection import backtest_length, multiple_looks, plateau
-from barproof.audits.significance import effective_sample, power
+from barproof.audits.significance import effective_sample
 from barproof.audits.skill import (
     input_sensitivity,
     prediction_noise,
@@ -344,18 +344,6 @@ def _stop(x: Inputs) -> Iterator[Finding]:
     yield stop_distance(risk, leverage=leverage, mean_win=won, worst_loss=lost)
 
 
-def _strength(x: Inputs) -> Iterator[Finding]:
-    if x.trade_table is None:
-        return
-    r = trade_returns(x.trade_table).finite
-    up, down = r[r > 0], r[r < 0]
-    if len(up) and len(down):
-        null = stats.break_even(float(up.mean()), float(-down.mean()))
-        share = len(up) / (len(up) + len(down))
-        if 0 < null < share < 1:
-            yield power(len(up) + len(down), share, null=null)
-
-
 def _independent(x: Inputs) -> Iterator[Finding]:
     days = days_of(x)
     if days is not None:
@@ -420,7 +408,6 @@ MODEL_STEPS: dict[str, Callable[[Inputs], Iterator[Finding]]] = {
     "PRED-13": _noise,
     "CAL-05": _warm,
     "ECO-04": _stop,
-    "SIG-04": _strength,
     "SIG-09": _independent,
     "OVF-06": _looks,
     "OVF-09": _long_enough,

@@ -15,7 +15,7 @@ from barproof.audits.common import made, numbers, unable
 from barproof.audits.exits import entry_exit_ablation
 from barproof.audits.inputs import Inputs
 from barproof.audits.learnable import label_sweep
-from barproof.audits.model import Finding
+from barproof.audits.model import Finding, Gate, Measured
 from barproof.audits.selection import (
     deflated_sharpe,
     effective_trials,
@@ -126,7 +126,8 @@ def _label_cells(x: Inputs) -> Iterator[Finding]:
     p = np.clip(numbers("p_value", frame["p_value"]), 1e-300, 1 - 1e-16)
     z = np.array([-NormalDist().inv_cdf(v) if v == v else np.nan for v in p.tolist()])
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.where(z == 0, 1.0, (numbers("auc", frame["auc"]) - 0.5) / z)
+        above = numbers("auc", frame["auc"]) - 0.5
+        error = np.where((z == 0) | (above == 0), 1.0, above / z)
     cells = frame.with_columns(pl.Series("error", error))
     yield label_sweep(cells, axes=axes, chosen=_chosen_cell(x, frame))
 
@@ -205,7 +206,14 @@ def _ledger(x: Inputs) -> Iterator[Finding]:
     held = _tried(x)
     remedy = "keep the ledger on in every run, and restore a copy of a damaged one"
     if held.broken:
-        yield made("OVF-01", "fail", held.doubt, remedy=remedy)
+        yield made(
+            "OVF-01",
+            "fail",
+            held.doubt,
+            measured=Measured("damage to the ledger", 1, "count", form="the first that is met"),
+            gate=Gate("=", 0, "AUDITS A.10", "an edited ledger counts nothing"),
+            remedy=remedy,
+        )
     elif held.doubt:
         yield unable("OVF-01", held.doubt, remedy)
     else:

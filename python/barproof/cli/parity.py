@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -15,11 +15,12 @@ from barproof.cli import options, output
 from barproof.cli.config import Config, load_config
 from barproof.cli.inputs import costs_of, market_of, read_market, rules_of
 from barproof.errors import ConfigError
-from barproof.live.comparison import Divergence
 from barproof.live.log import FILE, LiveLog
-from barproof.live.parity import Parity
-from barproof.live.parity import parity as compare
 from barproof.rules import Costs, Rules
+
+if TYPE_CHECKING:
+    from barproof.live.comparison import Divergence
+    from barproof.live.parity import Parity
 
 __all__ = ["parity"]
 
@@ -117,6 +118,8 @@ def parity(
     rules = _rules(held, settings, rule, notes)
     costs = _costs(held, settings, (taker, maker, slippage, free), notes)
     one = next(iter(books.values())) if len(books) == 1 else books
+    from barproof.live.parity import parity as compare
+
     found = compare(held, one, _bundles(bundle), rules, costs=costs, rate=rate, latency_ms=latency)
     if json:
         told = found.to_dict()
