@@ -21,9 +21,11 @@ START = 3_000
 
 
 @pytest.mark.skipif(not DATA, reason="needs BARPROOF_DATA")
-@pytest.mark.parametrize("bars", [8_000, pytest.param(50_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("bars", "entry"), [(8_000, 0.505), pytest.param(50_000, 0.52, marks=pytest.mark.slow)]
+)
 @pytest.mark.timeout(900)
-def test_real_bars(bars: int) -> None:
+def test_real_bars(bars: int, entry: float) -> None:
     place = Path(DATA or "")
     with warnings.catch_warnings():
         # Funding begins after the first bars.
@@ -43,7 +45,7 @@ def test_real_bars(bars: int) -> None:
     run = quiet(bp.models.Logistic(), X, labels, bp.WalkForward(9_000, 500, tune=1_000))
     bundle = run.bundles[0]
     rules = bp.Rules(
-        entry_long=0.52, entry_short=0.52, stop_loss=0.01, take_profit=0.015, max_hold=48
+        entry_long=entry, entry_short=entry, stop_loss=0.01, take_profit=0.015, max_hold=48
     )
     costs = bp.Costs(taker=0.0005, maker=0.0002, slippage=0.0001)
     decisions = []
