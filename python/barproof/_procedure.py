@@ -322,6 +322,7 @@ class _Job:
         }
 
     def market(self, task: _Task) -> Candles:
+        """Make the market of a task: the real one, one without an edge, or one with a planted edge."""
         edge, number = task
         if edge is None and number < 0:
             return self.candles
@@ -336,6 +337,7 @@ class _Job:
         return surrogate_candles(self.candles, kind="simulated", seed=own, edge=edge)
 
     def run(self, task: _Task) -> float:
+        """Score the study on the market of a task; -inf where it scores nothing."""
         found = self.study(self.market(task))
         if callable(self.score):
             value = float(self.score(found))
