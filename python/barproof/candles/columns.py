@@ -65,6 +65,11 @@ DROPPED = frozenset(
 # An epoch value is read by its size: seconds below 1e11 (year 5138), then milli-, micro- and nanoseconds.
 EPOCH_STEPS = ((1e11, 1_000, 1), (1e14, 1, 1), (1e17, 1, 1_000), (float("inf"), 1, 1_000_000))
 
+# Whole numbers in this range are days written as ``20240131``.
+FIRST_DAY, LAST_DAY = 19_000_101, 21_001_231
+
+PER_MS = {"ms": 1, "us": 1_000, "ns": 1_000_000}
+
 ISO = (
     r"^\s*(\d{4})[-./]?(\d{2})[-./]?(\d{2})"
     r"(?:[ T]*(\d{2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?)?"
@@ -197,7 +202,8 @@ def floats(series: pl.Series, name: str) -> Floats:
         cast = series.cast(pl.Float64)
     else:
         raise LayoutError(f"column {name!r} must hold numbers, holds {dtype}")
-    return np.array(cast.fill_null(float("nan")).to_numpy(), dtype=np.float64)
+    # A null of a float column leaves polars as NaN.
+    return np.array(cast.to_numpy(), dtype=np.float64)
 
 
 def times(series: pl.Series, name: str) -> Ints:
@@ -214,6 +220,7 @@ def times(series: pl.Series, name: str) -> Ints:
         If the column can hold no times.
     """
     dtype = series.dtype
+    per_ms = 1
     if dtype == pl.String:
         text = series.str.strip_chars()
         if text.drop_nulls().str.contains(r"^-?\d+(\.\d+)?$").all() and len(text.drop_nulls()):
@@ -222,7 +229,8 @@ def times(series: pl.Series, name: str) -> Ints:
         else:
             ms = _iso(text)
     elif isinstance(dtype, pl.Datetime):
-        ms = series.dt.timestamp("us") // 1_000
+        ms = series.cast(pl.Int64)
+        per_ms = PER_MS[dtype.time_unit]
     elif dtype == pl.Date:
         ms = series.cast(pl.Datetime("ms")).dt.timestamp("ms")
     elif dtype.is_integer() or dtype.is_float():
@@ -235,20 +243,38 @@ def times(series: pl.Series, name: str) -> Ints:
             f"`{name}` of {rows_text(rows)} is no time (the first is {series[int(rows[0])]!r}): "
             f"write ISO 8601 such as 2024-01-31 13:00 or an epoch in s, ms, us or ns"
         )
-    return np.array(ms.to_numpy(), dtype=np.int64)
+    return np.array(ms.to_numpy(), dtype=np.int64) // per_ms
 
 
 def _epoch(series: pl.Series) -> pl.Series:
+    if series.dtype.is_integer() and len(series) and not series.null_count():
+        low = series.min()
+        if isinstance(low, int) and low > LAST_DAY:
+            return _plain_epoch(series)
     series = (
         series.fill_nan(None) if series.dtype.is_float() else series.cast(pl.Int64, strict=False)
     )
     value = pl.col("t")
     day = value.cast(pl.Int64, strict=False).cast(pl.String).str.to_datetime("%Y%m%d", strict=False)
-    expr: Any = pl.when(value.is_between(19_000_101, 21_001_231)).then(day.dt.timestamp("ms"))
+    expr: Any = pl.when(value.is_between(FIRST_DAY, LAST_DAY)).then(day.dt.timestamp("ms"))
     for top, factor, divisor in EPOCH_STEPS:
         scaled = value * factor if divisor == 1 else value // divisor
         expr = expr.when(value.abs() < top).then(scaled.cast(pl.Int64, strict=False))
     return series.alias("t").to_frame().select(expr.alias("t")).to_series()
+
+
+def _plain_epoch(series: pl.Series) -> pl.Series:
+    """Read whole numbers that are no days: the same in NumPy, whose cost for a few rows is a tenth."""
+    value = series.cast(pl.Int64, strict=False)
+    if value.null_count():
+        return value
+    numbers = value.to_numpy()
+    below = [numbers < top for top, _, _ in EPOCH_STEPS]
+    scaled = [
+        numbers * factor if divisor == 1 else numbers // divisor
+        for _, factor, divisor in EPOCH_STEPS
+    ]
+    return pl.Series("t", np.select(below, scaled))
 
 
 def _iso(text: pl.Series) -> pl.Series:
