@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow fuzz fuzz-corpus lint format bench bench-kernels wheel generate clean
+.PHONY: help demo test test-rust test-python test-slow fuzz fuzz-corpus lint format bench bench-kernels docs wheel generate clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -32,6 +32,7 @@ help:
 	@echo "make format     rewrite sources in the house format"
 	@echo "make bench      benchmarks against peers; records go to benches/record/, tables to docs/performance.md"
 	@echo "make bench-kernels  kernels and engines by themselves, in Rust; reports in target/criterion/"
+	@echo "make docs       the documentation as a site, in site/"
 	@echo "make wheel      abi3 wheel in dist/"
 	@echo "make generate   rewrite what derives from the tables of rules and metrics"
 	@echo "make clean      remove what the other targets made"
@@ -157,11 +158,16 @@ bench: $(BUILD_STAMP) $(PEERS_STAMP)
 	$(BIN)/python -m benches.feature_rows --record
 	$(BIN)/python -m benches.table
 
+# What mkdocs says of its own future is nobody's business here.
+docs: $(DEV_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "written to site/; read it with: $(BIN)/python -m http.server --directory site"
+
 wheel: $(BASE_STAMP)
 	$(need_rust)
 	$(BIN)/maturin build --release --out dist
 
 clean:
-	rm -rf $(VENV) target fuzz/target fuzz/corpus/*/ dist $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target fuzz/target fuzz/corpus/*/ dist site $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f python/barproof/_core*.so
 	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

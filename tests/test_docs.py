@@ -3,7 +3,8 @@
 In ``README.md`` and ``docs/`` the ```python blocks of a page run one after the other in one namespace and an empty
 folder. A ```text block right after one is what it prints. Blocks marked ```python data find the files of the folder
 that ``BARPROOF_DATA`` names beside them, and are left out where it names none. What blocks marked ```python indexed
-print is compared where the engine of that name is built in. The quick start has a test of its own.
+print is compared where the engine of that name is built in. A page with blocks marked ```python needs=NAME is run where
+that package is installed, with whatever it warns of. The quick start has a test of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import io
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +60,7 @@ class Block(NamedTuple):
     code: str
     data: bool
     prints: str | None
+    needs: str | None
 
 
 def blocks(page: Path) -> list[Block]:
@@ -71,19 +74,23 @@ def blocks(page: Path) -> list[Block]:
         after = fences[i + 1] if i + 1 < len(fences) else None
         shown = (
             after is not None
-            and after["kind"] == "text"
+            and after["kind"].split()[:1] == ["text"]
             and not text[fence.end() : after.start()].strip()
         )
         line = text.count("\n", 0, fence.start("body"))
         compared = shown and (_core.INDEXED or "indexed" not in kind[1:])
         prints = after["body"] if after is not None and compared else None
-        found.append(Block(line, fence["body"], "data" in kind[1:], prints))
+        needs = next((word[6:] for word in kind[1:] if word.startswith("needs=")), None)
+        found.append(Block(line, fence["body"], "data" in kind[1:], prints, needs))
     return found
 
 
 def run(page: Path, chosen: list[Block]) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in chosen:
+        if block.needs is not None:
+            pytest.importorskip(block.needs, reason=f"{block.needs} is not installed")
+            warnings.simplefilter("ignore")  # what it uses of others is its own to mend
         out = io.StringIO()
         # Blank lines in front, so that tracebacks name the line of the page.
         code = compile("\n" * block.line + block.code, str(page), "exec")

@@ -88,7 +88,10 @@ def reference() -> dict[str, str]:
             lines.append(f"::: barproof.{name}")
             lines += ["    options:", "      show_root_toc_entry: true"]
             if name in MODULES:
-                lines += ["      show_root_members_full_path: false", "      show_if_no_docstring: false"]
+                lines += [
+                    "      show_root_members_full_path: false",
+                    "      show_if_no_docstring: false",
+                ]
             lines.append("")
         pages[f"api/{subject.lower().replace(' ', '-')}.md"] = "\n".join(lines)
     return pages
@@ -123,7 +126,13 @@ def turned(text: str, source: str, page: str) -> str:
             path = path.removeprefix("docs/")
         else:
             return f"{found[1]}#{found[3]}"
-        return found[1] + posixpath.relpath(path, posixpath.dirname(page) or ".") + mark + fragment + found[3]
+        return (
+            found[1]
+            + posixpath.relpath(path, posixpath.dirname(page) or ".")
+            + mark
+            + fragment
+            + found[3]
+        )
 
     # A link to what is no page would lead nowhere: its text stays.
     dead = re.compile(r"\[([^\]]*)\]\(#\)")
@@ -163,5 +172,3 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     path = page.file.src_uri
     source = next((paper for paper, made in PAPERS.items() if made == path), f"docs/{path}")
     return turned(markdown, source, path)
-
-

@@ -230,3 +230,43 @@ def test_fills_of_a_broker() -> None:
         {"date": ["2024-01-01", "2024-01-02"], "price": [10.0, 12.0], "qty": [5.0, -5.0]}
     )
     assert round_trips(read_fills(signed))["return"].to_list() == near([0.2])
+
+
+def test_pybroker() -> None:
+    """Rows that pybroker 2.0.2 wrote (its README's form): percents of two decimals, before fees."""
+    rows = pl.DataFrame(
+        {
+            "type": ["long", "long", "short"],
+            "symbol": ["SIM"] * 3,
+            "entry_date": ["2022-01-17 12:50:00", "2022-01-17 17:20:00", "2022-01-17 22:00:00"],
+            "exit_date": ["2022-01-17 14:05:00", "2022-01-17 19:15:00", "2022-01-17 22:40:00"],
+            "entry": [93.92, 93.84, 93.33],
+            "exit": [94.53, 94.01, 93.86],
+            "shares": [112.786601, 113.512947, 114.215963],
+            "pnl": [68.8, 19.3, -60.53],
+            "return_pct": [0.65, 0.18, -0.57],
+            "agg_pnl": [1012.31, 1031.6, 971.08],
+        }
+    )
+    held = take_trades(rows)
+    assert held.tool == "pybroker"
+    assert held.trades["return"].to_list() == near([0.0065, 0.0018, -0.0057])
+    assert held.trades["side"].to_list() == ["long", "long", "short"]
+    assert any("before them" in note for note in held.notes)
+
+
+@pytest.mark.parametrize(("scale", "name"), [(1.0, "return_pct"), (100.0, "profit_percent")])
+def test_percents_are_told_by_their_prices(scale: float, name: str) -> None:
+    """The same trades whether a name with `pct` holds fractions or percents."""
+    rng = np.random.default_rng(3)
+    moved = rng.normal(0.0, 0.02, 40)
+    rows = pl.DataFrame(
+        {
+            "side": ["long"] * 40,
+            "entry_price": np.full(40, 100.0),
+            "exit_price": 100.0 * (1.0 + moved),
+            name: scale * (moved - 0.001),
+        }
+    )
+    trades = take_trades(rows, columns={"return": name}).trades
+    assert trades["return"].to_numpy() == near(moved - 0.001)

@@ -250,6 +250,8 @@ def _tool(columns: list[str]) -> str:
         return "vectorbt"
     if {"open_rate", "profit_ratio"} <= names:
         return "freqtrade"
+    if {"agg_pnl", "return_pct"} <= names:
+        return "pybroker"
     return "table"
 
 
@@ -311,13 +313,35 @@ def _add_money(
             table.notes.append(f"`{clean(column)}` is taken for `return` of the trades")
     if column is not None:
         values, percent = number(table.frame[column], column)
-        if percent or "%" in column:
+        if percent or "%" in column or _reads_as_percent(column, values, columns):
             table.notes.append(f"`{clean(column)}` is in percent: divided by 100")
             values = values / 100.0
         columns["return"] = values.alias("return")
+        if _tool(table.frame.columns) == "pybroker":
+            table.notes.append("trades of pybroker carry no fees: `return` is before them")
     money = found["pnl"]
     if money is not None and "%" not in money:
         columns["pnl"] = number(table.frame[money], money)[0].alias("pnl")
+
+
+def _reads_as_percent(column: str, values: pl.Series, columns: Mapping[str, pl.Series]) -> bool:
+    """Tell percents by their prices where the name leaves it open.
+
+    One tool's ``return_pct`` is a fraction, another's a percent; costs and rounding move a return by far less than the
+    factor of a hundred that is asked about.
+    """
+    if "pct" not in plain(column) and "percent" not in plain(column):
+        return False
+    if "entry_price" not in columns or "exit_price" not in columns:
+        return False
+    entry, leave = columns["entry_price"].to_numpy(), columns["exit_price"].to_numpy()
+    told = np.abs(values.to_numpy())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = np.abs(leave / entry - 1.0)
+        # Small moves drown in costs and in two decimals.
+        ratio = told[moved > 0.001] / moved[moved > 0.001]
+    ratio = ratio[np.isfinite(ratio)]
+    return bool(ratio.size and np.median(ratio) > 30.0)
 
 
 def _side(table: Table, column: str | None, quantity: pl.Series | None) -> pl.Series | None:
