@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import datetime
@@ -355,9 +356,15 @@ def ledger(call: Callable[[bp.Ledger], object]) -> object:
         return call(bp.Ledger.open("l.sqlite"))
 
 
+def without_pandas() -> object:
+    with mock.patch.dict(sys.modules, {"pandas": None}):
+        return run().to_pandas()
+
+
 REST = "free the place, name another file, or run unrecorded with ledger=False"
 NEWER = (f"PRAGMA application_id = {_ledger_file._APPLICATION}", "PRAGMA user_version = 2")
 CALLS += [
+    ("no pandas", without_pandas, bp.ParameterError, "`to_pandas` needs pandas, which is not installed: pip install pandas, or use `daily_returns`"),
     # ledger
     ("ledger damaged", lambda: ledger_at("l.sqlite", b"no database " * 99), bp.LedgerError, "ledger 'l.sqlite' is damaged: file is not a database; move it aside and restore a copy, or begin a new one"),
     ("ledger foreign", lambda: ledger_at("l.sqlite", b"", "CREATE TABLE t (x)"), bp.LedgerError, "'l.sqlite' is a SQLite database but no ledger: name another file, or move it aside"),

@@ -235,3 +235,22 @@ if pid == 0:
 assert os.waitpid(pid, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_daily_returns_as_pandas() -> None:
+    """A day each, as quantstats takes them, and in UTC as pyfolio does."""
+    candles = bp.simulate_candles(seed=7, bars=5_000, edge=0.1)
+    signals = bp.Signals(long=candles.planted, kind="score")
+    result = bp.backtest(
+        candles, signals, bp.Rules(entry_long=1.5, max_hold=24), costs=bp.Costs(taker=0.0005)
+    )
+    plain, utc = result.to_pandas(), result.to_pandas(tz="UTC")
+    assert plain.index.tz is None
+    assert str(utc.index.tz) == "UTC"
+    assert plain.name == candles.symbol
+    assert list(plain.index.date) == result.daily_returns["date"].to_list()
+    assert list(plain) == list(utc) == result.daily_returns["return"].to_list()
+    whole = float((1.0 + plain).prod() - 1.0)
+    assert whole == pytest.approx(result.metrics["total_return"], rel=1e-12)
+    yearly = plain.mean() / plain.std(ddof=1) * np.sqrt(365)
+    assert yearly == pytest.approx(result.metrics["sharpe"], rel=1e-12)

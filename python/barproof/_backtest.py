@@ -26,6 +26,7 @@ from barproof.rules import Costs, Rules
 from barproof.signals import Signals
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
 
 __all__ = ["Result", "backtest"]
@@ -316,6 +317,35 @@ class Result:
         from barproof.report import write_report
 
         return write_report(path, result=self, title=title)
+
+    def to_pandas(self, *, tz: str | None = None) -> pd.Series:
+        """Daily returns as quantstats, pyfolio and empyrical take them.
+
+        Parameters
+        ----------
+        tz : str, optional
+            Zone of the index, such as ``"UTC"`` for pyfolio; by default days have none, which quantstats expects.
+
+        Returns
+        -------
+        pandas.Series
+            A return (fraction) for each UTC day of the window, days without a trade included; its name is the symbol.
+
+        Raises
+        ------
+        ParameterError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ParameterError(
+                "`to_pandas` needs pandas, which is not installed: pip install pandas, or use `daily_returns`"
+            ) from error
+        days = pd.DatetimeIndex(self.daily_returns["date"].to_numpy().astype("datetime64[ns]"))
+        values = self.daily_returns["return"].to_numpy()
+        index = days if tz is None else days.tz_localize(tz)
+        return pd.Series(values, index=index, name=self.candles.symbol)
 
     def __repr__(self) -> str:
         m = self.metrics
