@@ -19,6 +19,7 @@ PAPERS = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
 }
 """Papers of the root folder, and the pages that they are."""
 
