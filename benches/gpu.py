@@ -50,9 +50,7 @@ def accelerator(asked: str) -> Any:
     import torch
 
     if asked == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps") if torch.backends.mps.is_available() else None
+        return torch.device("cuda") if torch.cuda.is_available() else None
     device = torch.device(asked)
     if device.type == "cuda" and not torch.cuda.is_available():
         return None
@@ -65,8 +63,6 @@ def synchronise(device: Any) -> None:
 
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def timed(run: Callable[[], object], device: Any, runs: int) -> list[float]:
@@ -270,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--record", action="store_true", help="write benches/record/")
     parser.add_argument("--bars", type=int, default=1_000_000)
-    parser.add_argument("--device", default="auto", help="cuda, mps, or cpu to try the script out")
+    parser.add_argument("--device", default="auto", help="cuda, or cpu to try the script out")
     parser.add_argument("--runs", type=int, default=5)
     asked = parser.parse_args()
     try:

@@ -18,11 +18,7 @@ Example = tuple[str, Callable[[], object], type[BaseException], str]
 
 FeedForward: Any = models.FeedForward
 Torch: Any = models.Torch
-TORCH = SimpleNamespace(
-    cuda=SimpleNamespace(device_count=lambda: 1),
-    backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: True)),
-    device=str,
-)
+TORCH = SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 1), device=str)
 
 
 def without_torch() -> object:
@@ -45,13 +41,25 @@ EXAMPLES: list[Example] = [
         "device",
         lambda: _checks.pick_device("FeedForward", "cuda:3", TORCH),
         bp.TrainingError,
-        "`device` 'cuda:3' of FeedForward is not there: this machine has cpu, cuda:0, mps; give one of them or \"auto\"",
+        "`device` 'cuda:3' of FeedForward is not there: this machine has cpu, cuda:0; give one of them or \"auto\"",
     ),
     (
         "loss",
         lambda: _checks.check_loss("FeedForward", 3, float("nan")),
         bp.TrainingError,
         "the loss of FeedForward is nan in epoch 3: lower `learning_rate`, or set `clip`",
+    ),
+    (
+        "no doubles",
+        lambda: _checks.pick_device("FeedForward", "mps", TORCH),
+        bp.TrainingError,
+        "`device` 'mps' of FeedForward has no double precision, which its scaler needs: this machine has cpu, cuda:0; give one of them or \"auto\"",
+    ),
+    (
+        "no room",
+        lambda: _checks.no_room("FeedForward", (5_000, 3), "cuda:0", MemoryError()),
+        bp.TrainingError,
+        'model FeedForward and its table of 5,000 rows x 3 features do not fit into the memory of cuda:0: give fewer rows, a smaller net or device="cpu"',
     ),
     (
         "memory",

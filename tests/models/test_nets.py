@@ -364,6 +364,21 @@ def layer(d: int, inner: int, attentions: int) -> int:
     return attentions * attention(d) + (attentions + 1) * 2 * d + 2 * d * inner + inner + d
 
 
+@pytest.mark.parametrize(
+    ("window", "d", "heads", "layers", "stated"),
+    [(48, 128, 8, 3, 351_171), (32, 96, 4, 2, 151_875)],
+    ids=["larger", "smaller"],
+)
+def test_the_sizes_of_s003(window: int, d: int, heads: int, layers: int, stated: int) -> None:
+    """An embedding, layers of one attention each, a head; places are sines and learn nothing, heads share the width."""
+    net = models.BarTransformer(window=window, d_model=d, heads=heads, layers=layers)
+    embed, head = 20 * d + d, d * 3 + 3
+    assert count(net.module(20, 3)) == embed + layers * layer(d, 192, 1) + head == stated
+    assert count(replace(net, window=7, heads=2).module(20, 3)) == count(net.module(20, 3))
+    if d == 96:
+        assert count(net.module(20, 3)) == count(models.BarTransformer().module(20, 3))
+
+
 def test_the_size_of_s000_and_why_it_is_not_8_995_009() -> None:
     """CKP-03: what standard layers take, what is left, and what a plain embedding and head would need of it."""
     d, inner, stated = 256, 1_024, 8_995_009
@@ -432,6 +447,8 @@ def test_inference_holds_the_table_and_a_batch() -> None:
 
 
 def test_out_of_memory_halves_the_batch_and_says_so() -> None:
+    from barproof.models import _fitting
+
     made = quiet(QUICK["feed"], PRICED, TERNARY, WALK).bundles[0]
     model: Any = made.part().model
     body, sizes = model._module.body, []
@@ -443,11 +460,113 @@ def test_out_of_memory_halves_the_batch_and_says_so() -> None:
         return body.__class__.forward(body, batch)
 
     p = made.predict(PRICED, calibrated=False)
-    with mock.patch.object(body, "forward", scarce), pytest.warns(bp.DataWarning) as told:
+    with (
+        mock.patch.object(_fitting, "_ROWS_AT_ONCE", 4_096),
+        mock.patch.object(body, "forward", scarce),
+        pytest.warns(bp.DataWarning) as told,
+    ):
         found = made.predict(PRICED, calibrated=False)
     assert sizes[:4] == [3_000, 2_048, 1_024, 512]
     assert str(told[-1].message) == "out of memory on cpu: going on with 512 rows at once"
     np.testing.assert_allclose(found, p, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [TERNARY, RETURN], ids=["ternary", "return"])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_batch_that_does_not_fit_is_learned_in_parts(labels: Any, balanced: bool) -> None:
+    """The step stays that of the whole batch: a net without batch norm ends where it would have ended."""
+    if balanced and labels is RETURN:
+        return
+    fold = WALK.folds(BARS, labels)[0]
+    net = models.Torch(
+        factory=linear, label="linear", epochs=2, batch=100, learning_rate=0.02, balanced=balanced
+    )
+    whole = quiet(net, PRICED, labels, [fold]).bundles[0]
+    sizes = []
+    real = torch.nn.Linear.forward
+
+    def scarce(layer: Any, batch: Any) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 30:
+            raise torch.OutOfMemoryError("no")
+        return real(layer, batch)
+
+    with (
+        mock.patch.object(torch.nn.Linear, "forward", scarce),
+        pytest.warns(bp.DataWarning) as told,
+    ):
+        parts = quiet(net, PRICED, labels, [fold]).bundles[0]
+    assert sizes[:6] == [100, 50, 25, 25, 25, 25]
+    said = [str(warning.message) for warning in told]
+    assert said[:2] == [
+        "out of memory on cpu: going on with 50 rows at once",
+        "out of memory on cpu: going on with 25 rows at once",
+    ]
+    a, b = weights(whole), weights(parts)
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6)
+    # Not one of the rows before, or none of it would have been learned.
+    assert np.abs(a["body.weight"]).max() > 0.01
+
+
+def test_what_fits_in_no_way_is_an_error() -> None:
+    def never(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("no")
+
+    with (
+        mock.patch.object(torch.nn.Linear, "forward", never),
+        pytest.warns(bp.DataWarning),
+        pytest.raises(bp.TrainingError, match=r"not even with [23] rows at once"),
+    ):
+        quiet(QUICK["feed"], PRICED, TERNARY, WALK)
+    with (
+        mock.patch("barproof.models._fitting.table_on", never),
+        pytest.raises(bp.TrainingError, match=r"table of [\d,]+ rows x 4 features do not fit"),
+    ):
+        quiet(QUICK["feed"], PRICED, TERNARY, WALK)
+    made = quiet(QUICK["feed"], PRICED, TERNARY, WALK).bundles[0]
+    with (
+        mock.patch("barproof.models._fitting._sent", never),
+        pytest.raises(bp.TrainingError, match="table of 3,000 rows x 4 features do not fit"),
+    ):
+        made.predict(PRICED)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_folded_layers_answer_as_the_layers_do(batch_norm: bool) -> None:
+    """Against the layers in double precision; weights that change afterwards are the ones that answer."""
+    from barproof.models import _fitting
+    from barproof.models._modules import Dense, folded
+
+    rng = np.random.default_rng(3)
+    torch.manual_seed(0)
+    body = Dense(7, (16, 8), 3, 0.3, batch_norm).eval()
+    for module in body:
+        if isinstance(module, torch.nn.BatchNorm1d):
+            for value, low, high in (
+                (module.weight, 0.2, 3.0), (module.bias, -1.0, 1.0),
+                (module.running_mean, -2.0, 2.0), (module.running_var, 1e-4, 4.0),
+            ):  # fmt: skip
+                drawn = rng.uniform(low, high, len(value)).astype(np.float32)
+                with torch.no_grad():
+                    value.copy_(torch.from_numpy(drawn))
+    x = torch.from_numpy(rng.standard_normal((500, 7)).astype(np.float32))
+    with torch.no_grad():
+        found = folded(body)(x).double()
+        want = body.double()(x.double())
+    scale = float(want.abs().max())
+    np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * scale)
+    made = quiet(QUICK["feed"], PRICED, TERNARY, WALK).bundles[0]
+    model: Any = made.part().model
+    with mock.patch.object(_fitting, "_FOLDED", 1):
+        before = made.predict(PRICED, calibrated=False)
+        with torch.no_grad():
+            model._module.body[0].weight.data.mul_(2.0)
+        after = made.predict(PRICED, calibrated=False)
+        with pytest.raises(bp.BundleError, match="predicts its probe rows otherwise"):
+            made.verify()
+    assert np.nanmax(np.abs(after - before)) > 1e-3
+    np.testing.assert_allclose(made.predict(PRICED, calibrated=False), after, atol=1e-6)
 
 
 def test_half_precision_is_near() -> None:

@@ -30,8 +30,11 @@ def load_torch(name: str) -> Any:
 def pick_device(name: str, wanted: str, torch: Any) -> Any:
     """Device by name; ``"auto"`` takes the first accelerator."""
     there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
+    if wanted.partition(":")[0] == "mps":
+        raise TrainingError(
+            f"`device` {wanted!r} of {name} has no double precision, which its scaler needs: this machine has "
+            f'{", ".join(there)}; give one of them or "auto"'
+        )
     if wanted == "auto":
         return torch.device(there[1] if len(there) > 1 else "cpu")
     if wanted not in there and f"{wanted}:0" not in there:
@@ -50,14 +53,23 @@ def check_loss(name: str, epoch: int, value: float) -> None:
         )
 
 
-def halved(name: str, size: int) -> int:
-    """Half as many rows at once."""
-    if size < 2:
+def halved(name: str, size: int, least: int = 1) -> int:
+    """Half as many rows at once, but not fewer than `least`."""
+    if size // 2 < least:
+        rows = "one row" if size == 1 else f"{size} rows"
         raise TrainingError(
-            f"model {name} does not fit into the memory of its device, not even with one row at once: take a "
+            f"model {name} does not fit into the memory of its device, not even with {rows} at once: take a "
             'smaller net or device="cpu"'
         )
     return size // 2
+
+
+def no_room(name: str, shape: tuple[int, ...], device: Any, why: Exception) -> NoReturn:
+    """Say that what is there for all batches does not fit: weights, moments, the table."""
+    raise TrainingError(
+        f"model {name} and its table of {shape[0]:,} rows x {shape[1]:,} features do not fit into the memory of "
+        f'{device}: give fewer rows, a smaller net or device="cpu"'
+    ) from why
 
 
 def no_precision(name: str, precision: str, device: Any, why: Exception) -> NoReturn:

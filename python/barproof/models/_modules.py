@@ -7,7 +7,7 @@ Every net is a `Scaled`: a scaler with buffers in front of a body. The scaler is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ class Scaler(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Scale the last axis."""
-        return ((x - self.mean) / self.scale).float()
+        # In place on what was just made: one table less to write and to read.
+        return (x - self.mean).div_(self.scale).float()
 
 
 class Scaled(nn.Module):
@@ -57,6 +58,34 @@ class Dense(nn.Sequential):
             layers += [nn.ReLU(), nn.Dropout(dropout)]
             width = size
         super().__init__(*layers, nn.Linear(width, outputs))
+
+
+def folded(body: Dense) -> Callable[[Any], Any]:
+    """Take each batch norm into the linear layer before it, as evaluation allows: the same answer but for rounding.
+
+    Made anew for every pass over a table: weights that somebody changes are never answered for by older ones.
+    """
+    layers = list(body)
+    steps = []
+    for layer, after in zip(layers, [*layers[1:], None], strict=True):
+        if not isinstance(layer, nn.Linear):
+            continue
+        weight: Any = layer.weight
+        bias: Any = layer.bias
+        if isinstance(after, nn.BatchNorm1d):
+            norm: Any = after
+            rate = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+            weight = (weight.double() * rate[:, None]).float()
+            bias = ((bias.double() - norm.running_mean.double()) * rate + norm.bias).float()
+        steps.append((weight, bias))
+    *hidden, head = steps
+
+    def run(x: Any) -> Any:
+        for weight, bias in hidden:
+            x = nn.functional.linear(x, weight, bias).relu_()
+        return nn.functional.linear(x, *head)
+
+    return run
 
 
 class Recurrent(nn.Module):

@@ -23,10 +23,11 @@ from barproof.models._checks import (
     check_scale,
     load_torch,
     net_fault,
+    no_room,
     pick_device,
     scale_facts,
 )
-from barproof.models.protocol import Configured, Floats, Ints, Kind, holdout
+from barproof.models.protocol import Configured, Floats, Ints, Kind, class_sums, holdout
 from barproof.models.state import Reading, State
 
 __all__ = [
@@ -81,7 +82,8 @@ class Net(Configured):
     amp : bool, default False
         Sums of products in bfloat16, which halves memory and costs digits.
     device : str, default "cpu"
-        ``"cuda"``, ``"mps"``, or ``"auto"`` for the first accelerator there is.
+        ``"cuda"``, ``"cuda:1"``, or ``"auto"`` for the first accelerator there is. Batches that do not fit into its
+        memory are taken in halves, with a warning. Apple's ``"mps"`` has no double precision, which the scaler needs.
     threads : int, default 1
         Of torch on the CPU; other numbers give other last bits.
     inference : {"f32", "bf16", "fp16"}
@@ -253,8 +255,11 @@ class Net(Configured):
         with _fitting.quiet_torch(self.threads):
             torch.manual_seed(_fitting.seed_epoch(seed, -1))
             module = self.module(X.shape[1], max(len(classes), 1))
-            course = _fitting.fit(self, module, task, device)
-            entered = _fitting.table_on(X[np.unique(at[kept])], module, device).cpu().numpy()
+            try:
+                course = _fitting.fit(self, module, task, device)
+                entered = _fitting.table_on(X[np.unique(at[kept])], module, device).cpu().numpy()
+            except torch.OutOfMemoryError as error:
+                no_room(self.name, X.shape, device, error)
         self._module, self._device, self._classes = module.cpu(), device, len(classes)
         self._facts = {
             "epochs": len(course.curve),
@@ -273,12 +278,18 @@ class Net(Configured):
         return self
 
     def _infer(self, X: Floats, rows: Ints | None) -> Floats:  # noqa: N803
+        import torch
+
         from barproof.models import _fitting
 
         at = np.arange(len(X), dtype=np.int64) if rows is None else np.asarray(rows, dtype=np.int64)
         with _fitting.quiet_torch(self.threads):
-            out = _fitting.infer(self, self._module, X, at, self._device)
-            self._module.cpu()
+            try:
+                out = _fitting.infer(self, self._module, X, at, self._device)
+            except torch.OutOfMemoryError as error:
+                no_room(self.name, X.shape, self._device, error)
+            finally:
+                self._module.cpu()
         check_module(self.name, out.shape, len(at), max(self._classes, 1))
         return out
 
@@ -298,9 +309,13 @@ class Net(Configured):
             In the order of the classes, summing to 1 in double precision.
         """
         out = self._infer(X, rows)
-        raised = np.exp(out - out.max(axis=1, keepdims=True))
-        found: Floats = raised / raised.sum(axis=1, keepdims=True)
-        return found
+        # By columns: numpy is slow over short rows, and the bits are the same.
+        most = out[:, 0].copy()
+        for j in range(1, out.shape[1]):
+            np.maximum(most, out[:, j], out=most)
+        raised: Floats = np.exp(out - most[:, None], out=out)
+        raised /= class_sums(raised)[:, None]
+        return raised
 
     def predict(self, X: Floats, rows: Ints | None = None) -> Floats:  # noqa: N803
         """Predicted returns.
