@@ -89,15 +89,16 @@ _ROWS = (
         "Labels of trades, meta-labels, exit labels and votes are made again bar by bar by the engine "
         "that defines a trade, and the first and last bar that each is said to need are compared too: an "
         "end that is told too early escapes the purge. A primary signal is taken from the decisions that "
-        "the labels show. Without a rule: the share of labels against the share of rising bars, and a search over simple "
-        "rules (the sign of the return over 1 to 24 bars against 0 or a threshold, on closes and opens, "
-        "shifted by -2 to 2 bars; one constant class) for the one that reproduces the label.",
+        "the labels show. Without a rule: the share of labels against the share of rising bars, and a "
+        "search over simple rules (the sign of the return over 1 to 24 bars against 0 or a threshold, on "
+        "closes and opens, shifted by -2 to 2 bars; one constant class) for the one that reproduces the "
+        "label.",
         'A model learns what the labels say, not what they are called. 8,135 labels "up" for 4,142 rising'
         ' of 8,129 bars is off by 73 standard errors; the rule behind them was "close > 0".',
         "More than 0.1% of the rows differing from a declared rule, in value or in span, fails (ties and "
         "rounding only); a rule that looked at arrays or finer candles, of which it keeps the digest "
-        "alone, is inconclusive. Without a rule: a label that is constant, or known at its own bar's close, fails; no rule found "
-        "is inconclusive.",
+        "alone, is inconclusive. Without a rule: a label that is constant, or known at its own bar's "
+        "close, fails; no rule found is inconclusive.",
         "Case S002; the two-sample test is in any textbook.",
     ),
     Audit(
