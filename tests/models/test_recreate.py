@@ -44,6 +44,7 @@ def told(
     training: bool = False,
     reduction: str = "mean",
     order: Any = None,
+    half: bool = False,
 ) -> float:
     """The loss as the definition says, row by row."""
     losses = []
@@ -53,6 +54,7 @@ def told(
         if inputs == "scaled":
             window = (window - MEAN) / SCALE
         given = window[:, order].astype(np.float32)
+        given = given.astype(np.float16).astype(np.float32) if half else given
         out = net(weights)(given[None], training)[0].astype(np.float64)
         out = out if outputs is None else out[:, outputs]
         row = []
@@ -151,6 +153,33 @@ def test_the_true_reading_is_named(weights: Any, then: Any, true: Any) -> None:
         .height
     )
     assert found.text.startswith(f"one of {found.frame.height:,} readings gives")
+
+
+def test_half_precision_is_named() -> None:
+    """S000 was trained in fp16: its loss by rounded weights and inputs is not its loss in single precision."""
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.from_numpy(OF_A.astype(np.float32)))
+
+        def forward(self, windows: Any) -> Any:
+            return (windows.flatten(1) @ self.weight).reshape(len(windows), STEPS, -1)
+
+    rounded = OF_A.astype(np.float16).astype(np.float32)
+    for half, precision in ((True, "f16"), (False, "f32")):
+        stored = told(rounded if half else OF_A, channels=[3, 4], half=half)
+        found = recreate(
+            Net(), SERIES, ROWS, stored=stored, window=WINDOW, steps=STEPS, groups=GROUPS, names=NAMES,
+            scaler=(MEAN, SCALE), tolerance=1e-7, batch=50,
+        )  # fmt: skip
+        assert found.outcome == "pass", found.text
+        # It has neither dropout nor batch norm: both modes say the same.
+        shared = {name: value for name, value in PLAIN.items() if name != "mode"}
+        assert {name: found.scenario[name] for name in shared} == shared
+        assert found.scenario["precision"] == precision
+        assert found.frame["error"][0] < 1e-6
 
 
 def test_other_weights_are_told_from_other_readings() -> None:
