@@ -159,7 +159,7 @@ def test_half_precision_is_named() -> None:
     """S000 was trained in fp16: its loss by rounded weights and inputs is not its loss in single precision."""
     torch = pytest.importorskip("torch")
 
-    class Net(torch.nn.Module):  # type: ignore[misc]
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.from_numpy(OF_A.astype(np.float32)))
@@ -174,7 +174,7 @@ def test_half_precision_is_named() -> None:
             Net(), SERIES, ROWS, stored=stored, window=WINDOW, steps=STEPS, groups=GROUPS, names=NAMES,
             scaler=(MEAN, SCALE), tolerance=1e-7, batch=50,
         )  # fmt: skip
-        assert found.outcome == "pass", found.text
+        assert found.outcome == "pass" and found.scenario is not None, found.text
         # It has neither dropout nor batch norm: both modes say the same.
         shared = {name: value for name, value in PLAIN.items() if name != "mode"}
         assert {name: found.scenario[name] for name in shared} == shared
