@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -482,14 +483,19 @@ def test_a_batch_that_does_not_fit_is_learned_in_parts(labels: Any, balanced: bo
         factory=linear, label="linear", epochs=2, batch=100, learning_rate=0.02, balanced=balanced
     )
     whole = quiet(net, PRICED, labels, [fold]).bundles[0]
-    sizes = []
+    sizes: list[int] = []
+    made: list[Any] = []
     real = torch.nn.Linear.forward
 
     def scarce(layer: Any, batch: Any) -> Any:
         sizes.append(len(batch))
+        # What the part before it held is free, or memory would be as short as it was.
+        assert [ref() for ref in made if ref() is not None and ref().requires_grad] == []
         if len(batch) > 30:
             raise torch.OutOfMemoryError("no")
-        return real(layer, batch)
+        out = real(layer, batch)
+        made.append(weakref.ref(out))
+        return out
 
     with (
         mock.patch.object(torch.nn.Linear, "forward", scarce),

@@ -202,25 +202,29 @@ def _gradients(
     A batch that does not fit into the memory of the device is taken in parts, whose gradients are added up: the step is
     that of the batch, but batch norm and the spread term see the parts, which have `most` rows or somewhat more.
     """
+
+    def learn(rows: slice, share: Any) -> Any:
+        # A function of its own: what it holds is free again when it fails.
+        with torch.autocast(table.device.type, torch.bfloat16, enabled=net.amp):
+            out = module.body(gather(table, at[rows], net.window))
+        loss = _loss(net, out.float(), y[rows], weights)
+        loss = loss if share is None else loss * share
+        loss.backward()
+        return loss.detach()
+
     while True:
         module.zero_grad()
-        total: Any = 0.0
+        parts = max(len(at) // most, 1)
+        cuts = [slice(len(at) * i // parts, len(at) * (i + 1) // parts) for i in range(parts)]
         try:
-            parts = max(len(at) // most, 1)
-            for i in range(parts):
-                rows = slice(len(at) * i // parts, len(at) * (i + 1) // parts)
-                with torch.autocast(table.device.type, torch.bfloat16, enabled=net.amp):
-                    out = module.body(gather(table, at[rows], net.window))
-                loss = _loss(net, out.float(), y[rows], weights)
-                if parts > 1:
-                    loss = loss * _share(net, y, rows, weights)
-                loss.backward()
-                total = total + loss.detach()
+            told = [
+                learn(rows, None if parts == 1 else _share(net, y, rows, weights)) for rows in cuts
+            ]
         except torch.OutOfMemoryError:
             # Batch norm cannot learn from a single row.
             most = _halve(net, min(most, len(at)), table.device, 2)
             continue
-        return total, most
+        return sum(told[1:], told[0]), most
 
 
 def _share(net: Any, y: Any, rows: slice, weights: Any) -> Any:
