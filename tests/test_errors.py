@@ -32,6 +32,7 @@ TABLES = (
     "tests.seal_error_examples",
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",
+    "tests.portfolio_error_examples",
     "tests.choice_error_examples",
     "tests.reconcile_error_examples",
     "tests.live.error_examples",
@@ -40,6 +41,7 @@ TABLES = (
     "tests.features.error_examples",
     "tests.report.error_examples",
     "tests.cli.error_examples",
+    "tests.cli.portfolio_error_examples",
     "tests.cli.study_error_examples",
     "tests.cli.label_error_examples",
 )

@@ -8,6 +8,12 @@ REFERENCE = 1e-9
 PRICE_FRACTION = 1e-3
 METRIC = 1e-6
 
+# Share of an account's initial equity that money is small against: what is left after losses carries their rounding.
+LOST = 1e-5
+
+# Downside deviation of daily returns below which a ratio over it shows their rounding.
+DOWNSIDE = 1e-6
+
 # Quantities that a change of costs must leave alone, to rounding.
 ROUNDING = 1e-12
 

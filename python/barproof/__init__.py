@@ -14,6 +14,7 @@ from barproof._choice import plateau
 from barproof._draws import Between, between
 from barproof._evaluate import Evaluation, evaluate
 from barproof._grid import Grid
+from barproof._portfolio import PortfolioResult, portfolio
 from barproof._seal import Sealed, seal
 from barproof._signal_sets import SignalSets
 from barproof._surrogates import surrogate_candles
@@ -173,6 +174,7 @@ __all__ = [
     "Part",
     "Plan",
     "PlanError",
+    "PortfolioResult",
     "ProcedureTest",
     "PurgedKFold",
     "RandomEntries",
@@ -220,6 +222,7 @@ __all__ = [
     "plan",
     "plan_training",
     "plateau",
+    "portfolio",
     "predict_together",
     "procedure_test",
     "random_entries",

@@ -182,19 +182,8 @@ class Result:
             Columns `metric` (label and unit), `strategy` and `buy_and_hold`; per cent where the label says so, null
             where undefined or meaningless.
         """
-        rows: list[tuple[str, float | None, float | None]] = [
-            ("Bars", float(self.window[1] - self.window[0]), None),
-            ("Equity Initial", self.initial_equity, self.initial_equity),
-        ]
-        for row in METRICS:
-            label, factor = row["label"], 1.0
-            if row["unit"] == "fraction":
-                label, factor = f"{label} [%]", 100.0
-            name = row["name"]
-            held = self._hold[name] if name in _HOLD else np.nan
-            rows.append((label, _or_none(self.metrics[name] * factor), _or_none(held * factor)))
-        schema = {"metric": pl.String, "strategy": pl.Float64, "buy_and_hold": pl.Float64}
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        bars = self.window[1] - self.window[0]
+        return stats_frame(bars, self.initial_equity, self.metrics, self._hold)
 
     def range(self) -> tuple[dict[str, float | int], dict[str, float | int]]:
         """Metrics if every bar that holds both stop and target had gone against the trader, and for him.
@@ -370,6 +359,28 @@ _HOLD = (
     "final_equity",
     "buy_hold_return",
 )
+
+
+def stats_frame(
+    bars: int,
+    initial_equity: float,
+    metrics: Mapping[str, float | int],
+    hold: Mapping[str, float | int],
+) -> pl.DataFrame:
+    """Labelled metrics with those of buy-and-hold beside them."""
+    rows: list[tuple[str, float | None, float | None]] = [
+        ("Bars", float(bars), None),
+        ("Equity Initial", initial_equity, initial_equity),
+    ]
+    for row in METRICS:
+        label, factor = row["label"], 1.0
+        if row["unit"] == "fraction":
+            label, factor = f"{label} [%]", 100.0
+        name = row["name"]
+        held = hold[name] if name in _HOLD else np.nan
+        rows.append((label, _or_none(metrics[name] * factor), _or_none(held * factor)))
+    schema = {"metric": pl.String, "strategy": pl.Float64, "buy_and_hold": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _or_none(value: float) -> float | None:

@@ -255,6 +255,28 @@ def backtest(
     engine: str,
     intrabar: Bars | None = None,
 ) -> dict[str, Any]: ...
+def portfolio(
+    legs: Sequence[
+        tuple[
+            Bars,
+            Signals,
+            Sequence[tuple[int, dict[str, Any]]],
+            _Costs,
+            _Instrument,
+            tuple[int, int],
+        ]
+    ],
+    limits_: Sequence[tuple[int, int | None, float | None]],
+    *,
+    boundary: str,
+    initial_equity: float,
+    periods_per_year: float,
+    engine: str,
+    parts: bool,
+) -> dict[str, Any]: ...
+def missed(
+    legs: Sequence[Any], entries: Sequence[tuple[int, int, float]], boundary: str
+) -> list[tuple[int, str, float] | None]: ...
 def sweep_table(
     bars: Bars,
     signals: Signals,

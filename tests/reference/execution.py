@@ -185,11 +185,14 @@ class _Engine:
                 self.events["funding" if position.entry_bar < j else "funding_entry_at_close"] += 1
                 self.events["funding_twice_in_bar"] += due
                 due = True
-        price_part = position.side * position.quantity * (o - position.fill)
-        left = 1.0 - position.entry_fee + position.funding + max(price_part, -position.margin)
-        if due and left <= 0.0:
+        if due and self.left(position, o) <= 0.0:
             self.events["liquidation_funding"] += 1
             self.settle(j, o, -1.0, 0.0, "liquidation", o)
+
+    def left(self, position: Position, o: float) -> float:
+        """Return what funding has left of the account, per unit of the equity at entry."""
+        price_part = position.side * position.quantity * (o - position.fill)
+        return 1.0 - position.entry_fee + position.funding + max(price_part, -position.margin)
 
     def liquidation_at_open(self, j: int) -> None:
         """Step 2."""
@@ -419,6 +422,7 @@ class _Engine:
         if rules.sizing == "notional":
             self.events["notional_binds"] += rules.notional / self.equity < notional
             notional = min(notional, rules.notional / self.equity)
+        notional = self.capped(order, notional, rate)
         quantity = notional / fill
         if market.lot > 0.0:
             lots = math.floor(self.equity * quantity / market.lot)
@@ -463,6 +467,10 @@ class _Engine:
             extreme=-s * math.inf,
         )
         return True
+
+    def capped(self, order: Order, notional: float, rate: float) -> float:
+        """Return the notional per unit of equity that the account has room for: all of it."""
+        return notional
 
     def exit_taker(self, j: int, base: float, reason: str, at_open: float | None) -> None:
         """Close at `base` with slippage and the taker fee."""
@@ -514,6 +522,20 @@ class _Engine:
             self.exit_reason = self.entry = self.limit = None
             self.events["ruin"] += 1
         self.position, self.last_exit = None, j
+        self.record(j, position, price, unit, exit_fee, reason, at_open)
+
+    def record(
+        self,
+        j: int,
+        position: Position,
+        price: float,
+        unit: float,
+        exit_fee: float,
+        reason: str,
+        at_open: float | None,
+    ) -> None:
+        """Write down a trade of return `unit`."""
+        before = position.equity
         self.events["exit_" + reason] += 1
         s, times = position.side, self.market.open_time
         end = j if at_open is not None else j + 1

@@ -87,7 +87,8 @@ pub fn trade_columns<'py>(py: Python<'py>, trades: &[Trade]) -> PyResult<Bound<'
     Ok(out)
 }
 
-fn metrics_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, PyDict>> {
+/// Metrics by name.
+pub fn metrics_dict<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     for (row, value) in Metrics::TABLE.iter().zip(metrics.values()) {
         out.set_item(row.name, value)?;

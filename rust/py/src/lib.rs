@@ -10,6 +10,7 @@ mod error;
 mod features;
 mod labels;
 mod live;
+mod portfolio;
 mod rules;
 mod signals;
 mod simulate;
@@ -40,6 +41,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backtest::simd_paths, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::sweep_paths, m)?)?;
     m.add_function(wrap_pyfunction!(backtest::unserved, m)?)?;
+    m.add_function(wrap_pyfunction!(portfolio::portfolio, m)?)?;
+    m.add_function(wrap_pyfunction!(portfolio::missed, m)?)?;
     m.add_class::<features::FeatureGraph>()?;
     m.add_class::<features::FeatureTable>()?;
     m.add_class::<streams::FeatureStream>()?;

@@ -1,5 +1,6 @@
 //! Backtests: EXECUTION.md in code.
 
+pub mod account;
 pub mod costs;
 pub mod daily;
 pub mod entries;

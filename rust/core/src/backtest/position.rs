@@ -4,6 +4,8 @@
 //! [`Position::close`] multiplies by the equity once, for the record. Engines find the bars and ask here for the rest.
 //! Sections named in the comments are those of EXECUTION.md.
 
+pub mod holding;
+
 use crate::backtest::costs::Costs;
 use crate::backtest::record::{Reason, Side, Trade};
 use crate::backtest::rules::{DistanceKind, Rules, Sizing, TargetOrder};
@@ -16,7 +18,7 @@ use crate::instrument::Instrument;
 const NOTIONAL_SLACK: f64 = 1e-12;
 
 /// Accounts below this share of the initial equity are ruined (section 3).
-const RUIN: f64 = 1e-9;
+pub const RUIN: f64 = 1e-9;
 
 /// A decision to enter, with what its bar knew.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +123,30 @@ impl Order<'_> {
         }
     }
 
+    /// Notional per unit of equity that a share of the equity makes, the fee of the fill included in it.
+    #[inline]
+    fn notional(&self, share: f64, fee_rate: f64, equity: f64) -> f64 {
+        let rules = self.rules;
+        let notional = levered(share, rules.leverage, fee_rate);
+        if rules.sizing == Sizing::Notional {
+            let most = rules.notional.unwrap_or(f64::NAN) / equity;
+            if most < notional {
+                return most;
+            }
+        }
+        notional
+    }
+
+    /// Notional per unit of equity that the order asks for when it fills.
+    pub fn wanted(&self, fill: &EntryFill, equity: f64) -> f64 {
+        self.notional(self.share(fill.price), fill.fee_rate, equity)
+    }
+
+    /// How far the signal lies above its threshold.
+    pub fn excess(&self) -> f64 {
+        self.p - self.threshold
+    }
+
     /// Whether all that the rules need at the signal bar is there, the size included (section 2, step 8).
     ///
     /// `close` stands in for the unknown fill; the sign of the share does not depend on it.
@@ -168,6 +194,13 @@ impl Order<'_> {
     pub fn limit_level(&self, close: f64) -> f64 {
         close * (1.0 - self.side.sign() * self.rules.limit_offset)
     }
+}
+
+/// Notional whose margin and fee make up `share`.
+#[inline]
+pub fn levered(share: f64, leverage: f64, fee_rate: f64) -> f64 {
+    let fee_guard = if fee_rate > 0.0 { fee_rate } else { 0.0 };
+    share * leverage / (1.0 + leverage * fee_guard)
 }
 
 /// Price of a taker order on `base`: worse by the slippage.
@@ -289,17 +322,25 @@ impl<'r> Position<'r> {
         equity: f64,
         instrument: &Instrument,
     ) -> Option<Self> {
+        Self::open_within(order, fill, equity, instrument, f64::INFINITY)
+    }
+
+    /// The same where there is `room` for a notional of so much per unit of equity.
+    #[inline]
+    pub fn open_within(
+        order: &Order<'r>,
+        fill: EntryFill,
+        equity: f64,
+        instrument: &Instrument,
+        room: f64,
+    ) -> Option<Self> {
         let rules = order.rules;
         let side = order.side;
         let sign = side.sign();
         let share = order.share(fill.price);
-        let fee_guard = if fill.fee_rate > 0.0 { fill.fee_rate } else { 0.0 };
-        let mut notional = share * rules.leverage / (1.0 + rules.leverage * fee_guard);
-        if rules.sizing == Sizing::Notional {
-            let most = rules.notional.unwrap_or(f64::NAN) / equity;
-            if most < notional {
-                notional = most;
-            }
+        let mut notional = order.notional(share, fill.fee_rate, equity);
+        if room < notional {
+            notional = room;
         }
         let mut quantity = notional / fill.price;
         if instrument.lot > 0.0 {
@@ -590,6 +631,12 @@ impl<'r> Position<'r> {
 
     /// What the position leaves per unit of the equity at entry, if it ends so.
     pub fn unit_close(&self, exit: Exit) -> UnitClose {
+        let closed = self.unit_change(exit);
+        UnitClose { change: if closed.change > -1.0 { closed.change } else { -1.0 }, ..closed }
+    }
+
+    /// The same without the floor: an account of several symbols can lose more than it had at an entry.
+    pub fn unit_change(&self, exit: Exit) -> UnitClose {
         let (exit_fee, gross) = match exit {
             Exit::Fill { price, fee_rate } => {
                 let fee = fee_rate * self.quantity * price;
@@ -598,9 +645,8 @@ impl<'r> Position<'r> {
             Exit::Liquidation { .. } => (0.0, -self.margin),
             Exit::Bankruptcy { .. } => (0.0, f64::NEG_INFINITY),
         };
-        let wanted = gross - self.entry_fee + self.funding;
         UnitClose {
-            change: if wanted > -1.0 { wanted } else { -1.0 },
+            change: gross - self.entry_fee + self.funding,
             fees: self.entry_fee + exit_fee,
             funding: self.funding,
         }
@@ -610,15 +656,20 @@ impl<'r> Position<'r> {
     ///
     /// `bars_held` counts the exit bar only where the exit lies inside it or at its close.
     pub fn close(&self, exit: Exit, at: &ExitPoint, initial_equity: f64) -> (Trade, f64) {
+        let closed = self.unit_close(exit);
+        let (unit, after) = closed.settle(self.equity, initial_equity);
+        (self.trade(exit, at, &closed, unit), after)
+    }
+
+    /// The record of a trade with the return `unit`.
+    pub fn trade(&self, exit: Exit, at: &ExitPoint, closed: &UnitClose, unit: f64) -> Trade {
         let price = match exit {
             Exit::Fill { price, .. } | Exit::Liquidation { price } | Exit::Bankruptcy { price } => {
                 price
             }
         };
-        let closed = self.unit_close(exit);
-        let (unit, after) = closed.settle(self.equity, initial_equity);
         let against = |price: f64| self.side.sign() * (price / self.fill - 1.0);
-        let trade = Trade {
+        Trade {
             side: self.side,
             signal_bar: self.signal_bar,
             entry_bar: self.entry_bar,
@@ -642,8 +693,7 @@ impl<'r> Position<'r> {
             ambiguous_trail: self.ambiguous_trail,
             mae: against(self.worst),
             mfe: against(self.best),
-        };
-        (trade, after)
+        }
     }
 }
 
@@ -655,7 +705,7 @@ pub fn marked(equity: f64, unit: f64) -> f64 {
 /// A closed trade per unit of the equity at entry: the same for every account that took it.
 #[derive(Clone, Copy, Debug)]
 pub struct UnitClose {
-    /// Change of the equity, at least -1.
+    /// Change of the equity.
     pub change: f64,
     /// Fees of entry and exit.
     pub fees: f64,

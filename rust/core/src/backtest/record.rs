@@ -1,6 +1,8 @@
 //! What a backtest writes down: trades and marks.
 
+use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position};
 use crate::bars::Bar;
+use crate::instrument::Instrument;
 
 /// Side of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,9 +179,38 @@ pub struct Trade {
 }
 
 /// Takes trades and marks as the engine produces them, in time order.
+///
+/// It may keep the money, too: an account that several symbols share does ([`super::account`]).
 pub trait Observer {
     /// A trade has closed.
     fn trade(&mut self, trade: &Trade);
     /// Marked equity at the close of a bar of the window.
     fn mark(&mut self, bar: usize, equity: f64);
+
+    /// Opens the position of an order that is filled; None if it is void. `equity` is that of the engine's own account.
+    fn open<'r>(
+        &mut self,
+        order: &Order<'r>,
+        fill: EntryFill,
+        equity: f64,
+        instrument: &Instrument,
+    ) -> Option<Position<'r>> {
+        Position::open(order, fill, equity, instrument)
+    }
+
+    /// Ends a position: the trade, and the equity after it, 0 if the account is ruined.
+    fn close(
+        &mut self,
+        held: &Position<'_>,
+        exit: Exit,
+        at: &ExitPoint,
+        initial_equity: f64,
+    ) -> (Trade, f64) {
+        held.close(exit, at, initial_equity)
+    }
+
+    /// Whether the funding just charged to a position has left nothing of the account (section 2, step 1).
+    fn is_bankrupt(&mut self, held: &Position<'_>, open: f64) -> bool {
+        held.is_bankrupt(open)
+    }
 }

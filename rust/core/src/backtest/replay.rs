@@ -58,6 +58,20 @@ pub struct StepInput<'r, 'a> {
     pub last: bool,
 }
 
+impl StepInput<'_, '_> {
+    /// Price on which pending market orders fill.
+    fn base(&self, mode: Fill) -> f64 {
+        match mode {
+            Fill::Close => self.previous_close,
+            Fill::NextOpen => self.bar.open,
+        }
+    }
+
+    fn whole(&self) -> Piece {
+        Piece { bar: self.bar, first: true }
+    }
+}
+
 /// What steps 2, 4, 5 and 6 go through: the bar, or one of the finer bars inside it.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
@@ -286,6 +300,55 @@ impl<'r> Replay<'r> {
         }
     }
 
+    /// Steps 1, 2, the exits of 3, and 4 of a bar, apart for an account that several symbols share (section 7).
+    pub(super) fn before_entries(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        let piece = input.whole();
+        self.settle_funding(input, out);
+        self.liquidate_at_open(input, &piece, out);
+        let carried = self.position.is_some() && self.queued_exit.is_none();
+        self.leave_queued(input, Fill::NextOpen, out);
+        if carried {
+            self.stop_or_target_at_open(input, &piece, out);
+        }
+    }
+
+    /// The market entry that is queued to fill so, and how far its signal lies above its threshold.
+    pub(super) fn queued(&self, mode: Fill) -> Option<f64> {
+        self.queued_entry.filter(|order| order.rules.fill == mode).map(|order| order.excess())
+    }
+
+    /// Likewise for any entry that is due at the open: a market order, or a resting one that fills there.
+    pub(super) fn due_at_open(&self, input: &StepInput<'r, '_>) -> Option<f64> {
+        let resting = self.resting.as_ref().filter(|resting| {
+            let (better, open) = (resting.order.side.opposite(), input.bar.open);
+            self.position.is_none()
+                && if input.index == resting.first_bar {
+                    better.at_or_beyond(open, resting.level)
+                } else {
+                    better.beyond(open, resting.level)
+                }
+        });
+        self.queued(Fill::NextOpen).or(resting.map(|resting| resting.order.excess()))
+    }
+
+    /// Fills the entry that is due at the open.
+    pub(super) fn enter_at_open(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        if self.queued(Fill::NextOpen).is_some() {
+            self.enter_queued(input, Fill::NextOpen, out);
+        } else {
+            self.fill_resting(input, &input.whole(), out);
+        }
+    }
+
+    /// The rest of a bar, after the entries at its open.
+    pub(super) fn after_entries(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
+        let piece = input.whole();
+        let just_inside = self.fill_resting(input, &piece, out);
+        self.inside(input, &piece, just_inside, out);
+        self.resting.take_if(|resting| input.index >= resting.last_bar);
+        self.at_close(input, true, out);
+    }
+
     fn run_bar(
         &mut self,
         input: &StepInput<'r, '_>,
@@ -309,7 +372,7 @@ impl<'r> Replay<'r> {
                 self.liquidate_at_open(input, &piece, out);
                 self.stop_or_target_at_open(input, &piece, out);
             }
-            let just_inside = self.fill_resting(input, &piece);
+            let just_inside = self.fill_resting(input, &piece, out);
             self.inside(input, &piece, just_inside, out);
             carried = self.position.is_some();
             first = false;
@@ -321,7 +384,7 @@ impl<'r> Replay<'r> {
     /// Ends the position; ruin drops whatever is pending.
     fn close(&mut self, exit: Exit, at: ExitPoint, out: &mut impl Observer) {
         let Some(held) = self.position.take() else { return };
-        let (trade, after) = held.close(exit, &at, self.initial_equity);
+        let (trade, after) = out.close(&held, exit, &at, self.initial_equity);
         out.trade(&trade);
         self.equity = after;
         self.last_exit = Some(at.bar);
@@ -360,21 +423,39 @@ impl<'r> Replay<'r> {
 
     /// Step 3: orders queued at the last close, exit first. Under `fill="close"` they fill at that close, before step 1.
     fn fill_queued(&mut self, input: &StepInput<'r, '_>, mode: Fill, out: &mut impl Observer) {
-        let base = match mode {
-            Fill::Close => input.previous_close,
-            Fill::NextOpen => input.bar.open,
-        };
+        self.leave_queued(input, mode, out);
+        self.enter_queued(input, mode, out);
+    }
+
+    /// The exit of step 3.
+    pub(super) fn leave_queued(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        mode: Fill,
+        out: &mut impl Observer,
+    ) {
+        let base = input.base(mode);
         if let (Some(held), Some(reason)) = (&self.position, self.queued_exit)
             && held.rules.fill == mode
         {
             let fill = |held: &Position<'r>, costs: &Costs| held.taker_exit(base, costs);
             self.leave(input, Seen::Open(base), reason, fill, out);
         }
+    }
+
+    /// The market entry of step 3.
+    pub(super) fn enter_queued(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        mode: Fill,
+        out: &mut impl Observer,
+    ) {
         if let Some(order) = self.queued_entry.take_if(|order| order.rules.fill == mode)
             && !self.ruined
         {
-            let price = taker_price(base, order.side == Side::Long, &self.costs);
-            self.enter(&order, price, self.costs.taker, input, false);
+            let buying = order.side == Side::Long;
+            let price = taker_price(input.base(mode), buying, &self.costs);
+            self.enter(&order, price, self.costs.taker, input, false, out);
         }
     }
 
@@ -385,10 +466,11 @@ impl<'r> Replay<'r> {
         fee_rate: f64,
         input: &StepInput<'r, '_>,
         inside: bool,
+        out: &mut impl Observer,
     ) {
         let fill =
             EntryFill { price, fee_rate, bar: input.index, time: input.bar.open_time, inside };
-        self.position = Position::open(order, fill, self.equity, &self.instrument);
+        self.position = out.open(order, fill, self.equity, &self.instrument);
     }
 
     /// Step 1.
@@ -404,7 +486,7 @@ impl<'r> Replay<'r> {
                 due = true;
             }
         }
-        if due && held.is_bankrupt(open) {
+        if due && out.is_bankrupt(held, open) {
             let empty = |_: &Position<'r>, _: &Costs| Exit::Bankruptcy { price: open };
             self.leave(input, Seen::Open(open), Reason::Liquidation, empty, out);
         }
@@ -446,7 +528,12 @@ impl<'r> Replay<'r> {
     }
 
     /// Step 5; whether the entry was filled inside the piece.
-    fn fill_resting(&mut self, input: &StepInput<'r, '_>, piece: &Piece) -> bool {
+    fn fill_resting(
+        &mut self,
+        input: &StepInput<'r, '_>,
+        piece: &Piece,
+        out: &mut impl Observer,
+    ) -> bool {
         if self.position.is_some() {
             return false;
         }
@@ -459,11 +546,11 @@ impl<'r> Replay<'r> {
         if input.index == first_bar && piece.first && better.at_or_beyond(open, level) {
             let slipped = taker_price(open, order.side == Side::Long, &self.costs);
             let price = if better.beyond(level, slipped) { level } else { slipped };
-            self.enter(&order, price, self.costs.taker, input, false);
+            self.enter(&order, price, self.costs.taker, input, false, out);
         } else if better.beyond(open, level) {
-            self.enter(&order, level, self.costs.maker, input, !piece.first);
+            self.enter(&order, level, self.costs.maker, input, !piece.first, out);
         } else if better.beyond(order.side.worst(&piece.bar), level) {
-            self.enter(&order, level, self.costs.maker, input, true);
+            self.enter(&order, level, self.costs.maker, input, true, out);
             return true;
         } else {
             self.resting = Some(Resting { order, level, first_bar, last_bar });

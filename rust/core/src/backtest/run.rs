@@ -112,6 +112,70 @@ pub const NOTHING: SignalRow = SignalRow {
     volatility: f64::NAN,
 };
 
+/// The bars of a window as a run takes them, one after the other.
+#[derive(Clone, Debug)]
+pub struct Feed<'m, 'a, 'r> {
+    market: &'m Market<'a>,
+    schedule: &'m Schedule<'r>,
+    window: Window,
+    /// The next bar of the candles.
+    at: usize,
+    funding: usize,
+    next_segment: usize,
+    current: Option<&'m Prepared<'r>>,
+}
+
+impl<'m, 'a, 'r> Feed<'m, 'a, 'r> {
+    /// At the window's first bar.
+    pub fn new(market: &'m Market<'a>, schedule: &'m Schedule<'r>, window: Window) -> Self {
+        let times = market.bars.open_time();
+        let (funding_time, _) = market.funding();
+        let funding = match times.get(window.start) {
+            Some(first) => funding_time.partition_point(|t| t <= first),
+            None => 0,
+        };
+        let at = window.start;
+        Self { market, schedule, window, at, funding, next_segment: 0, current: None }
+    }
+
+    /// Opening time of the next bar; None at the window's end.
+    pub fn due(&self) -> Option<i64> {
+        (self.at < self.window.stop).then(|| self.market.bars.open_time()[self.at])
+    }
+}
+
+impl<'a, 'r> Iterator for Feed<'_, 'a, 'r> {
+    type Item = StepInput<'r, 'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (bars, segments, i) = (self.market.bars, &self.schedule.segments, self.at);
+        let time = self.due()?;
+        while segments.get(self.next_segment).is_some_and(|(start, _)| *start <= i) {
+            self.current = Some(&segments[self.next_segment].1);
+            self.next_segment += 1;
+        }
+        let segment_ends = self.schedule.boundary == Boundary::Close
+            && segments.get(self.next_segment).is_some_and(|(start, _)| *start == i + 1);
+        let (funding_time, funding_rate) = self.market.funding();
+        let due = self.funding;
+        while funding_time.get(self.funding).is_some_and(|t| *t <= time) {
+            self.funding += 1;
+        }
+        self.at += 1;
+        Some(StepInput {
+            index: i - self.window.start,
+            bar: bars.bar(i),
+            close_time: bars.close_time(i),
+            previous_close: if i > self.window.start { bars.close()[i - 1] } else { f64::NAN },
+            funding_time: &funding_time[due..self.funding],
+            funding_rate: &funding_rate[due..self.funding],
+            row: self.current.map_or(NOTHING, |prepared| prepared.row(self.market.signals, i)),
+            rules: self.current.map(|prepared| prepared.rules),
+            last: i + 1 == self.window.stop || segment_ends,
+        })
+    }
+}
+
 /// Steps an account through a window; trades and marks go to `out`.
 pub fn replay(
     market: &Market<'_>,
@@ -120,38 +184,9 @@ pub fn replay(
     initial_equity: f64,
     out: &mut impl Observer,
 ) {
-    let bars = market.bars;
-    let times = bars.open_time();
-    let (funding_time, funding_rate) = market.funding();
-    let mut funding = funding_time.partition_point(|t| *t <= times[window.start]);
     let mut account = Replay::new(market.costs, market.instrument, initial_equity);
-    let mut next_segment = 0;
-    let mut current: Option<&Prepared<'_>> = None;
-    // `i` counts bars of the candles: it indexes the times, the bars, the signals and the schedule.
-    #[allow(clippy::needless_range_loop)]
-    for i in window.start..window.stop {
-        while schedule.segments.get(next_segment).is_some_and(|(start, _)| *start <= i) {
-            current = Some(&schedule.segments[next_segment].1);
-            next_segment += 1;
-        }
-        let segment_ends = schedule.boundary == Boundary::Close
-            && schedule.segments.get(next_segment).is_some_and(|(start, _)| *start == i + 1);
-        let due = funding;
-        while funding_time.get(funding).is_some_and(|t| *t <= times[i]) {
-            funding += 1;
-        }
-        let input = StepInput {
-            index: i - window.start,
-            bar: bars.bar(i),
-            close_time: bars.close_time(i),
-            previous_close: if i > window.start { bars.close()[i - 1] } else { f64::NAN },
-            funding_time: &funding_time[due..funding],
-            funding_rate: &funding_rate[due..funding],
-            row: current.map_or(NOTHING, |prepared| prepared.row(market.signals, i)),
-            rules: current.map(|prepared| prepared.rules),
-            last: i + 1 == window.stop || segment_ends,
-        };
-        match market.finer.map(|finer| finer.inside(i)) {
+    for input in Feed::new(market, schedule, window) {
+        match market.finer.map(|finer| finer.inside(window.start + input.index)) {
             Some(finer) if finer.len() > 0 => account.step_on(&input, finer, out),
             _ => account.step(&input, out),
         }

@@ -1,0 +1,326 @@
+//! One run of a shared account over a span of time.
+
+use super::{Book, Limits, Log, Refused, SharedAccount};
+use crate::backtest::daily::{DailyReturns, Drawdown};
+use crate::backtest::market::Market;
+use crate::backtest::metrics::Measured;
+use crate::backtest::record::{Observer, Trade};
+use crate::backtest::replay::Replay;
+use crate::backtest::run::{Engine, Feed, Outcome, Schedule};
+use crate::backtest::tally::Tally;
+use crate::bars::DAY_MS;
+use crate::window::Window;
+use crate::{Error, Result};
+
+/// One symbol of an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Leg<'m, 'a, 'r> {
+    /// Its bars, signals, costs and instrument.
+    pub market: &'m Market<'a>,
+    /// Its rules.
+    pub schedule: &'m Schedule<'r>,
+    /// Its bars of the span; may be empty.
+    pub window: Window,
+}
+
+impl Leg<'_, '_, '_> {
+    /// Last close over first open; None without bars.
+    pub fn growth(&self) -> Option<f64> {
+        let (bars, window) = (self.market.bars, self.window);
+        (window.start < window.stop)
+            .then(|| bars.close()[window.stop - 1] / bars.open()[window.start])
+    }
+}
+
+/// The bars of a span of time, `from` included, `to` excluded; may be empty.
+pub fn within(market: &Market<'_>, from: i64, to: i64) -> Window {
+    let times = market.bars.open_time();
+    let start = times.partition_point(|t| *t < from);
+    Window { start, stop: times.partition_point(|t| *t < to).max(start) }
+}
+
+/// Limits by the time from which on they hold, in order; none before the first.
+pub type LimitSchedule = [(i64, Limits)];
+
+/// What is asked for besides the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// Trades, refused entries, marks and times.
+    pub records: bool,
+    /// What has come of each symbol at every step.
+    pub parts: bool,
+}
+
+/// Result of one run of a shared account.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What the metrics need.
+    pub measured: Measured,
+    /// UTC days of the daily returns.
+    pub days: Vec<i64>,
+    /// What has come of each symbol by the end of each day: one row a day.
+    pub day_parts: Vec<f64>,
+    /// Trades in the order in which they closed, each with the number of its symbol.
+    pub trades: Vec<(usize, Trade)>,
+    /// Entries that were refused.
+    pub refused: Vec<Refused>,
+    /// Opening time of each step.
+    pub times: Vec<i64>,
+    /// Marked equity after each step.
+    pub marks: Vec<f64>,
+    /// What has come of each symbol: one row a step.
+    pub parts: Vec<f64>,
+    /// Realised equity and margins in use after each step, beside the parts.
+    pub margins: Vec<(f64, f64)>,
+}
+
+/// Collects what an account writes down.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub tally: Tally,
+    pub keep: bool,
+    pub trades: Vec<(usize, Trade)>,
+    pub refused: Vec<Refused>,
+}
+
+impl Log for Kept {
+    fn trade(&mut self, symbol: usize, trade: &Trade) {
+        self.tally.add(trade);
+        if self.keep {
+            self.trades.push((symbol, trade.clone()));
+        }
+    }
+
+    fn refused(&mut self, refused: &Refused) {
+        if self.keep {
+            self.refused.push(refused.clone());
+        }
+    }
+}
+
+/// First and last time of a run, and how the symbols have grown.
+pub(crate) fn span(legs: &[Leg<'_, '_, '_>]) -> Result<(i64, i64, f64)> {
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    let (mut growth, mut count) = (0.0, 0);
+    for leg in legs {
+        let Some(grown) = leg.growth() else { continue };
+        growth += grown;
+        count += 1;
+        first = first.min(leg.market.bars.open_time()[leg.window.start]);
+        last = last.max(leg.market.bars.close_time(leg.window.stop - 1));
+    }
+    if count == 0 {
+        return Err(Error::Window("no symbol has a bar in the window".into()));
+    }
+    Ok((first, last, growth / f64::from(count)))
+}
+
+/// Runs an account over a span of time; results are the same for both engines, to the bit.
+pub fn run(
+    legs: &[Leg<'_, '_, '_>],
+    limits: &LimitSchedule,
+    initial_equity: f64,
+    asked: Asked,
+    engine: Engine,
+) -> Result<Shared> {
+    // There is one way so far.
+    let _ = engine;
+    replay(legs, limits, initial_equity, asked)
+}
+
+/// Keeps the first trade.
+#[derive(Default)]
+struct First(Option<Trade>);
+
+impl Observer for First {
+    fn trade(&mut self, trade: &Trade) {
+        self.0.get_or_insert_with(|| trade.clone());
+    }
+
+    fn mark(&mut self, _: usize, _: f64) {}
+}
+
+/// What an entry decided at bar `bar` of a symbol's window would have come to in an account of its own.
+pub fn foregone(leg: &Leg<'_, '_, '_>, bar: usize, equity: f64) -> Option<Trade> {
+    let (market, stop) = (leg.market, leg.window.stop);
+    let window = Window { start: (leg.window.start + bar).min(stop), stop };
+    let mut account = Replay::new(market.costs, market.instrument, equity);
+    let mut first = First::default();
+    for input in Feed::new(market, leg.schedule, window) {
+        account.step(&input, &mut first);
+        if first.0.is_some() {
+            break;
+        }
+    }
+    first.0
+}
+
+/// Steps an account through time, bar by bar: the definition.
+pub fn replay(
+    legs: &[Leg<'_, '_, '_>],
+    limits: &LimitSchedule,
+    initial_equity: f64,
+    asked: Asked,
+) -> Result<Shared> {
+    let (first, last, growth) = span(legs)?;
+    let replays = legs
+        .iter()
+        .map(|leg| Replay::new(leg.market.costs, leg.market.instrument, initial_equity))
+        .collect();
+    let mut account = SharedAccount::new(replays, initial_equity);
+    let mut feeds: Vec<Feed<'_, '_, '_>> =
+        legs.iter().map(|leg| Feed::new(leg.market, leg.schedule, leg.window)).collect();
+    let mut bars = vec![None; legs.len()];
+    let mut next_limits = 0;
+    let mut kept = Kept { keep: asked.records, ..Kept::default() };
+    let mut sheet = Sheet::new(legs.len(), initial_equity, asked);
+    while let Some(time) = feeds.iter().filter_map(Feed::due).min() {
+        while limits.get(next_limits).is_some_and(|(from, _)| *from <= time) {
+            account.limit(limits[next_limits].1);
+            next_limits += 1;
+        }
+        for (input, feed) in bars.iter_mut().zip(&mut feeds) {
+            *input = if feed.due() == Some(time) { feed.next() } else { None };
+        }
+        account.step(&bars, &mut kept);
+        let book = account.book();
+        let mark = book.mark();
+        sheet.mark(time, mark);
+        if asked.records {
+            sheet.parts(time, (0..legs.len()).map(|symbol| book.part(symbol)));
+        }
+        sheet.margins(book);
+    }
+    Ok(sheet.finish(kept, (first, last, growth)))
+}
+
+/// Marks of an account as they come, and what they make.
+pub(crate) struct Sheet {
+    asked: Asked,
+    symbols: usize,
+    initial_equity: f64,
+    daily: DailyReturns,
+    drawdown: Drawdown,
+    day: i64,
+    day_parts: Vec<f64>,
+    times: Vec<i64>,
+    marks: Vec<f64>,
+    parts: Vec<f64>,
+    margins: Vec<(f64, f64)>,
+}
+
+impl Sheet {
+    pub fn new(symbols: usize, initial_equity: f64, asked: Asked) -> Self {
+        Self {
+            asked,
+            symbols,
+            initial_equity,
+            daily: DailyReturns::new(initial_equity),
+            drawdown: Drawdown::new(initial_equity),
+            day: i64::MIN,
+            day_parts: vec![],
+            times: vec![],
+            marks: vec![],
+            parts: vec![],
+            margins: vec![],
+        }
+    }
+
+    #[inline]
+    pub fn mark(&mut self, time: i64, mark: f64) {
+        self.daily.mark(time, mark);
+        self.drawdown.mark(mark);
+        self.marks.push(mark);
+        if self.asked.records {
+            self.times.push(time);
+        }
+    }
+
+    /// What has come of each symbol after a step.
+    pub fn parts(&mut self, time: i64, of_symbols: impl Iterator<Item = f64> + Clone) {
+        let today = time.div_euclid(DAY_MS);
+        if today == self.day {
+            self.day_parts.truncate(self.day_parts.len() - self.symbols);
+        }
+        self.day = today;
+        self.day_parts.extend(of_symbols.clone());
+        if self.asked.parts {
+            self.parts.extend(of_symbols);
+        }
+    }
+
+    /// Realised equity and margins beside the parts.
+    pub fn margins(&mut self, book: &Book) {
+        if self.asked.parts {
+            self.margins.push((book.realised(), book.margins()));
+        }
+    }
+
+    pub fn finish(mut self, kept: Kept, (first, last, growth): (i64, i64, f64)) -> Shared {
+        self.daily.finish_day();
+        Shared {
+            measured: Measured {
+                tally: kept.tally,
+                daily: self.daily.returns,
+                max_drawdown: self.drawdown.largest,
+                initial_equity: self.initial_equity,
+                final_equity: self.marks.last().copied().unwrap_or(self.initial_equity),
+                bars: self.marks.len(),
+                span_ms: last - first,
+                growth,
+            },
+            days: self.daily.days,
+            day_parts: self.day_parts,
+            trades: kept.trades,
+            refused: kept.refused,
+            times: self.times,
+            marks: self.marks,
+            parts: self.parts,
+            margins: self.margins,
+        }
+    }
+}
+
+/// Holding all symbols with equal shares from their first opens on, unlevered and without costs.
+pub fn hold(legs: &[Leg<'_, '_, '_>], initial_equity: f64) -> Result<Outcome> {
+    let (first, last, growth) = span(legs)?;
+    let mut daily = DailyReturns::new(initial_equity);
+    let mut drawdown = Drawdown::new(initial_equity);
+    let present: Vec<&Leg<'_, '_, '_>> = legs.iter().filter(|leg| leg.growth().is_some()).collect();
+    let mut next: Vec<usize> = present.iter().map(|leg| leg.window.start).collect();
+    let mut grown = vec![1.0; present.len()];
+    let mut marks = vec![];
+    loop {
+        let due = |(leg, at): (&&Leg<'_, '_, '_>, &usize)| {
+            (*at < leg.window.stop).then(|| leg.market.bars.open_time()[*at])
+        };
+        let Some(time) = present.iter().zip(&next).filter_map(due).min() else { break };
+        for ((leg, at), grown) in present.iter().zip(&mut next).zip(&mut grown) {
+            let bars = leg.market.bars;
+            if *at < leg.window.stop && bars.open_time()[*at] == time {
+                *grown = bars.close()[*at] / bars.open()[leg.window.start];
+                *at += 1;
+            }
+        }
+        let mark = initial_equity * (grown.iter().sum::<f64>() / present.len() as f64);
+        daily.mark(time, mark);
+        drawdown.mark(mark);
+        marks.push(mark);
+    }
+    daily.finish_day();
+    Ok(Outcome {
+        measured: Measured {
+            tally: Tally::default(),
+            daily: daily.returns,
+            max_drawdown: drawdown.largest,
+            initial_equity,
+            final_equity: marks.last().copied().unwrap_or(initial_equity),
+            bars: marks.len(),
+            span_ms: last - first,
+            growth,
+        },
+        days: daily.days,
+        trades: vec![],
+        marks,
+    })
+}
