@@ -45,7 +45,94 @@ def run(
     return bp.portfolio(candles, signals, rules, costs=costs, ledger=False, **options)
 
 
+def sweep(**options: Any) -> bp.Sweep:
+    given = {"account": "shared", "ledger": False, **options}
+    grid = given.pop("grid", bp.Grid(RULES, max_hold=[1, 2]))
+    return bp.sweep(BOTH, SIGNALS, grid, costs=COSTS, **given)
+
+
 EXAMPLES: list[Example] = [
+    (
+        "an account of another kind",
+        lambda: sweep(account="joint"),
+        bp.ParameterError,
+        "`account` must be own or shared, was 'joint'",
+    ),
+    (
+        "limits without an account",
+        lambda: sweep(account="own", max_positions=[1]),
+        bp.ParameterError,
+        '`max_positions`, `max_gross` and `symbols` are limits of a shared account: say account="shared"',
+    ),
+    (
+        "ranges of an account",
+        lambda: sweep(with_range=True),
+        bp.ParameterError,
+        "a shared account is run on the bars themselves, as their rules say: leave out `with_range` and "
+        "`intrabar_candles`",
+    ),
+    (
+        "rules for a grid",
+        lambda: sweep(grid=RULES),
+        bp.LayoutError,
+        "`grid` must be a Grid, was Rules: use Grid(rules, stop_loss=[...])",
+    ),
+    (
+        "no limits at all",
+        lambda: sweep(max_gross=[]),
+        bp.ParameterError,
+        "a limit of the account is an empty list: give at least one value, None for no limit",
+    ),
+    (
+        "symbols as text",
+        lambda: sweep(symbols="A"),
+        bp.LayoutError,
+        "`symbols` must be a list of lists of symbols, was str: such as [['A'], ['A', 'B']]",
+    ),
+    (
+        "a subset as text",
+        lambda: sweep(symbols=["A"]),
+        bp.LayoutError,
+        "entry 0 of `symbols` must be a list of symbols, was 'A': such as ['A', 'B']",
+    ),
+    (
+        "a symbol without candles",
+        lambda: sweep(symbols=[["A"], ["A", "C"]]),
+        bp.ParameterError,
+        "entry 1 of `symbols` names 'C', which has no candles: they are of A, B",
+    ),
+    (
+        "a symbol twice in a subset",
+        lambda: sweep(symbols=[["A", "A"]]),
+        bp.ParameterError,
+        "entry 0 of `symbols` is ['A', 'A']: give at least one symbol, and each once",
+    ),
+    (
+        "no subset",
+        lambda: sweep(symbols=[]),
+        bp.ParameterError,
+        "`symbols` is empty: give at least one list, or leave it out for all",
+    ),
+    (
+        "a walk over gaps",
+        lambda: sweep(windows=[(0, 3), (4, 8)]).walk_forward(earlier=1),  # type: ignore[attr-defined]
+        bp.WindowError,
+        "windows of a walk-forward account must follow each other without gaps or overlap: give a duration such as "
+        "'1mo', or neighbouring (start, end)",
+    ),
+    (
+        "a walk on nothing",
+        lambda: sweep(windows=[(0, 4), (4, 8)]).walk_forward(earlier=0),  # type: ignore[attr-defined]
+        bp.ParameterError,
+        "`earlier` must be a whole number >= 1, was 0",
+    ),
+    (
+        "a walk with nothing to judge",
+        lambda: sweep(windows=[(0, 4), (4, 8)]).walk_forward(earlier=2),  # type: ignore[attr-defined]
+        bp.WindowError,
+        "`earlier` is 2, but there are 2 windows: none is left to be judged; take fewer to choose on, or shorter "
+        "windows",
+    ),
     (
         "one symbol alone",
         lambda: run(A),

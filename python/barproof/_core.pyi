@@ -274,6 +274,23 @@ def portfolio(
     engine: str,
     parts: bool,
 ) -> dict[str, Any]: ...
+def sweep_account(
+    markets: Sequence[tuple[Bars, Signals, _Costs, _Instrument]],
+    base: dict[str, Any],
+    columns: dict[str, list[Any]],
+    count: int,
+    *,
+    limits_: tuple[int | None, float | None],
+    traded: list[bool],
+    windows: list[tuple[int, int]],
+    edges: list[tuple[int, int]],
+    initial_equity: float,
+    periods_per_year: float,
+    engine: str,
+    threads: int,
+    keep_daily: bool,
+    progress: Any,
+) -> dict[str, Any]: ...
 def missed(
     legs: Sequence[Any], entries: Sequence[tuple[int, int, float]], boundary: str
 ) -> list[tuple[int, str, float] | None]: ...

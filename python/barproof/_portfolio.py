@@ -341,7 +341,6 @@ def run_account(
         initial_equity=first.initial_equity,
         provenance={
             **made.provenance(),
-            "engine": "replay",
             "rules": _core.digest("symbols/1", [*symbols, *digests]),
             "limits": said,
             "window": f"{span[0]}..{span[1]}",
@@ -425,7 +424,8 @@ def portfolio(
     initial_equity : float, default 10000.0
         In quote.
     engine : {"indexed", "replay"}, default "indexed"
-        As for :func:`backtest`; an account goes bar by bar so far, which is the definition.
+        From event to event where the rules allow it, or bar by bar, which is the definition; the results are the same
+        bits.
     periods_per_year : float, optional
         Annualises daily statistics. Default: by kind, which must then be alike.
     boundary : {"carry", "close"}, default "carry"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from barproof import _core
+from barproof._account_sweep import AccountJob, AccountSweep, prepare_account
 from barproof._daily import DailyReturns
 from barproof._grid import Grid
 from barproof._machine import available_bytes
@@ -22,7 +23,7 @@ from barproof._sweep_job import Done, Job, Piece, axis_series, prepare
 from barproof._sweep_plan import Plan, Route, planned
 from barproof._sweep_result import Best, InFolder, InMemory, Sweep, check_metric, preferred
 from barproof.candles import Candles
-from barproof.errors import Interrupted, LedgerError, PlanError
+from barproof.errors import Interrupted, LedgerError, ParameterError, PlanError
 from barproof.ledger import Ledger, Recorded, door, enter
 from barproof.rules import Costs
 from barproof.signals import Signals
@@ -105,6 +106,10 @@ def sweep(
     with_range: bool = False,
     intrabar_candles: Candles | Mapping[str, Candles] | None = None,
     out: str | Path | None = None,
+    account: Literal["own", "shared"] = "own",
+    max_positions: int | Sequence[int | None] | None = None,
+    max_gross: float | Sequence[float | None] | None = None,
+    symbols: Sequence[Sequence[str]] | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
 ) -> Sweep:
@@ -147,6 +152,14 @@ def sweep(
     out : str or Path, optional
         Folder to write Parquet parts to instead of keeping results in memory. A sweep that was killed goes on where it
         was if it is called again, and ends with the same frame; a folder of another sweep is refused.
+    account : {"own", "shared"}, default "own"
+        Of several symbols each has an account of its own, or all trade from one, as for :func:`portfolio`. A shared
+        account has one clock, the union of the symbols' bars, on which windows are taken; what it may hold is swept,
+        too, and stands in the columns `max_positions`, `max_gross` and `symbols`. It takes one set of signals a symbol.
+    max_positions, max_gross : number or list, optional
+        Limits of a shared account, each an axis where it is a list; None is no limit.
+    symbols : list of lists of str, optional
+        Symbols that a shared account trades, an axis; the others still move its clock. Default: all.
     progress : bool or callable, optional
         A bar with the time left on stderr, or a function of (done, total). Default: a bar if stderr is a terminal.
     ledger : Ledger, str, Path or bool, optional
@@ -186,19 +199,32 @@ def sweep(
     >>> bp.sweep(candles, signals, grid, costs=bp.Costs(taker=0.0005), windows="1w").pooled.height
     4
     """
-    job = prepare(
-        candles,
-        signals,
-        grid,
-        windows,
-        threads,
-        with_range,
-        intrabar_candles,
-        costs=costs,
-        initial_equity=initial_equity,
-        periods_per_year=periods_per_year,
-        engine=engine,
-    )
+    if account not in ("own", "shared"):
+        raise ParameterError(f"`account` must be own or shared, was {account!r}")
+    options: dict[str, Any] = {
+        "costs": costs,
+        "initial_equity": initial_equity,
+        "periods_per_year": periods_per_year,
+        "engine": engine,
+    }
+    job: Job
+    if account == "shared":
+        if with_range or intrabar_candles is not None:
+            raise ParameterError(
+                "a shared account is run on the bars themselves, as their rules say: leave out `with_range` and "
+                "`intrabar_candles`"
+            )
+        job = prepare_account(
+            candles, signals, grid, windows, threads, max_positions, max_gross, symbols, **options
+        )
+    else:
+        if max_positions is not None or max_gross is not None or symbols is not None:
+            raise ParameterError(
+                '`max_positions`, `max_gross` and `symbols` are limits of a shared account: say account="shared"'
+            )
+        job = prepare(
+            candles, signals, grid, windows, threads, with_range, intrabar_candles, **options
+        )
     job.refuse_silence()
     return _run(job, out, progress, ledger)
 
@@ -335,7 +361,7 @@ class _Work:
             legs = [self._job.legs[self._pieces[i].leg] for i in self._folder.finished]
             sizes = [len(self._pieces[i]) for i in self._folder.finished]
             rows = sum(n * len(leg.windows) for n, leg in zip(sizes, legs, strict=True))
-            return Sweep(self._job, InFolder(self._folder, rows, sum(sizes)), seconds)
+            return wrapped(self._job, InFolder(self._folder, rows, sum(sizes)), seconds)
         if not self._done:
             return None
         store = InMemory(
@@ -343,7 +369,16 @@ class _Work:
         )
         # The joined frames share their memory; what they were joined of may go.
         self._kept, self._done = self.runs, []
-        return Sweep(self._job, store, seconds)
+        return wrapped(self._job, store, seconds)
+
+
+def wrapped(job: Job, store: InFolder | InMemory, seconds: float) -> Sweep:
+    """Sweep of the kind that its job asks for."""
+    return (
+        AccountSweep(job, store, seconds)
+        if isinstance(job, AccountJob)
+        else Sweep(job, store, seconds)
+    )
 
 
 def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -346,6 +347,24 @@ class Job:
         return facts
 
 
+@runtime_checkable
+class Table(Protocol):
+    """What runs combinations by itself: an account of several symbols."""
+
+    def table(
+        self,
+        base: Rules,
+        columns: dict[str, Any],
+        count: int,
+        windows: list[Window],
+        threads: int,
+        progress: Any,
+        *,
+        daily: bool,
+    ) -> dict[str, Any]:
+        """Run them."""
+
+
 _COLUMN = {row["name"]: i for i, row in enumerate(METRICS)}
 
 
@@ -395,12 +414,15 @@ def call(
     if intrabar is not None:
         base = base.replace(intrabar=intrabar)
         columns.pop("intrabar", None)
+    count = high - low if rows is None else len(rows)
+    if isinstance(made, Table):
+        return made.table(base, columns, count, windows, threads, progress, daily=daily)
     return _core.sweep_table(
         made.candles._bars,
         made.signals._bars,
         base.to_dict(),
         columns,
-        high - low if rows is None else len(rows),
+        count,
         windows=windows,
         threads=threads,
         keep_daily=daily,
@@ -427,6 +449,11 @@ def routes(job: Job, pieces: list[Piece]) -> dict[tuple[str, str | None], tuple[
     base, columns = job.grid.rules.to_dict(), _columns(job.grid, 0, len(job.grid))
     for (leg, signals), ranges in parts.items():
         made = job.legs[leg].settings[signals]
+        if isinstance(made, Table):
+            path = "replay" if made.engine == "replay" else "account"
+            before = found.get((path, None), (0, 0))
+            found[path, None] = before[0] + sum(high - low for low, high in ranges), 0
+            continue
         told = _core.sweep_paths(
             made.candles._bars,
             made.signals._bars,

@@ -24,6 +24,7 @@ _WRITE_SECONDS = 2e-6
 _WAYS = {
     "shared": "share their entries",
     "walk": "walk by themselves",
+    "account": "share an account",
     "replay": "go bar by bar",
 }
 

@@ -199,7 +199,7 @@ pub fn check_table(
 const TILE: usize = 64;
 
 /// Metrics by column: one array a metric, one row a (combination, window).
-fn metric_columns<'py, 'a>(
+pub fn metric_columns<'py, 'a>(
     py: Python<'py>,
     rows: impl Iterator<Item = &'a Metrics> + Clone,
 ) -> PyResult<Bound<'py, PyList>> {

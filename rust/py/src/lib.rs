@@ -43,6 +43,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backtest::unserved, m)?)?;
     m.add_function(wrap_pyfunction!(portfolio::portfolio, m)?)?;
     m.add_function(wrap_pyfunction!(portfolio::missed, m)?)?;
+    m.add_function(wrap_pyfunction!(portfolio::sweep_account, m)?)?;
     m.add_class::<features::FeatureGraph>()?;
     m.add_class::<features::FeatureTable>()?;
     m.add_class::<streams::FeatureStream>()?;

@@ -1,8 +1,10 @@
 //! Accounts that several symbols share: take, call, wrap.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use barproof_core::backtest::account::run::{Asked, Leg, Shared, foregone, hold, run};
+use barproof_core::backtest::account::sweep::{Setup, Span, sweep};
 use barproof_core::backtest::account::{Limits, Refused};
 use barproof_core::backtest::costs::Costs;
 use barproof_core::backtest::market::Market;
@@ -10,20 +12,25 @@ use barproof_core::backtest::metrics::Metrics;
 use barproof_core::backtest::record::Trade;
 use barproof_core::backtest::rules::Rules;
 use barproof_core::backtest::run::{Boundary, Engine, Schedule};
+use barproof_core::backtest::sweep::{Combination, Progress, Settings};
 use barproof_core::bars::Bars as CoreBars;
 use barproof_core::instrument::Instrument;
 use barproof_core::signals::Signals as CoreSignals;
 use barproof_core::window::Window;
 use barproof_core::{Error, Result};
 use numpy::IntoPyArray;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::backtest::{CostsIn, InstrumentIn, instrument, metrics_dict, trade_columns};
+use crate::backtest::{
+    CostsIn, InstrumentIn, combinations, instrument, metric_columns, metrics_dict, trade_columns,
+};
 use crate::bars::Bars;
 use crate::error::to_python;
 use crate::rules::rules;
 use crate::signals::Signals;
+use crate::watch::watched;
 
 /// (bars, signals, schedule of rules, costs, instrument, window)
 type LegIn<'py> = (
@@ -34,6 +41,8 @@ type LegIn<'py> = (
     InstrumentIn,
     (usize, usize),
 );
+/// (bars, signals, costs, instrument)
+type MarketIn<'py> = (PyRef<'py, Bars>, PyRef<'py, Signals>, CostsIn, InstrumentIn);
 /// (time, most positions, most gross)
 type LimitsIn = (i64, Option<usize>, Option<f64>);
 
@@ -90,6 +99,85 @@ fn on_legs<T>(
         .map(|((market, schedule), leg)| Leg { market, schedule, window: leg.window })
         .collect();
     work(&legs)
+}
+
+/// Runs a table of combinations on one account over spans of its clock; Ctrl-C ends it early with what is finished.
+#[pyfunction]
+#[pyo3(signature = (markets, base, columns, count, *, limits_, traded, windows, edges, initial_equity, periods_per_year, engine, threads, keep_daily, progress))]
+#[allow(clippy::too_many_arguments)] // keyword-only at the boundary
+pub fn sweep_account<'py>(
+    py: Python<'py>,
+    markets: Vec<MarketIn<'py>>,
+    base: &Bound<'py, PyDict>,
+    columns: &Bound<'py, PyDict>,
+    count: usize,
+    limits_: (Option<usize>, Option<f64>),
+    traded: Vec<bool>,
+    windows: Vec<(usize, usize)>,
+    edges: Vec<(i64, i64)>,
+    initial_equity: f64,
+    periods_per_year: f64,
+    engine: &str,
+    threads: usize,
+    keep_daily: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let combinations = combinations(base, columns, count)?;
+    let owned: Vec<(Arc<CoreBars>, Arc<CoreSignals>, CostsIn, InstrumentIn)> = markets
+        .into_iter()
+        .map(|(bars, signals, costs, kind)| (bars.core.clone(), signals.core.clone(), costs, kind))
+        .collect();
+    let state = Progress::default();
+    let work = || -> Result<Vec<Option<Combination>>> {
+        let engine = Engine::parse(engine)?;
+        let settings = Settings { initial_equity, periods_per_year, threads, engine };
+        let markets = owned
+            .iter()
+            .map(|(bars, signals, costs, kind)| {
+                let costs = Costs::new(costs.0, costs.1, costs.2)?;
+                Market::new(bars, signals, costs, instrument(kind)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (max_positions, max_gross) = limits_;
+        let setup = Setup { limits: Limits { max_positions, max_gross }, traded };
+        let spans: Vec<Span> = windows
+            .iter()
+            .zip(&edges)
+            .map(|((start, stop), times)| Span {
+                steps: Window { start: *start, stop: *stop },
+                times: *times,
+            })
+            .collect();
+        sweep(&markets, &combinations, &setup, &spans, &settings, keep_daily, &state)
+    };
+    let watch = || -> PyResult<()> {
+        Python::attach(|py| {
+            py.check_signals()?;
+            if let Some(progress) = &progress {
+                progress.call1(py, (state.done.load(Ordering::Relaxed), count))?;
+            }
+            Ok(())
+        })
+    };
+    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
+    let interrupted = match stopped {
+        Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => true,
+        Some(error) => return Err(error),
+        None => false,
+    };
+    let finished = result.map_err(|e| to_python(py, &e))?;
+    let rows = || finished.iter().flatten();
+    let out = PyDict::new(py);
+    let done: Vec<bool> = finished.iter().map(Option::is_some).collect();
+    out.set_item("done", done.into_pyarray(py))?;
+    out.set_item("interrupted", interrupted)?;
+    out.set_item("frame", metric_columns(py, rows().flat_map(|c| c.windows.iter()))?)?;
+    out.set_item("pooled", metric_columns(py, rows().map(|c| &c.pooled))?)?;
+    if keep_daily {
+        let daily: Vec<f64> = rows().flat_map(|c| c.daily.iter().copied()).collect();
+        out.set_item("daily", daily.into_pyarray(py))?;
+    }
+    Ok(out)
 }
 
 fn limits(given: &[LimitsIn]) -> Vec<(i64, Limits)> {

@@ -16,6 +16,7 @@
 //!   that all trades sum to what was lost.
 
 pub mod run;
+pub mod sweep;
 
 use crate::backtest::position::holding::Holding;
 use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, RUIN, levered};
@@ -192,6 +193,21 @@ impl Book {
             }
         }
         if total > 0.0 { total } else { 0.0 }
+    }
+
+    /// What is open of a symbol.
+    pub fn held(&self, symbol: usize) -> Option<&Holding> {
+        self.held[symbol].as_ref()
+    }
+
+    /// What the closed trades of a symbol have brought.
+    pub fn booked(&self, symbol: usize) -> f64 {
+        self.booked[symbol]
+    }
+
+    /// Equity after the trades that have closed.
+    pub fn closed(&self) -> f64 {
+        self.closed
     }
 
     /// Whether one position is open and nothing was booked since its entry: it is marked as that of an account of its
@@ -373,7 +389,7 @@ pub struct SharedAccount<'r> {
     symbols: Vec<Replay<'r>>,
     seen: Vec<Option<Seen>>,
     book: Book,
-    /// Entries due at an open: how far the signal exceeds its threshold, and the symbol.
+    /// Entries due at an open: how far the signal exceeds its threshold, and the place of the symbol's bar.
     due: Vec<(f64, usize)>,
 }
 
@@ -399,17 +415,30 @@ impl<'r> SharedAccount<'r> {
         &self.book
     }
 
-    /// Takes the closed bars of one time step, one a symbol, None where a bar is missing.
-    pub fn step(&mut self, bars: &[Option<StepInput<'r, '_>>], log: &mut impl Log) {
+    /// What each symbol is doing.
+    pub fn symbols(&self) -> &[Replay<'r>] {
+        &self.symbols
+    }
+
+    /// Takes note of the last close of a symbol that has no bar in the next step.
+    pub fn last_close(&mut self, symbol: usize, close: f64) {
+        self.book.price(symbol, close);
+    }
+
+    /// Takes note of the extremes of bars of a symbol in which nothing happened.
+    pub fn see_range(&mut self, symbol: usize, lowest: f64, highest: f64) {
+        self.symbols[symbol].see_range(lowest, highest);
+    }
+
+    /// Takes the closed bars of one time step, each with the number of its symbol, in their order.
+    pub fn step(&mut self, bars: &[(usize, Here<'r, '_>)], log: &mut impl Log) {
         if self.book.ruined {
             return;
         }
-        for (symbol, input) in here(bars) {
-            let (index, open_time) = (input.index, input.bar.open_time);
-            let known = Known::Open;
-            self.seen[symbol] =
-                Some(Seen { index, open_time, close_time: input.close_time, known });
-            self.book.price(symbol, input.bar.open);
+        for (symbol, here) in bars {
+            let seen = here.seen();
+            self.seen[*symbol] = Some(seen);
+            self.book.price(*symbol, here.open());
         }
         self.steps(bars, log);
         if self.book.ruined {
@@ -417,24 +446,26 @@ impl<'r> SharedAccount<'r> {
         }
     }
 
-    fn steps(&mut self, bars: &[Option<StepInput<'r, '_>>], log: &mut impl Log) {
+    fn steps(&mut self, bars: &[(usize, Here<'r, '_>)], log: &mut impl Log) {
         // `fill="close"`: before step 1.
-        for (symbol, input) in here(bars) {
+        for (symbol, input) in inputs(bars) {
             self.on(symbol, log, |replay, desk| replay.leave_queued(input, Fill::Close, desk));
         }
         self.enter(bars, log, true);
-        for (symbol, input) in here(bars) {
+        for (symbol, input) in inputs(bars) {
             self.book.price(symbol, input.bar.open);
             self.on(symbol, log, |replay, desk| replay.before_entries(input, desk));
         }
         self.enter(bars, log, false);
-        for (symbol, input) in here(bars) {
-            self.on(symbol, log, |replay, desk| replay.after_entries(input, desk));
+        for (symbol, here) in bars {
+            if let Here::Bar(input) = here {
+                self.on(*symbol, log, |replay, desk| replay.after_entries(input, desk));
+            }
             if self.book.ruined {
                 return;
             }
-            self.book.price(symbol, input.bar.close);
-            if let Some(seen) = &mut self.seen[symbol] {
+            self.book.price(*symbol, here.close());
+            if let Some(seen) = &mut self.seen[*symbol] {
                 seen.known = Known::Close;
             }
         }
@@ -453,18 +484,21 @@ impl<'r> SharedAccount<'r> {
     }
 
     /// Entries that are due, at the previous closes or at the opens: by larger excess, then by symbol.
-    fn enter(&mut self, bars: &[Option<StepInput<'r, '_>>], log: &mut impl Log, closes: bool) {
+    fn enter(&mut self, bars: &[(usize, Here<'r, '_>)], log: &mut impl Log, closes: bool) {
         let mut due = std::mem::take(&mut self.due);
         due.clear();
-        due.extend(here(bars).filter_map(|(symbol, input)| {
-            let replay = &self.symbols[symbol];
+        due.extend(bars.iter().enumerate().filter_map(|(place, (symbol, here))| {
+            let Here::Bar(input) = here else { return None };
+            let replay = &self.symbols[*symbol];
             let excess =
                 if closes { replay.queued(Fill::Close) } else { replay.due_at_open(input) };
-            Some((excess?, symbol))
+            Some((excess?, place))
         }));
-        due.sort_by(|a, b| b.0.total_cmp(&a.0));
-        for (_, symbol) in &due {
-            let Some(input) = &bars[*symbol] else { continue };
+        if due.len() > 1 {
+            due.sort_by(|a, b| b.0.total_cmp(&a.0));
+        }
+        for (_, place) in &due {
+            let (symbol, Here::Bar(input)) = &bars[*place] else { continue };
             self.on(*symbol, log, |replay, desk| {
                 if closes {
                     replay.enter_queued(input, Fill::Close, desk);
@@ -500,9 +534,59 @@ impl<'r> SharedAccount<'r> {
     }
 }
 
-/// The symbols that have a bar, in their order.
-fn here<'i, 'r, 'a>(
-    bars: &'i [Option<StepInput<'r, 'a>>],
+/// The bar that a symbol has in a time step.
+#[derive(Clone, Copy, Debug)]
+pub enum Here<'r, 'a> {
+    /// One to be stepped.
+    Bar(StepInput<'r, 'a>),
+    /// One in which nothing happens but the price: its number in the window, times and prices.
+    Silent {
+        /// Position in the window.
+        index: usize,
+        /// Opening and closing time.
+        times: (i64, i64),
+        /// Open and close.
+        prices: (f64, f64),
+    },
+}
+
+impl Here<'_, '_> {
+    fn seen(&self) -> Seen {
+        let known = Known::Open;
+        match self {
+            Self::Bar(input) => Seen {
+                index: input.index,
+                open_time: input.bar.open_time,
+                close_time: input.close_time,
+                known,
+            },
+            Self::Silent { index, times, .. } => {
+                Seen { index: *index, open_time: times.0, close_time: times.1, known }
+            }
+        }
+    }
+
+    fn open(&self) -> f64 {
+        match self {
+            Self::Bar(input) => input.bar.open,
+            Self::Silent { prices, .. } => prices.0,
+        }
+    }
+
+    fn close(&self) -> f64 {
+        match self {
+            Self::Bar(input) => input.bar.close,
+            Self::Silent { prices, .. } => prices.1,
+        }
+    }
+}
+
+/// The bars that are stepped.
+fn inputs<'i, 'r, 'a>(
+    bars: &'i [(usize, Here<'r, 'a>)],
 ) -> impl Iterator<Item = (usize, &'i StepInput<'r, 'a>)> {
-    bars.iter().enumerate().filter_map(|(symbol, input)| Some((symbol, input.as_ref()?)))
+    bars.iter().filter_map(|(symbol, here)| match here {
+        Here::Bar(input) => Some((*symbol, input)),
+        Here::Silent { .. } => None,
+    })
 }

@@ -1,7 +1,9 @@
 //! One run of a shared account over a span of time.
 
-use super::{Book, Limits, Log, Refused, SharedAccount};
+use super::{Book, Here, Limits, Log, Refused, SharedAccount};
 use crate::backtest::daily::{DailyReturns, Drawdown};
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed;
 use crate::backtest::market::Market;
 use crate::backtest::metrics::Measured;
 use crate::backtest::record::{Observer, Trade};
@@ -123,7 +125,14 @@ pub fn run(
     asked: Asked,
     engine: Engine,
 ) -> Result<Shared> {
-    // There is one way so far.
+    #[cfg(feature = "indexed")]
+    if engine == Engine::Indexed
+        && legs.iter().all(|leg| leg.market.needs_every_bar().is_none())
+        && let Some(shared) = indexed::account::run(legs, limits, initial_equity, asked)?
+    {
+        return Ok(shared);
+    }
+    #[cfg(not(feature = "indexed"))]
     let _ = engine;
     replay(legs, limits, initial_equity, asked)
 }
@@ -170,7 +179,7 @@ pub fn replay(
     let mut account = SharedAccount::new(replays, initial_equity);
     let mut feeds: Vec<Feed<'_, '_, '_>> =
         legs.iter().map(|leg| Feed::new(leg.market, leg.schedule, leg.window)).collect();
-    let mut bars = vec![None; legs.len()];
+    let mut bars = Vec::with_capacity(legs.len());
     let mut next_limits = 0;
     let mut kept = Kept { keep: asked.records, ..Kept::default() };
     let mut sheet = Sheet::new(legs.len(), initial_equity, asked);
@@ -179,8 +188,13 @@ pub fn replay(
             account.limit(limits[next_limits].1);
             next_limits += 1;
         }
-        for (input, feed) in bars.iter_mut().zip(&mut feeds) {
-            *input = if feed.due() == Some(time) { feed.next() } else { None };
+        bars.clear();
+        for (symbol, feed) in feeds.iter_mut().enumerate() {
+            if feed.due() == Some(time)
+                && let Some(input) = feed.next()
+            {
+                bars.push((symbol, Here::Bar(input)));
+            }
         }
         account.step(&bars, &mut kept);
         let book = account.book();
@@ -254,6 +268,13 @@ impl Sheet {
         if self.asked.parts {
             self.margins.push((book.realised(), book.margins()));
         }
+    }
+
+    /// Whether the parts after a step are asked for: those of every step, or of the last one of each day.
+    pub fn needs_parts(&self, time: i64, next: Option<i64>) -> bool {
+        let ends_day =
+            || next.is_none_or(|next| next.div_euclid(DAY_MS) != time.div_euclid(DAY_MS));
+        self.asked.parts || (self.asked.records && ends_day())
     }
 
     pub fn finish(mut self, kept: Kept, (first, last, growth): (i64, i64, f64)) -> Shared {

@@ -26,6 +26,7 @@
 //! |---|---|
 //! | market entries at the next open; no reversing; sizes free of equity and stop; no lots | [`shared`], alone or many |
 //! | all others, and schedules | [`walk`] |
+//! | accounts that several symbols share | [`account`] |
 //! | finer candles inside the bars; bars whose low and high do not hold their open and close | replay |
 //!
 //! # What was tried
@@ -58,6 +59,7 @@
 //! Nothing in here computes money. Delete this folder, build without the feature
 //! `indexed`, and every result stays the same, only later.
 
+pub mod account;
 pub mod entered;
 pub mod group;
 pub mod marks;

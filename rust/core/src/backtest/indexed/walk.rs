@@ -32,7 +32,7 @@ struct Found {
 }
 
 /// Where a run looks for its next event.
-struct Search<'m, 'a> {
+pub(super) struct Search<'m, 'a> {
     market: &'m Market<'a>,
     window: Window,
     range: Span<'a>,
@@ -43,7 +43,24 @@ struct Search<'m, 'a> {
     next_settlement: usize,
 }
 
-impl Search<'_, '_> {
+impl<'m, 'a> Search<'m, 'a> {
+    /// At the window's first bar; settlements from number `due` on lie ahead.
+    pub(super) fn new(market: &'m Market<'a>, window: Window, due: usize) -> Self {
+        Self {
+            market,
+            window,
+            range: market.bars.range(),
+            series: std::array::from_fn(|array| market.signals.series(array)),
+            found: [None; 4],
+            next_settlement: due,
+        }
+    }
+
+    /// Lowest and highest price of bars `from..to`.
+    pub(super) fn extremes(&self, from: usize, to: usize) -> (f64, f64) {
+        self.range.range(self.market.simd, (from, to))
+    }
+
     /// First bar from `from` on where a decision array reaches its threshold, or `to` or later.
     fn signal(&mut self, array: usize, threshold: Option<f64>, from: usize, to: usize) -> usize {
         let (Some(threshold), Some(series)) = (threshold, &self.series[array]) else {
@@ -71,7 +88,7 @@ impl Search<'_, '_> {
     }
 
     /// First bar from `from` on that must be stepped while the account is flat, at most `to`.
-    fn next_flat(
+    pub(super) fn next_flat(
         &mut self,
         account: &Replay<'_>,
         rules: Option<&Rules>,
@@ -90,7 +107,7 @@ impl Search<'_, '_> {
     }
 
     /// First bar from `from` on that must be stepped while `held` is open, at most `to`.
-    fn next_held(
+    pub(super) fn next_held(
         &mut self,
         held: &Position<'_>,
         rules: Option<&Rules>,
@@ -187,14 +204,7 @@ impl<'m, 'a, 'r> Course<'m, 'a, 'r> {
             window,
             settlements,
             due,
-            search: Search {
-                market,
-                window,
-                range: market.bars.range(),
-                series: std::array::from_fn(|array| market.signals.series(array)),
-                found: [None; 4],
-                next_settlement: due,
-            },
+            search: Search::new(market, window, due),
             account: Replay::new(market.costs, market.instrument, initial_equity),
             next_segment: 0,
             current: None,
