@@ -41,7 +41,7 @@ class Bench:
     def __init__(self, bars: int, symbols: int, runs: int, threads: int) -> None:
         self.made = [problem.make(bars, seed=100 + k) for k in range(symbols)]
         self.names = [f"S{k:02}" for k in range(symbols)]
-        self.candles = {n: p.candles() for n, p in zip(self.names, self.made, strict=True)}
+        self.candles = {n: p.candles()._replace(symbol=n) for n, p in zip(self.names, self.made, strict=True)}
         self.signals = {n: p.signals() for n, p in zip(self.names, self.made, strict=True)}
         self.runs, self.threads = runs, threads
         self.share = 1.0 / symbols

@@ -56,6 +56,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(labels::horizon_cells, m)?)?;
     m.add_function(wrap_pyfunction!(labels::trade_cells, m)?)?;
     m.add_class::<live::LiveAccount>()?;
+    m.add_class::<live::LiveShared>()?;
     m.add_function(wrap_pyfunction!(simulate::simulate, m)?)?;
     m.add_function(wrap_pyfunction!(stats::stationary_positions, m)?)?;
     m.add_function(wrap_pyfunction!(stats::block_sums, m)?)?;

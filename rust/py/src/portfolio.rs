@@ -187,7 +187,8 @@ fn limits(given: &[LimitsIn]) -> Vec<(i64, Limits)> {
     given.iter().map(one).collect()
 }
 
-fn refused_columns<'py>(py: Python<'py>, refused: &[Refused]) -> PyResult<Bound<'py, PyDict>> {
+/// Columns of refused entries.
+pub fn refused_columns<'py>(py: Python<'py>, refused: &[Refused]) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     let of = |of: fn(&Refused) -> f64| refused.iter().map(of).collect::<Vec<f64>>();
     let whole = |of: fn(&Refused) -> u64| refused.iter().map(of).collect::<Vec<u64>>();
@@ -256,6 +257,8 @@ pub fn portfolio(
 
 /// (symbol, bar of the decision, equity) of entries that were refused
 type MissedIn = (usize, usize, f64);
+/// (exit time, reason, return)
+type MissedOut = (i64, &'static str, f64);
 
 /// What entries would have come to with all the room they asked for: exit time, reason and return; none where void.
 #[pyfunction]
@@ -264,7 +267,7 @@ pub fn missed(
     legs: Vec<LegIn<'_>>,
     entries: Vec<MissedIn>,
     boundary: &str,
-) -> PyResult<Vec<Option<(i64, &'static str, f64)>>> {
+) -> PyResult<Vec<Option<MissedOut>>> {
     let taken = taken(py, legs)?;
     let work = || {
         on_legs(&taken, boundary, |legs| {

@@ -15,72 +15,19 @@
 //! - Ruin ends the other positions at that price, without a fee, and the trade that ruined the account takes the rest, so
 //!   that all trades sum to what was lost.
 
+pub mod book;
 pub mod run;
 pub mod sweep;
 
-use crate::backtest::position::holding::Holding;
-use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, RUIN, levered};
-use crate::backtest::record::{Observer, Reason, Side, Trade};
-use crate::backtest::replay::{Replay, StepInput};
-use crate::backtest::rules::Fill;
+pub use book::{Book, Limits, Refusal, Refused};
+
+use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position};
+use crate::backtest::record::{Observer, Reason, Trade};
+use crate::backtest::replay::{Planned, Replay, StepInput};
+use crate::backtest::rules::{Fill, Rules};
+use crate::backtest::state;
+use crate::features::node::Visit;
 use crate::instrument::Instrument;
-
-/// Share of the equity below which nothing is left for an entry.
-const NOTHING_LEFT: f64 = 1e-9;
-
-/// What an account lets its symbols hold together.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
-    /// Positions open at a time.
-    pub max_positions: Option<usize>,
-    /// Notional in use over the realised equity.
-    pub max_gross: Option<f64>,
-}
-
-/// Why an entry was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// As many positions are open as may be.
-    Positions,
-    /// No equity is free of margins.
-    Free,
-    /// The notionals in use leave no room.
-    Gross,
-}
-
-impl Refusal {
-    /// Name in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Positions => "max_positions",
-            Self::Free => "free",
-            Self::Gross => "max_gross",
-        }
-    }
-}
-
-/// An entry that the account had no room for; bars count from the first of the symbol's window.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
-    /// Number of the symbol.
-    pub symbol: usize,
-    /// Side it would have held.
-    pub side: Side,
-    /// Bar of the decision.
-    pub signal_bar: usize,
-    /// Bar in which it would have filled.
-    pub bar: usize,
-    /// Opening time of that bar.
-    pub time: i64,
-    /// Price at which it would have filled.
-    pub price: f64,
-    /// The signal's value.
-    pub p: f64,
-    /// Realised equity of the account.
-    pub equity: f64,
-    /// Why.
-    pub reason: Refusal,
-}
 
 /// Takes what an account writes down, in time order.
 pub trait Log {
@@ -88,230 +35,6 @@ pub trait Log {
     fn trade(&mut self, symbol: usize, trade: &Trade);
     /// An entry was refused.
     fn refused(&mut self, refused: &Refused);
-}
-
-/// Why an entry gets less than it asks for, and how much per unit of equity there is for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Room {
-    /// Notional per unit of equity.
-    pub notional: f64,
-    /// Whose fault a refusal is.
-    pub reason: Refusal,
-}
-
-/// The money of a shared account and what is open in it.
-#[derive(Clone, Debug)]
-pub struct Book {
-    initial_equity: f64,
-    limits: Limits,
-    /// Equity after the trades that have closed.
-    closed: f64,
-    /// What the closed trades of each symbol have brought.
-    booked: Vec<f64>,
-    held: Vec<Option<Holding>>,
-    prices: Vec<f64>,
-    open: usize,
-    ruined: bool,
-}
-
-impl Book {
-    /// An empty book for so many symbols.
-    pub fn new(symbols: usize, initial_equity: f64) -> Self {
-        Self {
-            initial_equity,
-            limits: Limits::default(),
-            closed: initial_equity,
-            booked: vec![0.0; symbols],
-            held: vec![None; symbols],
-            prices: vec![f64::NAN; symbols],
-            open: 0,
-            ruined: false,
-        }
-    }
-
-    /// What it lets in from here on.
-    pub fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
-    /// Whether nothing is left.
-    pub fn is_ruined(&self) -> bool {
-        self.ruined
-    }
-
-    /// Positions open.
-    pub fn positions(&self) -> usize {
-        self.open
-    }
-
-    /// Takes note of the last price known of a symbol.
-    pub fn price(&mut self, symbol: usize, price: f64) {
-        self.prices[symbol] = price;
-    }
-
-    fn each(&self) -> impl Iterator<Item = (&Holding, f64)> {
-        self.held
-            .iter()
-            .zip(&self.prices)
-            .filter_map(|(held, price)| Some((held.as_ref()?, *price)))
-    }
-
-    fn sum(&self, of: impl Fn(&Holding) -> f64) -> f64 {
-        if self.open == 0 { 0.0 } else { self.each().map(|(held, _)| of(held)).sum() }
-    }
-
-    /// Realised equity: closed trades, and what was paid or received for open positions.
-    pub fn realised(&self) -> f64 {
-        self.closed + self.sum(Holding::accrued)
-    }
-
-    /// Margins in use.
-    pub fn margins(&self) -> f64 {
-        self.sum(Holding::margin)
-    }
-
-    /// Notionals in use.
-    pub fn notionals(&self) -> f64 {
-        self.sum(Holding::notional)
-    }
-
-    /// Realised equity and every price part at the last prices known, capped at its margin.
-    fn worth(&self) -> f64 {
-        self.realised() + self.each().map(|(held, price)| held.capped_gain(price)).sum::<f64>()
-    }
-
-    /// Marked equity at the last prices known.
-    pub fn mark(&self) -> f64 {
-        let mut total = self.closed;
-        if self.open > 0 {
-            for (held, price) in self.each() {
-                // Alone since its entry, a position is marked as that of an account of its own, to the bit.
-                if self.is_alone(held) {
-                    return held.mark(price);
-                }
-                total += held.gain(price);
-            }
-        }
-        if total > 0.0 { total } else { 0.0 }
-    }
-
-    /// What is open of a symbol.
-    pub fn held(&self, symbol: usize) -> Option<&Holding> {
-        self.held[symbol].as_ref()
-    }
-
-    /// What the closed trades of a symbol have brought.
-    pub fn booked(&self, symbol: usize) -> f64 {
-        self.booked[symbol]
-    }
-
-    /// Equity after the trades that have closed.
-    pub fn closed(&self) -> f64 {
-        self.closed
-    }
-
-    /// Whether one position is open and nothing was booked since its entry: it is marked as that of an account of its
-    /// own.
-    pub fn is_alone(&self, held: &Holding) -> bool {
-        self.open == 1 && held.equity() == self.closed
-    }
-
-    /// What has come of a symbol so far, its open position marked at the last price known.
-    pub fn part(&self, symbol: usize) -> f64 {
-        let open = self.held[symbol].as_ref().map_or(0.0, |held| held.gain(self.prices[symbol]));
-        self.booked[symbol] + open
-    }
-
-    /// Room for an entry at a realised equity, or why there is none.
-    pub fn room(&self, order: &Order<'_>, fill: &EntryFill, equity: f64) -> Result<Room, Refusal> {
-        if self.limits.max_positions.is_some_and(|most| self.open >= most) {
-            return Err(Refusal::Positions);
-        }
-        let mut room = Room { notional: f64::INFINITY, reason: Refusal::Free };
-        if self.open > 0 || equity <= 0.0 {
-            let free = equity - self.margins();
-            if equity <= 0.0 || free < NOTHING_LEFT * equity {
-                return Err(Refusal::Free);
-            }
-            room.notional = levered(free / equity, order.rules.leverage, fill.fee_rate);
-        }
-        if let Some(gross) = self.limits.max_gross {
-            let left = gross * equity - self.notionals();
-            if left < NOTHING_LEFT * equity {
-                return Err(Refusal::Gross);
-            }
-            if left / equity < room.notional {
-                room = Room { notional: left / equity, reason: Refusal::Gross };
-            }
-        }
-        Ok(room)
-    }
-
-    /// Opens a position of a symbol within the room there is; the outer error is a refusal, None a void order.
-    pub fn enter<'r>(
-        &mut self,
-        symbol: usize,
-        order: &Order<'r>,
-        fill: EntryFill,
-        instrument: &Instrument,
-    ) -> Result<Option<Position<'r>>, (Refusal, f64)> {
-        let equity = self.realised();
-        let room = self.room(order, &fill, equity).map_err(|reason| (reason, equity))?;
-        let binds = room.notional < order.wanted(&fill, equity);
-        let price = fill.price;
-        let held = Position::open_within(order, fill, equity, instrument, room.notional);
-        match &held {
-            Some(held) => {
-                self.held[symbol] = Some(Holding::of(held));
-                self.prices[symbol] = price;
-                self.open += 1;
-            }
-            None if binds => return Err((room.reason, equity)),
-            None => {}
-        }
-        Ok(held)
-    }
-
-    /// Takes note of what funding has done to a position.
-    pub fn settled(&mut self, symbol: usize, held: &Position<'_>) {
-        self.held[symbol] = Some(Holding::of(held));
-    }
-
-    /// Whether funding has left nothing.
-    pub fn is_bankrupt(&self) -> bool {
-        self.worth() <= 0.0
-    }
-
-    /// Ends the position of a symbol: its change, per unit of the equity at its entry.
-    pub fn leave(&mut self, symbol: usize, held: &Position<'_>, exit: Exit) -> f64 {
-        let Some(holding) = self.held[symbol].take() else { return f64::NAN };
-        self.open -= 1;
-        let change = held.unit_change(exit).change;
-        let (before, stake) = (self.closed, holding.equity());
-        // Nothing was booked since its entry: the equity after it is that of an account of its own, to the bit.
-        self.closed =
-            if stake == before { before * (1.0 + change) } else { before + stake * change };
-        // Bankruptcy leaves minus infinity.
-        if self.worth() >= RUIN * self.initial_equity {
-            self.booked[symbol] += stake * change;
-            return change;
-        }
-        let others = self.each().map(|(held, price)| held.capped_gain(price) + held.accrued());
-        let pnl = -(before + others.sum::<f64>());
-        self.ruined = true;
-        self.closed = 0.0;
-        self.booked[symbol] += pnl;
-        pnl / stake
-    }
-
-    /// Ends a position at the last price known of it, because the account is ruined; its change.
-    fn end(&mut self, symbol: usize) -> f64 {
-        let Some(held) = self.held[symbol].take() else { return f64::NAN };
-        self.open -= 1;
-        let pnl = held.capped_gain(self.prices[symbol]) + held.accrued();
-        self.booked[symbol] += pnl;
-        pnl / held.equity()
-    }
 }
 
 /// The book as one symbol sees it.
@@ -418,6 +141,44 @@ impl<'r> SharedAccount<'r> {
     /// What each symbol is doing.
     pub fn symbols(&self) -> &[Replay<'r>] {
         &self.symbols
+    }
+
+    /// The position of a symbol; none after ruin.
+    pub fn held(&self, symbol: usize) -> Option<&Position<'r>> {
+        self.symbols[symbol].held().filter(|_| !self.book.ruined)
+    }
+
+    /// The entry of a symbol that waits after the close of its bar `index`, as the account would fill it now.
+    pub fn planned(&self, symbol: usize, index: usize, close: f64) -> Option<Planned> {
+        let replay = self.symbols.get(symbol).filter(|_| !self.book.ruined)?;
+        replay.planned_by(index, close, |order, fill, instrument| {
+            self.book.preview(symbol, order, fill, instrument, close)
+        })
+    }
+
+    /// Shows every field that changes, in a fixed order; `book` gives the rules of each symbol.
+    pub fn visit(&mut self, state: &mut dyn Visit, book: impl Fn(usize) -> &'r [Rules]) {
+        for (symbol, replay) in self.symbols.iter_mut().enumerate() {
+            replay.visit(state, book(symbol));
+        }
+        let never = Seen { index: 0, open_time: 0, close_time: 0, known: Known::Open };
+        for seen in &mut self.seen {
+            state::optional(
+                state,
+                seen,
+                || never,
+                |seen, state| {
+                    state::count(state, &mut seen.index);
+                    state.int(&mut seen.open_time);
+                    state.int(&mut seen.close_time);
+                    let mut closed = matches!(seen.known, Known::Close);
+                    state::flag(state, &mut closed);
+                    seen.known = if closed { Known::Close } else { Known::Open };
+                },
+            );
+        }
+        self.book.visit(state);
+        self.book.hold(&self.symbols);
     }
 
     /// Takes note of the last close of a symbol that has no bar in the next step.

@@ -7,6 +7,8 @@
 //! What a batch run takes from arrays over all candles comes from the same kernels bar by bar here: the average true
 //! range and the volatility that rules ask for.
 
+pub mod shared;
+
 use crate::backtest::costs::Costs;
 use crate::backtest::market::DAY_MS;
 use crate::backtest::position::Shown;
@@ -216,34 +218,13 @@ impl LiveAccount {
     pub fn step(
         &mut self,
         bar: Bar,
-        (funding_time, funding_rate): (&[i64], &[f64]),
+        funding: (&[i64], &[f64]),
         row: SignalRow,
         last: bool,
     ) -> Result<After> {
         self.check(&bar)?;
         self.indicate(&bar);
-        let rules = self.current.map(|number| &self.book[number]);
-        let value = |found: Option<f64>| found.unwrap_or(f64::NAN);
-        let atr = rules.and_then(|rules| {
-            let found = self.atr.iter().find(|(period, ..)| *period == rules.atr_period)?;
-            rules.needs_atr().then_some(found.2)
-        });
-        let volatility = rules.and_then(|rules| {
-            let found = self.volatility.iter().find(|(window, ..)| *window == rules.vol_window)?;
-            let year = (365.0 * DAY_MS / self.interval_ms as f64).sqrt();
-            rules.needs_volatility().then_some(found.2 * year)
-        });
-        let input = StepInput {
-            index: self.bars,
-            bar,
-            close_time: bar.open_time + self.interval_ms,
-            previous_close: self.previous_close,
-            funding_time,
-            funding_rate,
-            row: SignalRow { atr: value(atr), volatility: value(volatility), ..row },
-            rules,
-            last,
-        };
+        let input = self.input(bar, funding, row, last);
         let mut seen = Seen::default();
         let mut account = self.read(&self.account)?;
         account.step(&input, &mut seen);
@@ -258,9 +239,46 @@ impl LiveAccount {
         };
         let bytes = self.write(account);
         self.account = bytes;
+        self.pass(&bar);
+        Ok(after)
+    }
+
+    /// What a bar whose indicators are known is to the engine.
+    fn input<'s, 'f>(
+        &'s self,
+        bar: Bar,
+        (funding_time, funding_rate): (&'f [i64], &'f [f64]),
+        row: SignalRow,
+        last: bool,
+    ) -> StepInput<'s, 'f> {
+        let rules = self.current.map(|number| &self.book[number]);
+        let value = |found: Option<f64>| found.unwrap_or(f64::NAN);
+        let atr = rules.and_then(|rules| {
+            let found = self.atr.iter().find(|(period, ..)| *period == rules.atr_period)?;
+            rules.needs_atr().then_some(found.2)
+        });
+        let volatility = rules.and_then(|rules| {
+            let found = self.volatility.iter().find(|(window, ..)| *window == rules.vol_window)?;
+            let year = (365.0 * DAY_MS / self.interval_ms as f64).sqrt();
+            rules.needs_volatility().then_some(found.2 * year)
+        });
+        StepInput {
+            index: self.bars,
+            bar,
+            close_time: bar.open_time + self.interval_ms,
+            previous_close: self.previous_close,
+            funding_time,
+            funding_rate,
+            row: SignalRow { atr: value(atr), volatility: value(volatility), ..row },
+            rules,
+            last,
+        }
+    }
+
+    /// The bar is over.
+    fn pass(&mut self, bar: &Bar) {
         self.bars += 1;
         self.previous_close = bar.close;
-        Ok(after)
     }
 
     /// What the account is: costs, instrument, interval, equity at its start, and what it measures of the market. Rules

@@ -3,8 +3,13 @@
 //! [`Replay::step`] takes one closed bar with the signals known at its close and leaves the account as it stands then.
 //! It decides *when*; every price, size and profit comes from `position.rs`.
 
+mod planned;
+mod shared;
+
+pub use planned::Planned;
+
 use crate::backtest::costs::Costs;
-use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, Shown, taker_price};
+use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position, taker_price};
 use crate::backtest::record::{Observer, Reason, Side};
 use crate::backtest::rules::{Entry, Fill, Intrabar, Rules};
 use crate::backtest::state;
@@ -105,21 +110,6 @@ struct Resting<'r> {
     last_bar: usize,
 }
 
-/// An entry that waits for its fill.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Planned {
-    /// Side to enter.
-    pub side: Side,
-    /// Level of a resting order; None is a market order.
-    pub limit: Option<f64>,
-    /// Bars from the next on in which it may fill.
-    pub bars: usize,
-    /// Whether it was decided at this close.
-    pub fresh: bool,
-    /// What it would become; None if its size is void.
-    pub filled: Option<Shown>,
-}
-
 /// An account stepped through bars.
 #[derive(Clone, Debug)]
 pub struct Replay<'r> {
@@ -198,39 +188,6 @@ impl<'r> Replay<'r> {
         state::optional(state, last_exit, || 0, |bar, state| state::count(state, bar));
     }
 
-    /// What stands at a close: the exit that is queued.
-    pub fn leaving(&self) -> Option<Reason> {
-        self.queued_exit
-    }
-
-    /// The entry that is queued or rests after the close of bar `index`.
-    ///
-    /// Size and levels are those of a fill at the close, or at the level of a resting order, with the equity of
-    /// now; the fill itself decides them. None inside if the size would be void.
-    pub fn planned(&self, index: usize, close: f64) -> Option<Planned> {
-        let (order, level, bars) = match (&self.queued_entry, &self.resting) {
-            (Some(order), _) => (order, None, 1),
-            (None, Some(resting)) => {
-                (&resting.order, Some(resting.level), resting.last_bar.saturating_sub(index))
-            }
-            (None, None) => return None,
-        };
-        let (price, fee_rate) = match level {
-            Some(level) => (level, self.costs.maker),
-            None => (taker_price(close, order.side == Side::Long, &self.costs), self.costs.taker),
-        };
-        let fill = EntryFill { price, fee_rate, bar: index + 1, time: 0, inside: false };
-        let equity = self.position.as_ref().map_or(self.equity, |held| held.mark(close));
-        let filled = Position::open(order, fill, equity, &self.instrument);
-        Some(Planned {
-            side: order.side,
-            limit: level,
-            bars,
-            fresh: order.signal_bar == index,
-            filled: filled.map(|held| held.shown()),
-        })
-    }
-
     /// Whether no order is pending, so that only prices, signals, funding and time can cause the next event.
     pub fn is_settled(&self) -> bool {
         self.queued_exit.is_none() && self.queued_entry.is_none() && self.resting.is_none()
@@ -298,55 +255,6 @@ impl<'r> Replay<'r> {
                 self.position.as_ref().map_or(self.equity, |held| held.mark(close)),
             );
         }
-    }
-
-    /// Steps 1, 2, the exits of 3, and 4 of a bar, apart for an account that several symbols share (section 7).
-    pub(super) fn before_entries(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
-        let piece = input.whole();
-        self.settle_funding(input, out);
-        self.liquidate_at_open(input, &piece, out);
-        let carried = self.position.is_some() && self.queued_exit.is_none();
-        self.leave_queued(input, Fill::NextOpen, out);
-        if carried {
-            self.stop_or_target_at_open(input, &piece, out);
-        }
-    }
-
-    /// The market entry that is queued to fill so, and how far its signal lies above its threshold.
-    pub(super) fn queued(&self, mode: Fill) -> Option<f64> {
-        self.queued_entry.filter(|order| order.rules.fill == mode).map(|order| order.excess())
-    }
-
-    /// Likewise for any entry that is due at the open: a market order, or a resting one that fills there.
-    pub(super) fn due_at_open(&self, input: &StepInput<'r, '_>) -> Option<f64> {
-        let resting = self.resting.as_ref().filter(|resting| {
-            let (better, open) = (resting.order.side.opposite(), input.bar.open);
-            self.position.is_none()
-                && if input.index == resting.first_bar {
-                    better.at_or_beyond(open, resting.level)
-                } else {
-                    better.beyond(open, resting.level)
-                }
-        });
-        self.queued(Fill::NextOpen).or(resting.map(|resting| resting.order.excess()))
-    }
-
-    /// Fills the entry that is due at the open.
-    pub(super) fn enter_at_open(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
-        if self.queued(Fill::NextOpen).is_some() {
-            self.enter_queued(input, Fill::NextOpen, out);
-        } else {
-            self.fill_resting(input, &input.whole(), out);
-        }
-    }
-
-    /// The rest of a bar, after the entries at its open.
-    pub(super) fn after_entries(&mut self, input: &StepInput<'r, '_>, out: &mut impl Observer) {
-        let piece = input.whole();
-        let just_inside = self.fill_resting(input, &piece, out);
-        self.inside(input, &piece, just_inside, out);
-        self.resting.take_if(|resting| input.index >= resting.last_bar);
-        self.at_close(input, true, out);
     }
 
     fn run_bar(
