@@ -71,7 +71,7 @@ def one_bar(candles: bp.Candles, place: Path) -> list[Row]:
         stream.update(bar)
         alone.append(time.perf_counter() - begin)
     rows.append(("gating_171 row alone", "us", *quantiles(alone), "FeatureStream.update"))
-    with mock.patch("barproof.live.session.signals_together", constant):
+    with mock.patch("barproof.live.stepping.signals_together", constant):
         rows.append(
             ("on_bar without model and write", "us", *quantiles(taken(made(None), bars)), "")
         )
@@ -116,7 +116,7 @@ def with_trees(candles: bp.Candles) -> list[Row]:
             begin = time.perf_counter()
             live.on_bar(bar)
             ours.append(time.perf_counter() - begin)
-            row = live._markets[live.symbols[0]].rows[-1:].copy()
+            row = live._stepper.markets[live.symbols[0]].rows[-1:].copy()
             begin = time.perf_counter()
             held.predict_proba(row)
             theirs.append(time.perf_counter() - begin)
@@ -187,7 +187,7 @@ def memory(bars: int) -> list[Row]:
     first = candles[0].open_time
     rows: list[Row] = []
     settled = 0.0
-    with mock.patch("barproof.live.session.signals_together", constant):
+    with mock.patch("barproof.live.stepping.signals_together", constant):
         for k in range(bars):
             live.on_bar((first + k * 300_000, *values[k % len(values)]))
             if k + 1 in (bars // 10, bars):

@@ -125,7 +125,7 @@ def other_format(path: Path) -> object:
 
 def broken() -> object:
     live = session(None, START)
-    with mock.patch("barproof.live.session.signals_together", side_effect=RuntimeError("gone")):
+    with mock.patch("barproof.live.stepping.signals_together", side_effect=RuntimeError("gone")):
         try:
             live.on_bar(candles()[START])
         except RuntimeError:

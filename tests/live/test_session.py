@@ -314,7 +314,7 @@ def test_a_model_that_fails_leaves_the_state_as_it_was(monkeypatch: pytest.Monke
     with folder() as state:
         live = session(state, START)
         got = [live.on_bar(bar) for bar in of[START : START + 3]]
-        from barproof.live import session as module
+        from barproof.live import stepping as module
 
         def fails(_: Any) -> Any:
             raise RuntimeError("out of memory")
@@ -398,7 +398,7 @@ def test_a_withheld_entry_is_a_signal_that_was_not_there() -> None:
             if i % 77 == 5:
                 live.close()
                 live = session(state, None, watch=Every(), checkpoint_bars=16)
-        watch = live._markets["SIM"].watch
+        watch = live._stepper.markets["SIM"].watch
         live.close()
         assert watch.seen == 300
         assert [d.withheld for d in decisions] == [None, None, "too many"] * 100

@@ -35,7 +35,7 @@ def slow(n: int, rng: np.random.Generator, memory: float) -> Floats:
 
 def reference(values: Floats, label: dict[str, Any] | None = None) -> WatchReference:
     """Deciles of columns without a model behind them."""
-    from barproof.live.watch import _deciles
+    from barproof.live.reference import _deciles
 
     found = [_deciles(values[:, j]) for j in range(values.shape[1])]
     names = (*(f"x{j}" for j in range(values.shape[1] - 1)), "p_long")

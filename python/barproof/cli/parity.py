@@ -19,7 +19,7 @@ from barproof.live.log import FILE, LiveLog
 from barproof.rules import Costs, Rules
 
 if TYPE_CHECKING:
-    from barproof.live.comparison import Divergence
+    from barproof.live.divergence import Divergence
     from barproof.live.parity import Parity
 
 __all__ = ["parity"]

@@ -12,7 +12,7 @@ from barproof.errors import BarproofError, CandleError, LayoutError
 from barproof.features._bar_reading import bar_numbers, further
 from barproof.features.settlements import FUNDING_COLUMNS, told
 
-__all__ = ["Arrival", "check_closed", "check_place", "read_bar"]
+__all__ = ["Arrival", "Row", "check_closed", "check_place", "read_bar"]
 
 _NOT_EXTRA = frozenset((*FUNDING_COLUMNS, "funding", "close_time", "server_time", "interval_ms"))
 Row = tuple[int, float, float, float, float, float]

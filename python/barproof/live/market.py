@@ -1,4 +1,4 @@
-"""One symbol of a live session: its features, its model's signals, its account."""
+"""One symbol of a live session: its features, its model's signals, what it asks of its account."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from barproof.candles.interval import format_interval
 from barproof.errors import BarproofError, BundleError
 from barproof.features import FeatureSet
 from barproof.features.settlements import Settlements
+from barproof.live.accounts import Asked, Fed
+from barproof.live.arrivals import Row
 from barproof.live.decision import Decision
 from barproof.live.identity import row_digest
-from barproof.rules import Costs, Rules
+from barproof.rules import Rules
 
-__all__ = ["LiveMarket", "Row", "arrays_of", "signals_together"]
+__all__ = ["LiveMarket", "arrays_of", "signals_together"]
 
 Floats = NDArray[np.float64]
-Row = tuple[int, float, float, float, float, float]
 _NAN = math.nan
 
 
@@ -49,10 +50,8 @@ class LiveMarket:
         book: Sequence[Rules],
         *,
         names: Sequence[str],
-        costs: Costs,
         instrument: Instrument,
         interval_ms: int,
-        initial_equity: float,
         features: FeatureSet | None,
         watch: Any,
     ) -> None:
@@ -89,10 +88,7 @@ class LiveMarket:
         self.watch = watch
         self.entered = 0
         self.last_decision: Decision | None = None
-        self._costs, self._equity = costs, initial_equity
         self.use(bundle, book)
-        self.account = self.new_account(book, arrays_of(bundle, book[-1]))
-        self.account.choose(len(book) - 1)
 
     def use(self, bundle: Bundle, book: Sequence[Rules]) -> None:
         """Ask this bundle from the next bar on."""
@@ -112,23 +108,15 @@ class LiveMarket:
                 grown[-len(self.rows) :] = self.rows
             self.rows = grown
 
-    def new_account(self, book: Sequence[Rules], arrays: Sequence[str]) -> _core.LiveAccount:
-        """Make an account that holds nothing; the rules are checked against the arrays."""
-        limits = self.instrument
-        return _core.LiveAccount(
-            [rules.to_dict() for rules in book],
-            kind="score" if self.kind == "regression" else "probability",
-            arrays=list(arrays),
-            costs=self._costs._tuple(),
-            instrument_=(limits.kind, limits.maintenance, limits.lot, limits.min_notional),
-            interval_ms=self.interval_ms,
-            initial_equity=self._equity,
-        )
+    @property
+    def fed(self) -> Fed:
+        """What the account is fed."""
+        return Fed("score" if self.kind == "regression" else "probability", self.arrays)
 
     # Features -----------------------------------------------------------------------------------------------
 
     def warm(self, books: Mapping[str, Candles]) -> None:
-        """Take history: features and what rules measure know it, nothing is decided on it."""
+        """Take history: features know it, nothing is decided on it."""
         mine = books[self.symbol]
         rows = self.stream.update_many(dict(books) if len(self.feeds) > 1 else mine)
         if self._take is not None:
@@ -136,7 +124,6 @@ class LiveMarket:
         kept = min(len(rows), len(self.rows))
         if kept:
             self.rows[-kept:] = rows[-kept:]
-        self.account.warm(mine._bars)
         time, rate = mine._bars.funding_time, mine._bars.funding_rate
         if time is not None and rate is not None and len(time):
             self.settlements = self.settlements.joined_by(
@@ -190,25 +177,35 @@ class LiveMarket:
 
     # Account ------------------------------------------------------------------------------------------------
 
-    def decide(
-        self, bar: Row, row: Floats, said: Mapping[str, float], decided_at: int, code: str
-    ) -> tuple[Decision, dict[str, Any] | None, int]:
-        """Step the account; gives the decision, the trades that closed, and how many were entered before."""
+    def ask(
+        self, bar: Row, row: Floats, said: Mapping[str, float]
+    ) -> tuple[Asked, str | None, int]:
+        """Give what the account is asked, why entries are withheld, and how many were entered before."""
         long, short = said.get("long", _NAN), said.get("short", _NAN)
         withheld, entered = None, self.entered
         if self.watch is not None:
             withheld = self.watch.update(
                 row, said, time=bar[0] * 1000, bar=bar[1:5], entries=entered
             )
+        if withheld is not None:
+            long = short = _NAN
         out = said.get("exit_long", _NAN), said.get("exit_short", _NAN)
-        row7 = (
-            (long, short, *out, _NAN, _NAN, _NAN)
-            if withheld is None
-            else (_NAN, _NAN, *out, _NAN, _NAN, _NAN)
-        )
         times, rates = self.due(bar[0]) if self.pending else ([], [])
-        after = self.account.step(bar, times, rates, row7)
-        decision = self._decision(bar, row, after, decided_at, code, withheld, (long, short, *out))
+        return Asked(bar, times, rates, (long, short, *out, _NAN, _NAN, _NAN)), withheld, entered
+
+    def decide(
+        self,
+        bar: Row,
+        row: Floats,
+        said: Mapping[str, float],
+        after: Any,
+        withheld: str | None,
+        decided_at: int,
+        code: str,
+    ) -> Decision:
+        """Say what to do, after the account took the bar."""
+        four = tuple(said.get(name, _NAN) for name in SIDES)
+        decision = self._decision(bar, row, after, decided_at, code, withheld, four)
         # A trade within one bar, or a position that is there now and is not the one of the bar before.
         self.entered = 0
         if after[2] is not None:
@@ -216,7 +213,7 @@ class LiveMarket:
         if after[3] is not None and after[3][1] == bar[0]:
             self.entered += 1
         self.last_decision = decision
-        return decision, after[2], entered
+        return decision
 
     def _decision(
         self,
@@ -226,7 +223,7 @@ class LiveMarket:
         decided_at: int,
         code: str,
         withheld: str | None,
-        said: tuple[float, float, float, float],
+        said: tuple[float, ...],
     ) -> Decision:
         _, equity, _, held, leaving, planned, ruined = after
         close, interval = bar[4], self.interval_ms
@@ -303,8 +300,8 @@ class LiveMarket:
 
     # State --------------------------------------------------------------------------------------------------
 
-    def save_account(self) -> bytes:
-        """Save the account, settlements that are not due yet, and what the next bar tells the watch."""
+    def save_account(self, account: bytes) -> bytes:
+        """Put settlements that are not due yet, and what the next bar tells the watch, before the account."""
         head = json.dumps(
             {
                 "pending": self.pending,
@@ -312,16 +309,16 @@ class LiveMarket:
                 "entered": self.entered,
             }
         ).encode()
-        return len(head).to_bytes(4, "little") + head + self.account.save()
+        return len(head).to_bytes(4, "little") + head + account
 
-    def load_account(self, body: bytes) -> None:
-        """Take what :meth:`save_account` gave."""
+    def load_account(self, body: bytes) -> bytes:
+        """Take what :meth:`save_account` gave; gives the account."""
         size = int.from_bytes(body[:4], "little")
         told = json.loads(body[4 : 4 + size])
-        self.account = self.account.loaded(body[4 + size :])
         self.pending = [(int(time), float(rate)) for time, rate in told["pending"]]
         self.settlements.load(told["known"])
         self.entered = int(told["entered"])
+        return body[4 + size :]
 
     def save_features(self) -> bytes:
         """Save the stream, the last rows and the watch, from which bars go on."""

@@ -13,9 +13,9 @@ import polars as pl
 from barproof._reconcile import _match
 from barproof.audits.decisions import fill_parity
 from barproof.audits.model import Finding
-from barproof.live.comparison import closed_trades, keyed
 from barproof.live.log import LiveLog
 from barproof.live.replayed import Replayed
+from barproof.live.trades import closed_trades, keyed
 from barproof.rules import Costs, Rules
 
 __all__ = ["real_fills", "slippages"]
