@@ -41,7 +41,9 @@ class Bench:
     def __init__(self, bars: int, symbols: int, runs: int, threads: int) -> None:
         self.made = [problem.make(bars, seed=100 + k) for k in range(symbols)]
         self.names = [f"S{k:02}" for k in range(symbols)]
-        self.candles = {n: p.candles()._replace(symbol=n) for n, p in zip(self.names, self.made, strict=True)}
+        self.candles = {
+            n: p.candles()._replace(symbol=n) for n, p in zip(self.names, self.made, strict=True)
+        }
         self.signals = {n: p.signals() for n, p in zip(self.names, self.made, strict=True)}
         self.runs, self.threads = runs, threads
         self.share = 1.0 / symbols
@@ -92,7 +94,10 @@ class Bench:
                     "note": one.contender.note,
                 }
             )
-            print(f"{case:9} {one.contender.name:28} {1e3 * one.median:12.1f} ms {one.median / base:8.2f}x", flush=True)
+            print(
+                f"{case:9} {one.contender.name:28} {1e3 * one.median:12.1f} ms {one.median / base:8.2f}x",
+                flush=True,
+            )
 
     def sweeps(self) -> None:
         """A grid on one account against a sweep a symbol."""
@@ -104,15 +109,24 @@ class Bench:
         }
         grid = self.grid
         shared = lambda: bp.sweep(self.candles, self.signals, grid, account="shared", **options)  # noqa: E731
-        own = lambda: [bp.sweep(self.candles[n], self.signals[n], grid, **options) for n in self.names]  # noqa: E731
+        own = lambda: [
+            bp.sweep(self.candles[n], self.signals[n], grid, **options) for n in self.names
+        ]  # noqa: E731
         found = shared()
         for number in (0, len(grid) - 1):
             alone = bp.portfolio(
-                self.candles, self.signals, grid[number], costs=problem.costs(), engine="replay", ledger=False
+                self.candles,
+                self.signals,
+                grid[number],
+                costs=problem.costs(),
+                engine="replay",
+                ledger=False,
             )
             row = found.pooled.row(number, named=True)
             if any(row[name] != value for name, value in alone.metrics.items() if value == value):
-                raise SystemExit(f"combination {number} is not the account of replay: nothing is timed")
+                raise SystemExit(
+                    f"combination {number} is not the account of replay: nothing is timed"
+                )
         self.measure(
             "grid",
             len(grid),
@@ -189,7 +203,9 @@ class Bench:
         theirs = float(run().final_value())
         ours = float(result.equity["equity"][-1])
         if abs(theirs / ours - 1.0) > AGREE:
-            print(f"vectorbt ends with {theirs:,.4f}, barproof with {ours:,.4f}: not reconciled, not timed")
+            print(
+                f"vectorbt ends with {theirs:,.4f}, barproof with {ours:,.4f}: not reconciled, not timed"
+            )
             return
         self.measure(
             "vectorbt",
@@ -201,13 +217,17 @@ class Bench:
                         self.candles, self.signals, rules, costs=problem.costs(), ledger=False
                     ),
                 ),
-                Contender("vectorbt, cash sharing", run, note="sizes given, conversion not counted"),
+                Contender(
+                    "vectorbt, cash sharing", run, note="sizes given, conversion not counted"
+                ),
             ],
         )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--bars", type=int, default=problem.BARS)
     parser.add_argument("--symbols", type=int, default=12)
     parser.add_argument("--runs", type=int, default=5)

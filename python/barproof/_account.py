@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from barproof import _core
 from barproof._backtest import Setting, as_schedule, setting
 from barproof._windows import Window, as_window
+from barproof.candles import Instrument
 from barproof.candles.table import show_time
 from barproof.errors import FundingError, LayoutError, ParameterError
 from barproof.rules import Rules
@@ -232,6 +233,15 @@ def limits(
     max_positions: Any, max_gross: Any, made: Mapping[str, Setting]
 ) -> tuple[int | None, float | None]:
     """Check what an account lets its symbols hold together."""
+    initial = next(iter(made.values())).initial_equity
+    kinds = [one.candles.instrument for one in made.values()]
+    return check_limits(max_positions, max_gross, initial, kinds)
+
+
+def check_limits(
+    max_positions: Any, max_gross: Any, initial: float, instruments: Iterable[Instrument]
+) -> tuple[int | None, float | None]:
+    """Refuse limits that are none, or that let nothing be entered."""
     if max_positions is not None and (
         isinstance(max_positions, bool)
         or not isinstance(max_positions, (int, np.integer))
@@ -253,8 +263,7 @@ def limits(
             "equity; leave it out for no limit"
         )
     gross = float(max_gross)
-    initial = next(iter(made.values())).initial_equity
-    least = min(one.candles.instrument.min_notional for one in made.values())
+    least = min(one.min_notional for one in instruments)
     if gross * initial < least:
         raise ParameterError(
             f"`max_gross` is {gross!r}, which leaves notionals of {gross * initial:,.2f} at most, and every symbol "

@@ -146,6 +146,11 @@ class Accounts:
             new._held[symbol].choose(len(book) - 1)
         return new
 
+    @property
+    def whole(self) -> bool:
+        """Whether all symbols trade from one account, which is saved apart."""
+        return False
+
     def save(self, symbol: str) -> bytes:
         """Give all that an account is between bars."""
         return self._held[symbol].save()

@@ -15,8 +15,9 @@ from barproof.live.arrivals import Arrival
 from barproof.live.decision import Decision
 from barproof.live.identity import row_digest
 from barproof.live.market import LiveMarket
+from barproof.live.shared import SharedAccounts
 from barproof.live.state import Store
-from barproof.live.stepping import Stepper, for_stream, micro
+from barproof.live.stepping import WHOLE, Stepper, for_stream, micro
 from barproof.live.terms import Terms
 from barproof.rules import Rules
 
@@ -62,9 +63,20 @@ def check_same(of: Stepper, store: Store, known: Mapping[str, str]) -> None:
                 f"{where} was begun with {what} {_short(told.get(key), mine[key])}: give the same, or another "
                 "folder"
             )
+    _check_account(where, told, mine)
     of.terms.book = [Rules(**fields) for fields in told["book"]]
     if len(of.terms.book) > 1:
         of.fresh()
+
+
+def _check_account(where: str, told: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    for key in ("account", "max_positions", "max_gross"):
+        before, now = told.get(key), mine.get(key)
+        if before != now:
+            before, now = (before or "own", now or "own") if key == "account" else (before, now)
+            raise ParameterError(
+                f"{where} was begun with {key}={before!r}, not {now!r}: give the same, or another folder"
+            )
 
 
 def _short(told: Any, mine: Any) -> str:
@@ -86,6 +98,13 @@ def resume(of: Stepper, store: Store) -> None:
             f"live log {str(store.path)!r} holds no state of {', '.join(lacking) or 'any symbol'}: restore "
             "the folder from a copy, or give another"
         )
+    if isinstance(of.accounts, SharedAccounts):
+        if WHOLE not in accounts:
+            raise FileError(
+                f"live log {str(store.path)!r} holds no state of the shared account: restore the folder from a copy, "
+                "or give another"
+            )
+        of.accounts.load_whole(accounts[WHOLE][1])
     told = json.loads(body)
     of.last = {name: told["last"][name] for name in of.feeds}
     of.anchor = {name: told["anchor"][name] for name in of.feeds}

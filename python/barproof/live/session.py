@@ -42,7 +42,7 @@ class LiveSession:
     Parameters
     ----------
     bundle : Bundle, or mapping of str to Bundle
-        What to ask, by symbol where there are several; each symbol has an account of its own.
+        What to ask, by symbol where there are several; they trade in the order of the mapping.
     rules : Rules
         What turns predictions into trades. Where rules leave by a signal that no part of the bundle gives, the other
         side's entry signal closes a position, as ``run.signals(exit="opposite")`` has it.
@@ -77,6 +77,11 @@ class LiveSession:
         Milliseconds that the clock may be apart from a feed's ``server_time`` before it is reported.
     checkpoint_bars : int, default 256
         Bars between two saves of the features' state; a restart takes the bars since again.
+    account : {"own", "shared"}, default "own"
+        With several symbols: each has an account of its own, or all trade from one, as in :func:`barproof.portfolio`.
+        Entries without room are events of the log.
+    max_positions, max_gross : optional
+        Limits of a shared account, as in :func:`barproof.portfolio`. Default: none.
 
     Attributes
     ----------
@@ -134,6 +139,9 @@ class LiveSession:
         log_features: bool = False,
         max_skew: int = 1_000,
         checkpoint_bars: int = 256,
+        account: Literal["own", "shared"] = "own",
+        max_positions: int | None = None,
+        max_gross: float | None = None,
     ) -> None:
         bundles, books = read_markets(bundle, candles, symbol)
         self._terms = Terms.read(
@@ -153,6 +161,9 @@ class LiveSession:
             log_features=log_features,
             max_skew=max_skew,
             checkpoint_bars=checkpoint_bars,
+            account=account,
+            max_positions=max_positions,
+            max_gross=max_gross,
         )
         self.interval_ms = self._terms.interval_ms
         self.symbols = self._terms.symbols

@@ -16,10 +16,14 @@ from barproof.live.decision import Decision
 from barproof.live.market import LiveMarket, signals_together
 from barproof.live.rows import bar_row, decision_row, trade_rows
 from barproof.live.settling import is_news, take_funding
+from barproof.live.shared import SharedAccounts
 from barproof.live.state import Store
 from barproof.live.terms import Terms
 
-__all__ = ["Stepper", "for_stream", "micro"]
+__all__ = ["WHOLE", "Stepper", "for_stream", "micro"]
+
+WHOLE = ""
+"""Where the log keeps the account that all symbols share, among the accounts by symbol."""
 
 
 def micro(time: int | None) -> int:
@@ -60,8 +64,11 @@ class Stepper:
     def fresh(self) -> None:
         """Know nothing."""
         terms = self.terms
-        self.accounts = Accounts(
-            terms.costs, terms.instruments, terms.interval_ms, terms.initial_equity
+        of_all = terms.costs, terms.instruments, terms.interval_ms, terms.initial_equity
+        self.accounts = (
+            Accounts(*of_all)
+            if terms.account == "own"
+            else SharedAccounts(*of_all, terms.max_positions, terms.max_gross)
         )
         self.markets: dict[str, LiveMarket] = {}
         for name, bundle in terms.bundles.items():
@@ -144,7 +151,7 @@ class Stepper:
         at = micro(self.settled)
         rows: dict[str, Any] = {
             "checkpoints": [(name, at, one.save_features()) for name, one in self.markets.items()],
-            "accounts": [(name, at, self.saved(name)) for name in self.markets],
+            "accounts": [(name, at, self.saved(name)) for name in self.markets] + self._whole(at),
         }
         self.store.commit(rows, clock=at, body=self._own_state(), session=self.facts())
 
@@ -154,6 +161,11 @@ class Stepper:
     def saved(self, symbol: str) -> bytes:
         """Give the account of a symbol, and what waits for its next bar."""
         return self.markets[symbol].save_account(self.accounts.save(symbol))
+
+    def _whole(self, at: int) -> list[tuple[str, int, bytes]]:
+        """Row of the account that all symbols share, if they do."""
+        held = self.accounts
+        return [(WHOLE, at, held.save_whole())] if isinstance(held, SharedAccounts) else []
 
     # One time -----------------------------------------------------------------------------------------------
 
@@ -194,6 +206,8 @@ class Stepper:
                 rows["trades"] += trade_rows(name, after[name][2])
             if withheld is not None:
                 self.note("withheld", name, {"reason": withheld}, time)
+        if isinstance(self.accounts, SharedAccounts):
+            self._together(self.accounts, rows, time)
         ordered = {name: decisions[name] for name in self.terms.symbols if name in decisions}
         for name in there:
             self.last[name] = time
@@ -205,6 +219,18 @@ class Stepper:
             self._write(self.store, time, there, rows)
         self.events.clear()
         return ordered
+
+    def _together(self, account: SharedAccounts, rows: dict[str, list[Any]], time: int) -> None:
+        """Write what a shared account says beside its symbols: refused entries, trades that ruin ended."""
+        if self.store is None:
+            return
+        for one in account.refused:
+            self.note(
+                "refused", one["symbol"], {k: v for k, v in one.items() if k != "symbol"}, time
+            )
+        for name, trades in account.ended:
+            rows["trades"] += trade_rows(name, trades)
+        rows["accounts"] += self._whole(time * 1000)
 
     def _write(
         self, store: Store, time: int, there: Mapping[str, Arrival], rows: dict[str, list[Any]]
@@ -232,7 +258,10 @@ class Stepper:
     def write_events(self, accounts: Any = (), session: dict[str, Any] | None = None) -> None:
         """Write the events, and the accounts of some symbols with them."""
         rows = {"events": self.events} | (
-            {"accounts": [(n, micro(self.last[n]), self.saved(n)) for n in accounts]}
+            {
+                "accounts": [(n, micro(self.last[n]), self.saved(n)) for n in accounts]
+                + self._whole(micro(self.settled))
+            }
             if accounts
             else {}
         )

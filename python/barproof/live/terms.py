@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from barproof._account import check_limits
 from barproof.bundle import Bundle
 from barproof.candles import Candles, Instrument
 from barproof.candles.instrument import as_instrument
@@ -49,6 +50,9 @@ class Terms:
     on_grid: bool
     names: dict[str, list[str]]
     code: str
+    account: str = "own"
+    max_positions: int | None = None
+    max_gross: float | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -84,6 +88,15 @@ class Terms:
             "funding": self.funding,
             "watch_digest": None if self.watch is None else self.watch.digest,
             "code": self.code,
+            **(
+                {}
+                if self.account == "own"
+                else {
+                    "account": self.account,
+                    "max_positions": self.max_positions,
+                    "max_gross": self.max_gross,
+                }
+            ),
         }
 
     @classmethod
@@ -106,6 +119,9 @@ class Terms:
         log_features: bool,
         max_skew: int,
         checkpoint_bars: int,
+        account: str,
+        max_positions: int | None,
+        max_gross: float | None,
     ) -> Terms:
         """Check the arguments of :class:`barproof.LiveSession`."""
         if not isinstance(rules, Rules):
@@ -118,6 +134,12 @@ class Terms:
             )
         if funding not in ("events", "none"):
             raise ParameterError(f'`funding` must be "events" or "none", was {funding!r}')
+        if account not in ("own", "shared"):
+            raise ParameterError(f'`account` must be "own" or "shared", was {account!r}')
+        if account == "own" and (max_positions is not None or max_gross is not None):
+            raise ParameterError(
+                '`max_positions` and `max_gross` are limits of a shared account: say account="shared"'
+            )
         first = next(iter(books.values()), None)
         if interval is None and first is None:
             raise ParameterError(
@@ -166,6 +188,8 @@ class Terms:
             around,
             {name: list(one.features) for name, one in bundles.items()},
             code_version(),
+            account,
+            *check_limits(max_positions, max_gross, float(initial_equity), instruments.values()),
         )
 
 
