@@ -37,6 +37,7 @@ TABLES = (
     "tests.reconcile_error_examples",
     "tests.live.error_examples",
     "tests.live.parity_error_examples",
+    "tests.live.shared_error_examples",
     "tests.candles.error_examples",
     "tests.features.error_examples",
     "tests.report.error_examples",

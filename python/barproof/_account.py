@@ -181,7 +181,7 @@ def account(
 
 
 def _union(times: list[Ints]) -> Ints:
-    """Times of any symbol, each once; most often all have the same."""
+    """Join the times of all symbols, each once; most often they have the same."""
     first = times[0]
     if all(np.array_equal(first, other) for other in times[1:]):
         return first

@@ -11,6 +11,9 @@ use crate::instrument::Instrument;
 /// Share of the equity below which nothing is left for an entry.
 const NOTHING_LEFT: f64 = 1e-9;
 
+/// Share of the initial equity that is far more than ruin leaves, and than rounding takes.
+const FAR: f64 = 1e-3;
+
 /// What an account lets its symbols hold together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
@@ -292,6 +295,38 @@ impl Book {
     /// Whether funding has left nothing.
     pub fn is_bankrupt(&self) -> bool {
         self.worth() <= 0.0
+    }
+
+    /// Whether even if every position lost its margin the account would be far from ruin, so that prices need not be
+    /// known.
+    #[inline]
+    pub fn is_far_from_ruin(&self) -> bool {
+        let least = self.realised() - self.margins();
+        least > FAR * self.initial_equity
+    }
+
+    /// Ends the position of a symbol as [`Book::leave`] does; None, with nothing booked right, where that is ruin.
+    /// `prices` makes the last prices of the other symbols known, if they matter.
+    #[inline]
+    pub fn leave_unruined(
+        &mut self,
+        symbol: usize,
+        change: f64,
+        prices: impl FnOnce(&mut Self),
+    ) -> Option<f64> {
+        let holding = self.held[symbol].take()?;
+        self.open -= 1;
+        let (before, stake) = (self.closed, holding.equity());
+        self.closed =
+            if stake == before { before * (1.0 + change) } else { before + stake * change };
+        if !self.is_far_from_ruin() {
+            prices(self);
+            if self.worth().is_nan() || self.worth() < RUIN * self.initial_equity {
+                return None;
+            }
+        }
+        self.booked[symbol] += stake * change;
+        Some(change)
     }
 
     /// Ends the position of a symbol: its change, per unit of the equity at its entry.

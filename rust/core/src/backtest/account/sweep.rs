@@ -8,9 +8,17 @@ use rayon::prelude::*;
 
 use super::Limits;
 use super::run::{Asked, Leg, run, within};
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed::allot;
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed::clock::Clock;
+#[cfg(feature = "indexed")]
+use crate::backtest::indexed::marks::Compounded;
 use crate::backtest::market::Market;
 use crate::backtest::pooling::Gather;
 use crate::backtest::rules::Rules;
+#[cfg(feature = "indexed")]
+use crate::backtest::run::Engine;
 use crate::backtest::run::{Outcome, Schedule};
 use crate::backtest::sweep::{Combination, Progress, Settings};
 use crate::window::Window;
@@ -48,6 +56,29 @@ pub fn sweep(
 ) -> Result<Vec<Option<Combination>>> {
     let steps: Vec<Window> = spans.iter().map(|span| span.steps).collect();
     let limits = [(i64::MIN, setup.limits)];
+    // The clocks of the spans are those of all combinations.
+    #[cfg(feature = "indexed")]
+    let clocks: Vec<Option<Clock>> = {
+        let fast = settings.engine == Engine::Indexed
+            && markets.iter().all(|market| market.needs_every_bar().is_none());
+        let any = Rules::default();
+        let schedules = markets
+            .iter()
+            .map(|market| Schedule::constant(market, &any))
+            .collect::<Result<Vec<_>>>()?;
+        let clock = |span: &Span| {
+            let legs: Vec<Leg<'_, '_, '_>> = markets
+                .iter()
+                .zip(&schedules)
+                .map(|(market, schedule)| {
+                    let window = within(market, span.times.0, span.times.1);
+                    Leg { market, schedule, window }
+                })
+                .collect();
+            Clock::new(&legs)
+        };
+        spans.iter().map(|span| fast.then(|| clock(span)).flatten()).collect()
+    };
     let one = |rules: &Rules| -> Result<Option<Combination>> {
         // Who is not traded enters nothing.
         let idle = Rules { fill: rules.fill, ..Rules::default() };
@@ -57,7 +88,7 @@ pub fn sweep(
             .map(|(market, traded)| Schedule::constant(market, if *traded { rules } else { &idle }))
             .collect::<Result<Vec<_>>>()?;
         let mut gather = Gather::new(&steps, settings);
-        for span in spans {
+        for (number, span) in spans.iter().enumerate() {
             if progress.cancel.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -70,6 +101,22 @@ pub fn sweep(
                 })
                 .collect();
             let equity = settings.initial_equity;
+            #[cfg(feature = "indexed")]
+            if let Some(Some(clock)) = clocks.get(number)
+                && allot::fits(&legs)
+            {
+                let followed = gather.compounded();
+                let followed = followed.map(|(scale, drawdown)| Compounded { scale, drawdown });
+                let asked = Asked::default();
+                if let Some(done) = allot::run(&legs, clock, &limits, equity, asked, followed) {
+                    if let Some(compounded) = done.1 {
+                        gather.followed(compounded.drawdown);
+                    }
+                    gather.join(&done.0.measured);
+                    continue;
+                }
+            }
+            let _ = number;
             let done = run(&legs, &limits, equity, Asked::default(), settings.engine)?;
             gather.add(&Outcome {
                 measured: done.measured,

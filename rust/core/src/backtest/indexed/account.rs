@@ -10,6 +10,8 @@
 //! The equity in between is the sum of closed trades and the marks of what is held, in the order of the symbols, as the
 //! account adds them up.
 
+use super::allot;
+use super::clock::Clock;
 use super::walk::Search;
 use crate::Result;
 use crate::backtest::account::run::{Asked, Kept, Leg, LimitSchedule, Shared, Sheet, span};
@@ -22,80 +24,6 @@ use crate::bars::Settlements;
 
 /// A step that never comes.
 const NEVER: usize = usize::MAX;
-
-/// The union of the symbols' times.
-struct Clock {
-    times: Vec<i64>,
-    /// By symbol, the steps of its bars; None where it has a bar at every step from its first to its last.
-    steps: Vec<Option<Vec<u32>>>,
-    /// By symbol, the step of its first bar.
-    first: Vec<usize>,
-}
-
-impl Clock {
-    fn new(legs: &[Leg<'_, '_, '_>]) -> Self {
-        let own = |leg: &Leg<'_, '_, '_>| -> Vec<i64> {
-            leg.market.bars.open_time()[leg.window.start..leg.window.stop].to_vec()
-        };
-        let mut times = legs.first().map(own).unwrap_or_default();
-        for leg in legs.iter().skip(1) {
-            let more = &leg.market.bars.open_time()[leg.window.start..leg.window.stop];
-            if *more != times[..] {
-                times = merged(&times, more);
-            }
-        }
-        let mut first = vec![];
-        let steps = legs
-            .iter()
-            .map(|leg| {
-                let own = &leg.market.bars.open_time()[leg.window.start..leg.window.stop];
-                let begin = own.first().map_or(0, |t| times.partition_point(|time| time < t));
-                first.push(begin);
-                if times.get(begin..begin + own.len()) == Some(own) {
-                    return None;
-                }
-                let mut at = begin;
-                let step = |time: &i64| {
-                    while times[at] < *time {
-                        at += 1;
-                    }
-                    u32::try_from(at).unwrap_or(u32::MAX)
-                };
-                Some(own.iter().map(step).collect())
-            })
-            .collect();
-        Self { times, steps, first }
-    }
-
-    /// Step of a bar, counted from the first of the symbol's window.
-    fn step(&self, symbol: usize, bar: usize) -> usize {
-        match &self.steps[symbol] {
-            None => self.first[symbol] + bar,
-            Some(steps) => steps[bar] as usize,
-        }
-    }
-
-    /// Bars of a symbol that open before a step.
-    fn bars_before(&self, symbol: usize, step: usize, count: usize) -> usize {
-        match &self.steps[symbol] {
-            None => step.saturating_sub(self.first[symbol]).min(count),
-            Some(steps) => steps.partition_point(|at| (*at as usize) < step),
-        }
-    }
-}
-
-fn merged(a: &[i64], b: &[i64]) -> Vec<i64> {
-    let mut out = Vec::with_capacity(a.len().max(b.len()));
-    let (mut i, mut j) = (0, 0);
-    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
-        out.push(*x.min(y));
-        i += usize::from(x <= y);
-        j += usize::from(y <= x);
-    }
-    out.extend_from_slice(&a[i..]);
-    out.extend_from_slice(&b[j..]);
-    out
-}
 
 /// One symbol under way; bars are those of its candles.
 struct Symbol<'m, 'a, 'r> {
@@ -213,9 +141,9 @@ pub fn run(
     asked: Asked,
 ) -> Result<Option<Shared>> {
     let whole = span(legs)?;
-    let clock = Clock::new(legs);
-    if clock.times.len() >= u32::MAX as usize {
-        return Ok(None);
+    let Some(clock) = Clock::new(legs) else { return Ok(None) };
+    if !asked.parts && allot::fits(legs) {
+        return Ok(allot::run(legs, &clock, limits, initial_equity, asked, None).map(|one| one.0));
     }
     let replays = legs
         .iter()

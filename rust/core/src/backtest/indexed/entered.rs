@@ -7,6 +7,7 @@
 use super::group::Group;
 use super::marks::extremes;
 use super::walk::outer_levels;
+use crate::backtest::market::Market;
 use crate::backtest::position::{Exit, Order, Position, UnitClose};
 use crate::backtest::record::{Reason, Side};
 use crate::backtest::rules::Intrabar;
@@ -406,7 +407,7 @@ impl<'r> Entered<'r> {
                 Leaving::at_open(Exit::Bankruptcy { price: open }, Reason::Liquidation)
             }
             // A price at liquidation would have been a level reached.
-            Way::End => Leaving::at_end(group, held, at),
+            Way::End => Leaving::at_end(group.market, held, at),
             _ if at > self.bar && held.side.at_or_worse(open, held.liquidation) => {
                 let exit = Exit::Liquidation { price: held.liquidation };
                 Leaving::at_open(exit, Reason::Liquidation)
@@ -414,7 +415,7 @@ impl<'r> Entered<'r> {
             Way::Quit(_, reason) => Leaving::at_open(held.taker_exit(open, costs), reason),
             Way::Levels { stop, take, .. } => {
                 let (stopped, target) = self.in_force(held, at, stop, take);
-                Leaving::by_prices(group, held, (self.bar, at), stopped, target)
+                Leaving::by_prices(group.market, held, (self.bar, at), stopped, target)
             }
         };
         let closed = held.unit_close(exit);
@@ -500,22 +501,22 @@ impl Leaving {
     }
 
     /// At the close of the window's last bar.
-    pub fn at_end(group: &Group<'_, '_, '_>, held: &Position<'_>, at: usize) -> Self {
-        let exit = held.taker_exit(group.market.bars.close()[at], &group.market.costs);
+    pub fn at_end(market: &Market<'_>, held: &Position<'_>, at: usize) -> Self {
+        let exit = held.taker_exit(market.bars.close()[at], &market.costs);
         Self { exit, reason: Reason::End, is_at_open: false, ambiguous: false }
     }
 
     /// Steps 4 and 6 of bar `at`, in which prices end a position that was entered at bar `entered`; levels that the bar
     /// does not reach are NaN, and an open at liquidation was looked at before.
     pub fn by_prices(
-        group: &Group<'_, '_, '_>,
+        market: &Market<'_>,
         held: &Position<'_>,
         (entered, at): (usize, usize),
         (stop, stop_reason): (f64, Reason),
         target: f64,
     ) -> Self {
-        let costs = &group.market.costs;
-        let bar = group.market.bars.bar(at);
+        let costs = &market.costs;
+        let bar = market.bars.bar(at);
         let (side, open, liquidation) = (held.side, bar.open, held.liquidation);
         if at > entered {
             if side.at_or_worse(open, stop) {

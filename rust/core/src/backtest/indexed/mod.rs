@@ -26,7 +26,8 @@
 //! |---|---|
 //! | market entries at the next open; no reversing; sizes free of equity and stop; no lots | [`shared`], alone or many |
 //! | all others, and schedules | [`walk`] |
-//! | accounts that several symbols share | [`account`] |
+//! | accounts that several symbols share: market entries at the next open; no reversing; stops that stay | [`allot`] |
+//! | other accounts | [`account`] |
 //! | finer candles inside the bars; bars whose low and high do not hold their open and close | replay |
 //!
 //! # What was tried
@@ -60,6 +61,8 @@
 //! `indexed`, and every result stays the same, only later.
 
 pub mod account;
+pub mod allot;
+pub mod clock;
 pub mod entered;
 pub mod group;
 pub mod marks;

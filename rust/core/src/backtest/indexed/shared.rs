@@ -262,7 +262,7 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
         let open = bars.open()[at];
         let side = held.side;
         let leaving = if reached > far && quits >= last {
-            Leaving::at_end(group, held, at)
+            Leaving::at_end(market, held, at)
         } else if at > bar && side.at_or_worse(open, held.liquidation) {
             let exit = Exit::Liquidation { price: held.liquidation };
             Leaving::at_open(exit, Reason::Liquidation)
@@ -276,7 +276,7 @@ impl<'g, 'm, 'a, 'r> Shared<'g, 'm, 'a, 'r> {
             let taken = held.target_hit_at(target, best);
             let in_force = |reached: bool, level: f64| if reached { level } else { f64::NAN };
             let stopped = (in_force(stopped, level), Reason::Stop);
-            Leaving::by_prices(group, held, (bar, at), stopped, in_force(taken, target))
+            Leaving::by_prices(market, held, (bar, at), stopped, in_force(taken, target))
         };
         let member = &mut self.members[0];
         member.gauge.rest(bar, member.equity);
