@@ -10,6 +10,7 @@ import pytest
 
 import barproof as bp
 from barproof._frames import METRICS
+from tests.tolerances import REFERENCE
 
 COSTS = bp.Costs(taker=0.0005)
 NAMES = [row["name"] for row in METRICS]
@@ -141,3 +142,28 @@ def test_walk_forward_stitches_what_was_chosen_before(market: Any) -> None:
     assert walk.equity.height == found.windows[-1][1] - found.windows[2][0]
     closed = found.walk_forward(earlier=2, metric="total_return", boundary="close", ledger=False)
     assert closed.metrics["n_end"] >= walk.metrics["n_end"]
+
+
+def test_statistics_audits_and_reports_take_it(tmp_path: Path) -> None:
+    candles = {name: bp.simulate_candles(k + 40, bars=12_000) for k, name in enumerate("AB")}
+    noise = np.random.default_rng(5)
+    signals = {}
+    for name, bars in candles.items():
+        said = noise.normal(size=len(bars))
+        signals[name] = bp.Signals(long=said, short=-said, kind="score")
+    found = swept((candles, signals), max_positions=[1, 2])
+    daily = found.daily_returns.to_numpy()
+    judged = bp.stats.overfitting(found, trials=8, resamples=199)
+    # The same statistics of the matrix by itself.
+    alone = bp.stats.pbo(daily.T)
+    assert judged.pbo.pbo == alone.pbo
+    ratios = daily.mean(axis=1) / daily.std(axis=1)
+    assert judged.best == int(np.argmax(ratios))
+    assert judged.sharpe == pytest.approx(ratios.max(), rel=REFERENCE)
+    report = bp.audit(sweep=found)
+    told = {finding.id: finding.outcome for finding in report.findings}
+    # Signals of noise: no audit of the search calls the best one more than luck.
+    assert {"OVF-02", "OVF-03", "OVF-04", "OVF-05"} <= set(told)
+    assert report.exit_code != 0
+    page = found.to_html(tmp_path / "sweep.html").read_text()
+    assert "max_positions" in page

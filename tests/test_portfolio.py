@@ -11,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import barproof as bp
+from barproof import _core
+from barproof._account import START_OF_TIME, rules_of
+from barproof._account import account as _account
 from tests.helpers import flat, market
 from tests.tolerances import REFERENCE, ROUNDING
 
@@ -303,3 +306,73 @@ def test_flat_markets_lose_their_fees_and_no_more() -> None:
     result = bp.portfolio(bars, given_, rules, costs=FEE, ledger=False)
     assert isinstance(result.trades, pl.DataFrame)
     assert result.trades["pnl"].sum() == pytest.approx(-result.metrics["fees"], rel=REFERENCE)
+
+
+def test_it_takes_what_there_is_and_keeps_its_books(tmp_path: Any) -> None:
+    """The report says exposure by symbol, what each gave, what was refused and what that would have earned."""
+    bars, given_ = simulated(3, 2_000)
+    rules = bp.Rules(entry_long=1.5, entry_short=1.5, max_hold=24, stop_loss=0.02)
+    result = bp.portfolio(bars, given_, rules, costs=FEE, max_positions=1, ledger=False)
+    page = result.to_html(tmp_path / "account.html").read_text()
+    for part in ("What each symbol gave", "Refused entries, and what they would have earned"):
+        assert part in page
+    figure = result.plot()
+    stacked = [trace.name for trace in figure.data if getattr(trace, "stackgroup", None)]
+    assert set(result.symbols) <= set(stacked)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(2, 5),
+    st.one_of(st.none(), st.integers(1, 3)),
+    st.one_of(st.none(), st.floats(0.2, 3.0)),
+    st.floats(0.2, 1.0),
+    st.floats(1.0, 8.0),
+    st.booleans(),
+)
+def test_equity_is_the_sum_of_its_parts_and_margins_fit_it(
+    seed: int,
+    count: int,
+    positions: int | None,
+    gross: float | None,
+    fraction: float,
+    leverage: float,
+    holes: bool,
+) -> None:
+    chance = np.random.default_rng(seed)
+    made, given_ = {}, {}
+    for k in range(count):
+        bars = bp.simulate_candles(seed + k, bars=200, edge=0.2)
+        if holes:
+            bars = bars._take(np.sort(chance.choice(200, size=150, replace=False)))
+        made[f"S{k}"], given_[f"S{k}"] = bars, of_edge(bars)
+    rules = bp.Rules(
+        entry_long=0.5,
+        entry_short=0.5,
+        max_hold=11,
+        fraction=fraction,
+        leverage=leverage,
+        stop_loss=0.03,
+        take_profit=0.02,
+    )
+    account = _account(made, given_, FEE, 10_000.0, None, "indexed")
+    schedules, _ = rules_of(rules, account.made)
+    span = account.window(None)
+    raw = _core.portfolio(
+        account.legs(schedules, span),
+        [(START_OF_TIME, positions, gross)],
+        boundary="carry",
+        initial_equity=10_000.0,
+        periods_per_year=365.0,
+        engine="indexed",
+        parts=True,
+    )
+    parts = raw["parts"].reshape(-1, count)
+    scale = max(10_000.0, float(np.abs(parts).max()))
+    whole = np.maximum(10_000.0 + parts.sum(axis=1), 0.0)
+    np.testing.assert_allclose(raw["equity"], whole, rtol=REFERENCE, atol=REFERENCE * scale)
+    # Funding that is paid is taken out of what is realised, and can eat into a margin that is in use.
+    paid = np.abs(raw["trades"]["funding"]).sum()
+    assert (raw["margins"] <= raw["realised"] + paid + REFERENCE * scale).all()
+    assert raw["equity"][-1] == pytest.approx(10_000.0 + raw["trades"]["pnl"].sum(), rel=REFERENCE)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._portfolio import PortfolioResult, run_account
 from barproof._signal_sets import check_signals
-from barproof._sweep_job import Job, Leg
+from barproof._sweep_job import Job, Leg, Piece
 from barproof._sweep_result import Metric, Sweep, metric_row, preferred
 from barproof._windows import Window, as_windows
 from barproof.errors import LayoutError, ParameterError, WindowError
@@ -143,6 +144,10 @@ class AccountJob(Job):
             *super(AccountJob, rest)._axes(numbers % len(self.grid)),
         ]
 
+    def check(self, pieces: list[Piece]) -> None:
+        """Let every combination meet the account; setups are no sets of signals, and are not named as such."""
+        super(AccountJob, replace(self, names=None)).check(pieces)
+
     def refuse_silence(self) -> None:
         """Refuse signals that never say anything."""
         for symbol, made in self.setups[0].of.made.items():
@@ -233,6 +238,30 @@ class AccountSweep(Sweep):
         made = self._job.setups[self._job.place(int(combination))[0]]
         span = leg.span if window is None else self._window(leg, window)
         return made.result(rules, span)
+
+    def to_html(self, path: str | Path, *, title: str | None = None) -> Path:
+        """Write a report with the best account by Sharpe ratio: one HTML file that needs no network.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write; replaced as a whole or not at all.
+        title : str, optional
+            Heading.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        from barproof.report import write_report
+        from barproof.report.portfolio import portfolio_sections
+
+        best = preferred(self.pooled, metric_row("sharpe", []), 0)
+        extra = []
+        if best is not None:
+            extra = portfolio_sections(self.result(int(self.pooled["combination"][best])))
+        return write_report(path, sweep=self, title=title, extra_sections=extra)
 
     def walk_forward(
         self,
