@@ -34,8 +34,16 @@ def market() -> tuple[dict[str, bp.Candles], dict[str, bp.Signals]]:
 def swept(market: Any, **options: Any) -> Any:
     rules = bp.Rules(entry_long=1.5, entry_short=1.5, max_hold=24, fraction=0.5)
     grid = bp.Grid(rules, stop_loss=[0.01, 0.03], entry_long=[1.2, 1.8])
+    candles, signals = market
     return bp.sweep(
-        *market, grid, costs=COSTS, account="shared", ledger=False, progress=False, **options
+        candles,
+        signals,
+        grid,
+        costs=COSTS,
+        account="shared",
+        ledger=False,
+        progress=False,
+        **options,
     )
 
 
@@ -60,8 +68,10 @@ def test_every_row_is_a_portfolio(market: Any) -> None:
         rules = found.rules(row["combination"])
         assert (rules.stop_loss, rules.entry_long) == (row["stop_loss"], row["entry_long"])
         chosen = {s: rules if s in setup["symbols"] else bp.Rules() for s in market[0]}
+        candles, signals = market
         alone = bp.portfolio(
-            *market,
+            candles,
+            signals,
             chosen,
             costs=COSTS,
             max_positions=setup["max_positions"],

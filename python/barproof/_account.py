@@ -187,7 +187,8 @@ def _union(times: list[Ints]) -> Ints:
         return first
     # Sorted runs are merged, which beats a hash table of all times by far.
     every = np.sort(np.concatenate(times), kind="stable")
-    return every[np.concatenate([[True], every[1:] != every[:-1]])]
+    joined: Ints = every[np.concatenate([[True], every[1:] != every[:-1]])]
+    return joined
 
 
 def _alike(made: Mapping[str, Setting]) -> None:

@@ -90,6 +90,10 @@ class _Leg(_Engine):
             reason, self.exit_reason = self.exit_reason, None
             self.exit_taker(j, base, reason, base)
 
+    def leave_at_close(self, j: int) -> None:
+        """Fill the pending exit at the previous close."""
+        self.leave(j, self.close[j - 1])
+
     def join(self, j: int, base: float) -> None:
         """Fill the pending market entry."""
         order, self.entry = self.entry, None
@@ -374,7 +378,7 @@ def step(account: Account, bars: list[tuple[_Leg, int]]) -> None:
         leg.at = j
     closing = [(leg, j) for leg, j in bars if leg.fills_at_close()]
     for leg, j in closing:
-        leg.take(j, lambda bar, leg=leg: leg.leave(bar, leg.close[bar - 1]))
+        leg.take(j, leg.leave_at_close)
     enter_in_order(
         [
             (leg.entry, leg, j, leg.close[j - 1])

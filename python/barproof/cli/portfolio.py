@@ -166,8 +166,8 @@ def portfolio(
         return OK
     out = output.console()
     show_portfolio(out, result)
-    for name, path in written.items():
-        out.print(f"{name}: {path}", soft_wrap=True)
+    for name, file in written.items():
+        out.print(f"{name}: {file}", soft_wrap=True)
     return OK
 
 

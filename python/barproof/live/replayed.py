@@ -213,6 +213,11 @@ def replay(
     Replayed
         Joined to the log by opening time.
     """
+    if log.told("account", symbol) == "shared":
+        raise ParameterError(
+            "the log is of a session whose symbols trade from one account: parity replays accounts of their own; run "
+            "portfolio(...) on the probabilities of the log and compare its trades"
+        )
     rows = log.decisions.filter(pl.col("symbol") == symbol)
     times = rows["open_time"].dt.timestamp("ms").to_numpy().astype(np.int64)
     begin = _starts(log, symbol)

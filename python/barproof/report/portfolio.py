@@ -15,7 +15,7 @@ from barproof.report import formats
 from barproof.report.charts import ACCENT, LOSS, date_axes, dress
 from barproof.report.files import check_target, write_text
 from barproof.report.page import Section, page, plot
-from barproof.report.tables import data_table, esc, facts, frame_table
+from barproof.report.tables import data_table, facts, frame_table
 from barproof.report.thinning import extremes
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def write_portfolio(
         title=title or f"Account of {', '.join(result.symbols)}",
         summary=summary,
         meta=f"barproof {result.provenance['barproof']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        lead=f'<p class="summary">{esc(summary)}</p>',
+        lead="",
         sections=[*sections, Section("provenance", "What was run", known)],
         footer=f"barproof {result.provenance['barproof']} on Python {platform.python_version()}",
     )
