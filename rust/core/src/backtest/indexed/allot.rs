@@ -13,6 +13,19 @@
 //! steps over which it was held, symbol by symbol, which are the operations of the account in their order.
 //!
 //! Ruin gives up: who is ruined is run bar by bar.
+//!
+//! # What it takes
+//!
+//! Timed in turns within one run on a busy machine, 12 symbols x 200,000 bars, dense:
+//!
+//! | | event by event | so |
+//! |---|---|---|
+//! | 256 combinations, two threads (twelve sweeps of one symbol: 270 ms) | 6,470 ms | 3,552 ms |
+//! | one combination (bar by bar: 504 ms) | 754 ms | 66 ms |
+//!
+//! A grid misses its goal, three times the twelve sweeps, by far: those ask once an entry for all combinations, this
+//! asks for each. By `perf` (256 combinations, 40,000 bars), of the time spent in here 33% is the search for the next
+//! signal, 29% the loop with its book, 15% the decision, 7% the search for levels, 5% the gains of marks.
 
 use super::clock::Clock;
 use super::entered::Leaving;
