@@ -81,6 +81,16 @@ def _apply_temperature(fitted: Mapping[str, Any], p: Floats) -> Floats:
     return out
 
 
+def tempered(temperature: float, down: float, up: float) -> tuple[float, float]:
+    """Temperature of one pair of probabilities; the bits of the rows of a table."""
+    logs = np.log(np.array((max(down, _LEAST_P), max(up, _LEAST_P)))).tolist()
+    a, b = logs[0] / temperature, logs[1] / temperature
+    top = max(a, b)
+    x, y = np.exp(np.array((a - top, b - top))).tolist()
+    total = x + y
+    return x / total, y / total
+
+
 def _each(p: Floats) -> list[int]:
     """Columns that are fitted: the second of two, every one of more."""
     return [1] if p.shape[1] == 2 else list(range(p.shape[1]))

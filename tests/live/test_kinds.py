@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.naive_bayes import GaussianNB
 
 import barproof as bp
 from barproof import models
@@ -15,6 +16,14 @@ from tests.live.market import COSTS, folder, signals_of
 from tests.live.test_session import assert_trades_equal
 from tests.models.market import quiet
 from tests.tolerances import SINGLE
+
+
+def linear(features: int, outputs: int) -> Any:
+    """A module of one's own."""
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(features, 6), nn.Tanh(), nn.Linear(6, outputs))
+
 
 START, STOP = 900, 1_020
 NAMES = ["log_return(1)", "rsi(14)", "atr_ratio(14)", "rsi(14)@1h"]
@@ -33,6 +42,8 @@ KINDS: dict[str, Any] = {
         [models.Logistic(), models.GradientBoosting(max_iter=5, min_samples_leaf=20)]
     ),
     "folds": lambda: models.FoldEnsemble(models.Logistic()),
+    "wrapped": lambda: models.Sklearn(GaussianNB()),
+    "own": models.Torch(factory=linear, label="linear", **NET),
 }
 MARKETS = ["BTC", "ETH"]
 
@@ -94,7 +105,7 @@ def assert_live_is_batch(
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_model(name: str) -> None:
     made = KINDS[name]
-    if name in ("feed", "lstm", "bars"):
+    if name in ("feed", "lstm", "bars", "own"):
         pytest.importorskip("torch")
     of = bp.simulate_candles(7, bars=1_200, edge=0.3)
     bundle, X = scores(of, made() if callable(made) else made, "binary")

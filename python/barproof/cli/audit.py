@@ -40,6 +40,7 @@ from barproof.cli.inputs import (
     rules_of,
     sources_of,
 )
+from barproof.cli.live_evidence import add_live_log
 from barproof.cli.output import metric_text
 from barproof.cli.study import Study, study_of
 from barproof.errors import ConfigError
@@ -162,6 +163,24 @@ def audit(
         ),
     ] = None,
     signals: options.SignalFile = None,
+    live_log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LOG",
+            help="State folder of a live session, or a table of anybody's bot: replayed on the candles.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bundle",
+            "-b",
+            metavar="FOLDER",
+            help="The model that the log is said to be of; repeated where it was changed.",
+            rich_help_panel="Evidence",
+        ),
+    ] = None,
     run_: Annotated[
         bool,
         typer.Option(
@@ -330,7 +349,7 @@ def audit(
             funding_needed=run_,
         )
         output.check_targets(targets, sources_of(settings, market, signals))
-    elif not any(files.values()) and claims is None:
+    elif not any(files.values()) and claims is None and live_log is None:
         raise ConfigError(
             "there is nothing to audit: name candles, a table of trades or `--predictions`, or set `source` in "
             "[candles] of barproof.toml"
@@ -362,6 +381,10 @@ def audit(
             raise ConfigError(
                 "signals are audited on their bars: name the candles, or set `source` in [candles] of barproof.toml"
             )
+    if live_log is not None:
+        add_live_log(evidence, settings, live_log, bundle, rule, (taker, maker, slippage, free))
+    elif bundle:
+        raise ConfigError("`--bundle` is the model of a live log: give `--live-log` too")
     if label_cells is not None:
         evidence.label_sweep = read_label_cells(label_cells)
     if ablation:

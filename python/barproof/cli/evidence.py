@@ -70,6 +70,8 @@ class Evidence:
     result: Result | None = None
     label_sweep: pl.DataFrame | None = None
     ablation: Ablation | None = None
+    live_log: Any = None
+    bundles: Any = None
     notes: list[str] = field(default_factory=list)
 
     def given(self) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from barproof.live.log import FILE, LiveLog
 from barproof.rules import Costs, Rules
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from barproof.live.divergence import Divergence
     from barproof.live.parity import Parity
 
-__all__ = ["parity"]
+__all__ = ["costs_of_log", "parity", "read_bundles", "read_log", "rules_of_log"]
 
 _LOG = "Log of another tool"
 MOST = 12
@@ -113,14 +115,16 @@ def parity(
         on_fault=on_fault,
         repair=repair,
     )
-    held = _read(log, column, trades, stamp, next(iter(books.values())).symbol)
+    held = read_log(log, column, trades, stamp, next(iter(books.values())).symbol)
     notes: list[str] = []
-    rules = _rules(held, settings, rule, notes)
-    costs = _costs(held, settings, (taker, maker, slippage, free), notes)
+    rules = rules_of_log(held, settings, rule, notes)
+    costs = costs_of_log(held, settings, (taker, maker, slippage, free), notes)
     one = next(iter(books.values())) if len(books) == 1 else books
     from barproof.live.parity import parity as compare
 
-    found = compare(held, one, _bundles(bundle), rules, costs=costs, rate=rate, latency_ms=latency)
+    found = compare(
+        held, one, read_bundles(bundle), rules, costs=costs, rate=rate, latency_ms=latency
+    )
     if json:
         told = found.to_dict()
         output.emit_json(
@@ -150,9 +154,10 @@ def _books(config: Config, files: list[Path] | None, **given: Any) -> dict[str, 
     return out
 
 
-def _read(
+def read_log(
     path: Path, columns: list[str] | None, trades: Path | None, stamp: str, symbol: str
 ) -> LiveLog:
+    """Read the log of a session, or that of another tool."""
     if path.is_dir() or path.suffix.lower() in (".sqlite", ".db"):
         if columns or trades is not None:
             raise ConfigError(
@@ -170,7 +175,8 @@ def _read(
     return LiveLog.foreign(path, columns=told, trades=trades, stamp=stamp, symbol=symbol)
 
 
-def _bundles(given: list[str]) -> Any:
+def read_bundles(given: list[str]) -> Any:
+    """Load bundles: a list, or lists by symbol."""
     named: dict[str, list[Bundle]] = {}
     plain: list[Bundle] = []
     for word in given:
@@ -186,7 +192,8 @@ def _bundles(given: list[str]) -> Any:
     return named or plain
 
 
-def _rules(log: LiveLog, config: Config, told: list[str] | None, notes: list[str]) -> Any:
+def rules_of_log(log: LiveLog, config: Config, told: list[str] | None, notes: list[str]) -> Any:
+    """Take the rules that are told, or else those of the log, and say so."""
     rules = rules_of(config, told)
     if rules.changed():
         return rules
@@ -208,12 +215,13 @@ def _moment(us: int | None) -> Any:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us or 0)
 
 
-def _costs(
+def costs_of_log(
     log: LiveLog,
     config: Config,
     told: tuple[float | None, float | None, float | None, bool],
     notes: list[str],
 ) -> Costs:
+    """Take the costs that are told, or else those of the log, and say so."""
     section = config.costs
     silent = told == (None, None, None, False) and section.taker is None and not section.free
     held = log.session.get("costs")
@@ -251,8 +259,31 @@ def _show(found: Parity, log: Path, notes: list[str]) -> None:
         if abs(gap.gap) > 0.005:
             of = f" of {symbol}" if len(found.gap) > 1 else ""
             out.print(Text(f"money{of}: {gap!r}"))
+    if len(found.fills):
+        out.print()
+        out.print(output.table(FILL_HEAD, _fills(found.fills), left=3))
     for text in notes:
         output.note(f"note: {text}")
+
+
+FILL_HEAD = ("real fills", "status", "side", "orders", "mean slippage", "worst", "fees")
+
+
+def _fills(table: pl.DataFrame) -> list[tuple[str, ...]]:
+    """Real fills beside the orders of the backtest, by kind of order."""
+    out = []
+    for (order, status, side), rows in table.group_by(
+        "order", "status", "side", maintain_order=True
+    ):
+        slips = rows["slippage"].drop_nulls()
+        mean, worst = (
+            f"{v:.4%}" if len(slips) else "" for v in (slips.mean() or 0.0, slips.max() or 0.0)
+        )
+        fees = f"{rows['fee'].sum():.6g}" if rows["fee"].drop_nulls().len() else ""
+        out.append(
+            (str(order or "?"), str(status), str(side), f"{rows.height:,}", mean, worst, fees)
+        )
+    return out
 
 
 def _row(one: Divergence) -> tuple[str, ...]:

@@ -39,6 +39,11 @@ class Settlements:
         """Time of the last one, milliseconds UTC."""
         return self._known[-1][0] if self._known else None
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more than bars can read; then :meth:`keep` is worth its time."""
+        return len(self._known) > 8
+
     def joined_by(self, more: Iterable[tuple[int, float]]) -> Settlements:
         """Copy with later settlements; those that are not later than the last are known already."""
         new = Settlements()

@@ -108,10 +108,7 @@ class Accounts:
             What ``_core.LiveAccount.step`` gives of each: time, equity, closed trades, position, reason to leave,
             planned entry, ruin.
         """
-        return {
-            symbol: self._held[symbol].step(one.bar, one.times, one.rates, one.row)
-            for symbol, one in asked.items()
-        }
+        return {symbol: self._held[symbol].step(*one) for symbol, one in asked.items()}
 
     def rolled(self, book: Sequence[Rules], fed: Mapping[str, Fed]) -> Accounts:
         """Make accounts that stand where these stand, under a longer book of rules and of other models.

@@ -37,7 +37,7 @@ def row_digest(row: NDArray[np.float64]) -> str:
     total = held.dot(held)
     if total != total:
         held[np.isnan(held)] = np.nan
-    return hashlib.blake2b(held.tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(held.data, digest_size=16).hexdigest()
 
 
 @cache

@@ -72,7 +72,7 @@ class Intake:
             raise CandleError(
                 f"bar of {symbol} does not belong to the session of {', '.join(self._of.feeds[:5])}: leave it out"
             )
-        if isinstance(bar, Mapping):
+        if not isinstance(bar, tuple) and isinstance(bar, Mapping):
             told = bar.get("symbol", symbol)
             if told != symbol:
                 raise CandleError(
@@ -114,7 +114,8 @@ class Intake:
     def one(self, bar: Any) -> Decision:
         """Take the bar of the only feed."""
         (symbol,) = self._of.feeds
-        if isinstance(bar, Mapping) and "open_time" not in bar:
+        # Bars are tuples mostly, and asking whether one is a mapping takes longer than this.
+        if not isinstance(bar, tuple) and isinstance(bar, Mapping) and "open_time" not in bar:
             if set(bar) != {symbol}:
                 raise CandleError(
                     f"bars of {', '.join(map(str, bar)) or 'no symbol'} do not belong to the session of {symbol}: feed "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barproof import _core
-from barproof._run import ONLY, SIDES, _side
+from barproof._run import ONLY, SIDES
 from barproof.bundle import Bundle
 from barproof.candles import Candles, Instrument
 from barproof.candles.interval import format_interval
@@ -21,11 +21,12 @@ from barproof.features import FeatureSet
 from barproof.features.settlements import Settlements
 from barproof.live.accounts import Asked, Fed
 from barproof.live.arrivals import Row
+from barproof.live.asking import RowAsker
 from barproof.live.decision import Decision
 from barproof.live.identity import row_digest
 from barproof.rules import Rules
 
-__all__ = ["LiveMarket", "arrays_of", "signals_together"]
+__all__ = ["LiveMarket", "arrays_of"]
 
 Floats = NDArray[np.float64]
 _NAN = math.nan
@@ -80,6 +81,7 @@ class LiveMarket:
         at = [self.features.names.index(name) for name in names]
         self._take = None if at == list(range(len(self.features))) else np.array(at)
         self.feeds: tuple[str, ...] = self.stream.symbols or (symbol,)
+        self.single = len(self.feeds) == 1
         self.plain: bool = self.stream._plain
         self.funded: bool = self.stream._funded
         self.rows: Floats = np.empty((0, 0))
@@ -88,6 +90,7 @@ class LiveMarket:
         self.watch = watch
         self.entered = 0
         self.last_decision: Decision | None = None
+        self.last_close = _NAN
         self.use(bundle, book)
 
     def use(self, bundle: Bundle, book: Sequence[Rules]) -> None:
@@ -97,8 +100,12 @@ class LiveMarket:
         self.rules = book[-1]
         self.arrays = arrays_of(bundle, self.rules)
         self.kind = next(iter(bundle.parts.values())).kind
-        self.columns = {
-            name: np.array([self.names.index(f) for f in part.features], dtype=np.int64)
+        self.askers = {
+            name: RowAsker(
+                part,
+                np.array([self.names.index(f) for f in part.features], dtype=np.int64),
+                len(self.names),
+            )
             for name, part in bundle.parts.items()
         }
         window = max(part.window for part in bundle.parts.values())
@@ -163,7 +170,7 @@ class LiveMarket:
                 self.stream.feed(others)
             return None
         given = bars[self.symbol]
-        if len(self.feeds) > 1:
+        if not self.single:
             given = {name: bars[name] for name in self.feeds if name in bars}
         row = self.stream.update(given)
         if self._take is not None:
@@ -204,15 +211,16 @@ class LiveMarket:
         code: str,
     ) -> Decision:
         """Say what to do, after the account took the bar."""
-        four = tuple(said.get(name, _NAN) for name in SIDES)
-        decision = self._decision(bar, row, after, decided_at, code, withheld, four)
+        decision = self._decision(bar, row, after, decided_at, code, withheld, said)
         # A trade within one bar, or a position that is there now and is not the one of the bar before.
         self.entered = 0
         if after[2] is not None:
             self.entered += sum(1 for time in after[2]["entry_time"] if time == bar[0])
         if after[3] is not None and after[3][1] == bar[0]:
             self.entered += 1
-        self.last_decision = decision
+        self.last_decision, self.last_close = decision, bar[4]
+        if self.settlements.crowded:
+            self.settlements.keep(bar[0])
         return decision
 
     def _decision(
@@ -223,7 +231,7 @@ class LiveMarket:
         decided_at: int,
         code: str,
         withheld: str | None,
-        said: tuple[float, ...],
+        said: Mapping[str, float],
     ) -> Decision:
         _, equity, _, held, leaving, planned, ruined = after
         close, interval = bar[4], self.interval_ms
@@ -255,7 +263,8 @@ class LiveMarket:
             action = "ruined"
         elif withheld is not None and action == "none":
             action = "withheld"
-        long, short, exit_long, exit_short = said
+        long, short = said.get("long", _NAN), said.get("short", _NAN)
+        exit_long, exit_short = said.get("exit_long", _NAN), said.get("exit_short", _NAN)
         return Decision(
             self.symbol,
             bar[0],
@@ -286,6 +295,26 @@ class LiveMarket:
             self.rules_digest,
             code,
         )
+
+    def paper_price(self, side: str, reason: str | None) -> float | None:
+        """Price that the last decision assumes for an order on this side, before slippage; None if it has none.
+
+        An entry is at the zone's end that its order type names, an exit at its stop or target if the reason says so,
+        else at the close, as it goes to the market.
+        """
+        d = self.last_decision
+        if d is None:
+            return None
+        if d.action in ("enter", "reverse", "wait") and (side == "buy") == (d.side == "long"):
+            assert d.entry_zone is not None
+            return d.entry_zone[0 if d.side == "long" else 1]
+        if d.position and (side == "sell") == (d.position > 0):
+            if reason in ("stop", "stop_loss", "sl"):
+                return d.stop
+            if reason in ("take", "target", "take_profit", "tp"):
+                return d.target
+            return self.last_close
+        return None
 
     @property
     def rules(self) -> Rules:
@@ -343,41 +372,3 @@ class LiveMarket:
         watch = json.loads(parts[2])
         if self.watch is not None and watch is not None:
             self.watch = self.watch.restored(watch)
-
-
-def signals_together(markets: Sequence[LiveMarket]) -> list[dict[str, float]]:
-    """Ask one bundle about the last row of several markets at once.
-
-    Parameters
-    ----------
-    markets : sequence of LiveMarket
-        All with the same bundle.
-
-    Returns
-    -------
-    list of dict
-        Signals of each, NaN where the model has too little to go by.
-    """
-    bundle, wanted = markets[0].bundle, markets[0].arrays
-    out: list[dict[str, float]] = [{} for _ in markets]
-    for name, part in bundle.parts.items():
-        columns = markets[0].columns[name]
-        window = part.window
-        if len(markets) == 1:
-            block = markets[0].rows[-window:]
-        else:
-            block = np.concatenate([market.rows[-window:] for market in markets])
-        if len(columns) != block.shape[1] or (columns != np.arange(len(columns))).any():
-            block = block[:, columns]
-        rows = None if window == 1 else np.arange(window - 1, len(block), window)
-        found = part.predict(block, rows=rows)
-        sides = ("long", "short") if name == ONLY else (name,)
-        for side in sides:
-            said = _side(found, part.kind, side, named=name != ONLY)
-            for k, value in enumerate(said.tolist()):
-                out[k][side] = value
-    for leave, enter in (("exit_long", "short"), ("exit_short", "long")):
-        if leave in wanted and leave not in bundle.parts:
-            for one in out:
-                one[leave] = one[enter]
-    return out

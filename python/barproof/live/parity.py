@@ -22,6 +22,7 @@ from barproof.live.divergence import LAYERS, Divergence
 from barproof.live.findings import Models, findings_of
 from barproof.live.log import LiveLog
 from barproof.live.replayed import Replayed, books_of, replay
+from barproof.live.slippage import fill_table
 from barproof.live.trades import pairs_of
 from barproof.rules import Costs, Rules
 
@@ -57,6 +58,10 @@ class Parity:
         By symbol: the difference in money by cause, where both sides have trades with prices.
     replayed : dict of str to Result
         The backtest, by symbol.
+    fills : polars.DataFrame
+        Real fills that a session was told of beside the orders of the backtest, entries and exits, one row an order:
+        `symbol`, `order`, `status` (``matched``, ``missed``, ``extra``), `side`, `time`, `quantity`, `fills`, `price`,
+        `paper_price`, `assumed_price` (before slippage), `slippage` (positive is worse), `fee`.
     """
 
     first: Divergence | None
@@ -68,6 +73,7 @@ class Parity:
     gap: dict[str, Reconciliation] = field(repr=False)
     replayed: dict[str, Any] = field(repr=False)
     notes: tuple[str, ...] = ()
+    fills: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
     @property
     def equal(self) -> bool:
@@ -167,6 +173,9 @@ class Parity:
                 }
                 for symbol, one in self.gap.items()
             },
+            "fills": [
+                {**row, "time": row["time"].isoformat()} for row in self.fills.iter_rows(named=True)
+            ],
             "notes": list(self.notes),
         }
 
@@ -313,6 +322,7 @@ def parity(
         gap,
         {one.symbol: one.result for one in made},
         held.notes,
+        fill_table(held, made, costs) if held.own else pl.DataFrame(),
     )
 
 

@@ -121,6 +121,8 @@ def resume(of: Stepper, store: Store) -> None:
         if last is not None:
             text = store.decision(name, last * 1000)
             market.last_decision = None if text is None else Decision.from_json(text)
+            seen = store.bar(name, last * 1000)
+            market.last_close = float("nan") if seen is None else float(seen[3])
 
 
 def _again(of: Stepper, store: Store, market: LiveMarket, since: int, funding: list[Any]) -> None:

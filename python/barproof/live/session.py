@@ -355,7 +355,10 @@ class LiveSession:
         reason: str | None = None,
         symbol: str | None = None,
     ) -> None:
-        """Record a real fill beside the paper account.
+        """Record a real fill beside the paper account: of an entry or an exit, whole or in parts.
+
+        :func:`barproof.parity` puts the fills of each order beside the price that the paper account had for it
+        (``Parity.fills``), and DEC-05 holds the difference against the slippage that the costs assume.
 
         Parameters
         ----------
@@ -368,7 +371,7 @@ class LiveSession:
         fee : float, default 0
             Paid, in quote.
         reason : str, optional
-            Such as "entry", "stop", "take".
+            Such as "entry", "stop", "take". Of an exit by stop or target, the price that was assumed is that level.
         symbol : str, optional
             Whose; needed where there are several.
 
@@ -386,7 +389,7 @@ class LiveSession:
             if not (isinstance(value, (int, float)) and 0.0 < value < float("inf")):
                 raise ParameterError(f"`{what}` of a fill must be finite and > 0, was {value!r}")
         at = self._terms.clock() if time is None else milliseconds(time, name)
-        paper = self._paper_price(name, side)
+        paper = self._stepper.markets[name].paper_price(side, reason)
         body = {
             "time": at * 1000,
             "side": side,
@@ -398,16 +401,6 @@ class LiveSession:
         }
         self._stepper.note("fill", name, body, at)
         self._stepper.write_events()
-
-    def _paper_price(self, name: str, side: str) -> float | None:
-        """Give what the paper account assumes for an order on this side, before slippage."""
-        decision = self._stepper.markets[name].last_decision
-        if decision is None:
-            return None
-        if decision.entry_zone is None:
-            return None
-        buys = decision.side == "long"
-        return decision.entry_zone[0 if buys else 1] if (side == "buy") == buys else None
 
     def report_time(self, server_time: int) -> int:
         """Compare the clock with that of the feed; a skew beyond `max_skew` is logged.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +18,22 @@ from barproof.live.replayed import Replayed
 from barproof.live.trades import closed_trades, keyed
 from barproof.rules import Costs, Rules
 
-__all__ = ["real_fills", "slippages"]
+__all__ = ["fill_table", "real_fills", "slippages"]
 
-_BUYS = {"buy": 1.0, "long": 1.0, "sell": -1.0, "short": -1.0}
+_SCHEMA: dict[str, Any] = {
+    "symbol": pl.String,
+    "order": pl.String,
+    "status": pl.String,
+    "side": pl.String,
+    "time": pl.Datetime("us", "UTC"),
+    "quantity": pl.Float64,
+    "fills": pl.Int64,
+    "price": pl.Float64,
+    "paper_price": pl.Float64,
+    "assumed_price": pl.Float64,
+    "slippage": pl.Float64,
+    "fee": pl.Float64,
+}
 
 
 def slippages(log: LiveLog, made: Sequence[Replayed], costs: Costs) -> list[tuple[str, float]]:
@@ -41,53 +54,163 @@ def slippages(log: LiveLog, made: Sequence[Replayed], costs: Costs) -> list[tupl
         Side and reason, and the slippage: a fraction, positive is worse. Orders that rest at a limit are left out: the
         backtest gives them none.
     """
-    out = _fed_back(log)
+    out: list[tuple[str, float]] = []
     if log.own:
-        return out
+        rows = fill_table(log, made, costs).filter(
+            (pl.col("status") == "matched") & pl.col("assumed_price").is_not_null()
+        )
+        return list(zip(rows["order"].to_list(), rows["slippage"].to_list(), strict=True))
     for one in made:
         live, mine = closed_trades(log, one.symbol), one.trades
         if not {"side", "entry_time", "entry_price"} <= set(live.columns):
             continue
         step = timedelta(milliseconds=one.candles.interval_ms)
         for i, j in _match(keyed(live), keyed(mine), step):
-            out += _of_pair(live.row(i, named=True), mine.row(j, named=True), one, costs)
+            real = live.row(i, named=True)
+            for leg in _legs(mine.row(j, named=True), one, costs):
+                price = real.get(f"{leg['end']}_price")
+                if price is None or leg["assumed_price"] is None:
+                    continue
+                out.append(
+                    (leg["order"], leg["sign"] * (float(price) / leg["assumed_price"] - 1.0))
+                )
     return out
 
 
-def _of_pair(
-    live: dict[str, Any], mine: dict[str, Any], made: Replayed, costs: Costs
-) -> list[tuple[str, float]]:
+def _legs(trade: dict[str, Any], made: Replayed, costs: Costs) -> Iterator[dict[str, Any]]:
+    """Orders of a trade of the backtest; those that rest at a limit, and forced ones, assume no slippage."""
     rules = made.result.rules
     one = rules if isinstance(rules, Rules) else rules[0][1]
-    side = 1.0 if mine["side"] == "long" else -1.0
-    resting = mine["reason"] == "take" and one.take_profit_order == "limit"
-    out: list[tuple[str, float]] = []
-    for name, sign, maker, group in (
-        ("entry_price", side, one.entry == "limit", f"{mine['side']} entry"),
-        ("exit_price", -side, resting, f"{mine['side']} {mine['reason']}"),
+    side = 1.0 if trade["side"] == "long" else -1.0
+    resting = trade["reason"] == "take" and one.take_profit_order == "limit"
+    for end, sign, maker, reason in (
+        ("entry", side, one.entry == "limit", "entry"),
+        ("exit", -side, resting or trade["reason"] == "liquidation", trade["reason"]),
     ):
-        real = live.get(name)
-        if real is None or maker or mine["reason"] == "liquidation":
+        if end == "exit" and trade["reason"] == "end":
+            # The candles end: nobody left.
             continue
-        base = mine[name] / (1.0 + sign * costs.slippage)
-        out.append((group, sign * (float(real) / base - 1.0)))
+        price = float(trade[f"{end}_price"])
+        yield {
+            "symbol": made.symbol,
+            "end": end,
+            "order": f"{trade['side']} {reason}",
+            "sign": sign,
+            "side": "buy" if sign > 0 else "sell",
+            "time": trade[f"{end}_time"],
+            "paper_price": price,
+            "assumed_price": None if maker else price / (1.0 + sign * costs.slippage),
+        }
+
+
+def fill_table(log: LiveLog, made: Sequence[Replayed], costs: Costs) -> pl.DataFrame:
+    """Put real fills that a session was told of beside the orders of the backtest, entries and exits.
+
+    A fill belongs to the order on its side whose bar it falls into, or the nearest one within a bar of that; several
+    fills of one order are one, at their mean price by quantity.
+
+    Parameters
+    ----------
+    log : LiveLog
+        With events of kind ``fill``.
+    made : sequence of Replayed
+        Whose trades are those of the backtest.
+    costs : Costs
+        Whose slippage is taken off the prices of the backtest.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row an order: `symbol`, `order` (such as ``long entry``, ``long stop``), `status` (``matched``; ``missed``,
+        an order of the backtest from the first to the last fill that has none; ``extra``, a fill without an order),
+        `side`, `time` of the first fill, or of the order's bar, `quantity`, `fills`, `price` (real), `paper_price` (of
+        the backtest), `assumed_price` (before slippage; null where none is assumed), `slippage` (of `price` against the
+        one assumed, or else the paper price; positive is worse), `fee`.
+    """
+    rows: list[dict[str, Any]] = []
+    for one in made:
+        rows += _of_symbol(_fills(log, one.symbol), one, costs)
+    return pl.DataFrame(rows, schema=_SCHEMA).sort("time", maintain_order=True)
+
+
+def _of_symbol(
+    fills: list[dict[str, Any]], made: Replayed, costs: Costs
+) -> Iterator[dict[str, Any]]:
+    if not fills:
+        return
+    trades = made.result.trades
+    legs = [leg for row in trades.iter_rows(named=True) for leg in _legs(row, made, costs)]
+    starts = np.array([_micro(leg["time"]) for leg in legs], dtype=np.int64)
+    buys = np.array([leg["side"] == "buy" for leg in legs], dtype=bool)
+    step = made.candles.interval_ms * 1000
+    taken: dict[int, list[dict[str, Any]]] = {}
+    for fill in fills:
+        # Within the bar of the order the distance is 0; among equals, the earlier order that has no fill yet.
+        away = np.maximum(np.maximum(starts - fill["time"], fill["time"] - (starts + step - 1)), 0)
+        away = np.where(buys == (fill["side"] == "buy"), away, np.iinfo(np.int64).max)
+        near = np.flatnonzero((away == away.min()) & (away <= step)) if len(away) else []
+        if not len(near):
+            yield _row(made.symbol, "extra", None, [fill])
+            continue
+        taken.setdefault(_meant(near, legs, fill), []).append(fill)
+    first, last = min(f["time"] for f in fills), max(f["time"] for f in fills)
+    for k, leg in enumerate(legs):
+        if k in taken:
+            yield _row(made.symbol, "matched", leg, taken[k])
+        elif first <= starts[k] + step and starts[k] <= last:
+            yield _row(made.symbol, "missed", leg, [])
+
+
+def _meant(near: Any, legs: list[dict[str, Any]], fill: dict[str, Any]) -> int:
+    """Of several orders in one bar, the one whose reason is told, or else the one with the nearest price."""
+    told = str(fill.get("reason") or "")
+    for k in near:
+        if told and legs[k]["order"].endswith(f" {told}"):
+            return int(k)
+    return int(min(near, key=lambda k: abs(legs[k]["paper_price"] - fill["price"])))
+
+
+def _micro(moment: Any) -> int:
+    return int(pl.Series([moment]).dt.timestamp("us")[0])
+
+
+def _row(
+    symbol: str, status: str, leg: dict[str, Any] | None, fills: list[dict[str, Any]]
+) -> dict[str, Any]:
+    quantity = sum(f["quantity"] for f in fills)
+    price = sum(f["price"] * f["quantity"] for f in fills) / quantity if fills else None
+    out: dict[str, Any] = {
+        "symbol": symbol,
+        "order": fills[0]["reason"] if leg is None else leg["order"],
+        "status": status,
+        "side": fills[0]["side"] if leg is None else leg["side"],
+        "time": min(f["moment"] for f in fills) if fills else leg and leg["time"],
+        "quantity": quantity if fills else None,
+        "fills": len(fills),
+        "price": price,
+        "paper_price": None if leg is None else leg["paper_price"],
+        "assumed_price": None if leg is None else leg["assumed_price"],
+        "slippage": None,
+        "fee": sum(f["fee"] for f in fills) if fills else None,
+    }
+    if leg is not None and price is not None:
+        base = leg["paper_price"] if leg["assumed_price"] is None else leg["assumed_price"]
+        out["slippage"] = leg["sign"] * (price / base - 1.0)
     return out
 
 
-def _fed_back(log: LiveLog) -> list[tuple[str, float]]:
-    """Read fills that a session was told of, beside its paper price."""
-    out: list[tuple[str, float]] = []
-    for body in log.events.filter(pl.col("kind") == "fill")["body"].drop_nulls():
-        try:
-            told = json.loads(body)
-        except ValueError:
+def _fills(log: LiveLog, symbol: str) -> list[dict[str, Any]]:
+    """Read fills that a session was told of."""
+    rows = log.events.filter(pl.col("kind") == "fill")
+    out = []
+    for whose, moment, body in zip(rows["symbol"], rows["time"], rows["body"], strict=True):
+        if whose != symbol:
             continue
-        paper, price = told.get("paper_price"), told.get("price")
-        sign = _BUYS.get(str(told.get("side", "")).lower())
-        if not paper or price is None or sign is None:
-            continue
-        group = str(told.get("reason") or told.get("side"))
-        out.append((group, sign * (float(price) / float(paper) - 1.0)))
+        told = json.loads(body)
+        told["moment"] = moment
+        told["time"] = _micro(moment)
+        told["fee"] = float(told.get("fee") or 0.0)
+        out.append(told)
     return out
 
 

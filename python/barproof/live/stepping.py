@@ -12,8 +12,9 @@ from barproof.candles.table import show_time
 from barproof.errors import ParameterError
 from barproof.live.accounts import Accounts
 from barproof.live.arrivals import Arrival, check_closed
+from barproof.live.asking import signals_together
 from barproof.live.decision import Decision
-from barproof.live.market import LiveMarket, signals_together
+from barproof.live.market import LiveMarket
 from barproof.live.rows import bar_row, decision_row, trade_rows
 from barproof.live.settling import is_news, take_funding
 from barproof.live.shared import SharedAccounts
@@ -180,22 +181,19 @@ class Stepper:
             row = market.advance(bars)
             if row is not None:
                 groups.setdefault(id(market.bundle), []).append((market, row))
-        now = self.terms.clock()
+        now, code = self.terms.clock(), self.terms.code
         asked = []
         for group in groups.values():
             answers = signals_together([market for market, _ in group])
             for (market, row), said in zip(group, answers, strict=True):
-                asked.append(
-                    (market, row, said, *market.ask(there[market.symbol].values, row, said))
-                )
-        after = self.accounts.step({one[0].symbol: one[3] for one in asked})
+                bar = there[market.symbol].values
+                asked.append((market, row, said, market.ask(bar, row, said)))
+        after = self.accounts.step({market.symbol: told[0] for market, _, _, told in asked})
         decisions: dict[str, Decision] = {}
         rows: dict[str, list[Any]] = {"decisions": [], "trades": [], "accounts": []}
-        for market, row, said, told, withheld, entries in asked:
+        for market, row, said, (told, withheld, entries) in asked:
             name = market.symbol
-            decision = market.decide(
-                told.bar, row, said, after[name], withheld, now, self.terms.code
-            )
+            decision = market.decide(told.bar, row, said, after[name], withheld, now, code)
             decisions[name] = decision
             if self.store is None:
                 continue

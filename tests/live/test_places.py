@@ -1,0 +1,200 @@
+"""A read-only folder, a full disk, the state of something else, malformed lines: one error, and the state stays."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import barproof as bp
+from barproof.live.decision import Decision
+from tests.live.market import RULES, candles, folder, session, trained
+from tests.live.test_command import START, answer, ask, line, prepared, running, spot, stdin_words
+from tests.live.test_session import rows
+
+
+def plain(bars: int) -> list[Decision]:
+    live = session(None, START)
+    return [live.on_bar(bar)._replace(decided_at=0) for bar in candles()[START : START + bars]]
+
+
+def contents(state: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(state.iterdir())
+        if not path.name.endswith("-shm")
+    }
+
+
+@contextlib.contextmanager
+def mounted(place: Path, *options: str) -> Iterator[Path]:
+    """A file system of its own, where this machine lets one be mounted."""
+    place.mkdir()
+    mount = shutil.which("mount")
+    words = [str(mount), "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(place)]
+    if mount is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def again(place: Path, *options: str) -> None:
+    subprocess.run(
+        ["mount", "-o", ",".join(("remount", *options)), str(place)],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """Nothing is decided on a full disk; with room made the same session goes on, and so does a new one."""
+    of = candles()
+    want = plain(40)
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        live = session(disk / "state", START)
+        got = [live.on_bar(bar)._replace(decided_at=0) for bar in of[START : START + 10]]
+        with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4_096))
+
+        def until_it_fails() -> None:
+            for bar in of[START + 10 : START + 40]:
+                got.append(live.on_bar(bar)._replace(decided_at=0))
+
+        with pytest.raises(bp.FileError, match=r"cannot be (written|read)") as caught:
+            until_it_fails()
+        at = START + len(got)
+        assert "\n" not in str(caught.value)
+        (disk / "other").unlink()
+        assert rows(disk / "state", "SELECT max(open_time) FROM decisions") == [
+            (of[at - 1].open_time * 1000,)
+        ]
+        live.close()
+        live = session(disk / "state", START)
+        assert live.last["SIM"] == of[at - 1].open_time
+        got += [live.on_bar(bar)._replace(decided_at=0) for bar in of[at : START + 40]]
+        live.close()
+        assert got == want
+
+
+def test_a_read_only_folder_is_one_error_and_nothing_is_touched(tmp_path: Path) -> None:
+    of = candles()
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        live = session(disk / "state", START)
+        for bar in of[START : START + 5]:
+            live.on_bar(bar)
+        live.close()
+        before = contents(disk / "state")
+        again(disk, "ro")
+        for state in (disk / "state", disk / "other"):
+            with pytest.raises(bp.FileError, match=r"writeable|written") as caught:
+                session(state, START)
+            assert "\n" not in str(caught.value)
+        assert contents(disk / "state") == before
+        again(disk, "rw")
+        live = session(disk / "state", START)
+        got = [live.on_bar(bar)._replace(decided_at=0) for bar in of[START : START + 10]]
+        live.close()
+        assert [d._replace(decided_at=0) for d in got] == plain(10)
+
+
+def test_a_folder_that_becomes_read_only_while_it_runs(tmp_path: Path) -> None:
+    of = candles()
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        live = session(disk / "state", START)
+        got = [live.on_bar(bar)._replace(decided_at=0) for bar in of[START : START + 5]]
+        live.close()
+        again(disk, "ro")
+        with pytest.raises(bp.FileError):
+            session(disk / "state", START)
+        again(disk, "rw")
+        live = session(disk / "state", START)
+        got += [live.on_bar(bar)._replace(decided_at=0) for bar in of[START + 5 : START + 10]]
+        live.close()
+        assert got == plain(10)
+
+
+def test_the_state_of_another_bundle_is_refused_and_stays() -> None:
+    of = candles()
+    with folder() as place:
+        live = session(place / "state", START)
+        for bar in of[START : START + 5]:
+            live.on_bar(bar)
+        live.close()
+        before = contents(place / "state")
+        for changes, kind, text in (
+            ({"bundle": trained().bundles[1]}, bp.BundleError, "is of another bundle"),
+            ({"rules": RULES.replace(max_hold=7)}, bp.ParameterError, "max_hold=20, not 7"),
+            ({"costs": bp.Costs(taker=0.001)}, bp.ParameterError, "taker"),
+            ({"symbol": "OTHER"}, bp.BarproofError, "OTHER|another"),
+        ):
+            with pytest.raises(kind, match=text) as caught:
+                session(place / "state", START, **changes)
+            assert "\n" not in str(caught.value)
+        assert contents(place / "state") == before
+        live = session(place / "state", START)
+        assert live.on_bar(of[START + 5])._replace(decided_at=0) == plain(6)[-1]
+        live.close()
+
+
+BAD = (
+    "no json at all",
+    "[1, 2]",
+    "{}",
+    '{"open_time": 1}',
+    '{"open_time": "2024-13-45T99:00:00Z", "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1}',
+    '{"open": 1, "open": 2}',
+    '{"symbol": "SIM", "open_time": %d, "open": NaN, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "open_time": %d, "open": -1, "high": 2, "low": -2, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "open_time": %d, "open": 1, "high": 2, "low": 3, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "open_time": %d, "open": "1", "high": [], "low": {}, "close": null, "volume": 1}',
+    '{"symbol": "SIM", "open_time": %d, "open": 1e999, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "OTHER", "open_time": %d, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "interval": "1h", "open_time": %d, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "interval": "x", "open_time": %d, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "open_time": 99999999999999, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "open_time": 999999999999999999999, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"symbol": "SIM", "open_time": true, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"funding_time": "soon", "funding_rate": 0.1}',
+    '{"funding_time": 1700000000000, "funding_rate": "much"}',
+    '{"fill": "long", "price": 1, "quantity": 1}',
+    '{"fill": "buy", "price": "x", "quantity": null}',
+    '{"server_time": "noon", "open_time": %d, "open": 1, "high": 2, "low": 1, "close": 1, "volume": 1}',
+    '{"a":' * 2_000,
+    "\\ud800 \x00 \x7f",
+)
+
+
+@pytest.mark.timeout(180)
+def test_malformed_lines_are_one_line_each_and_decide_nothing() -> None:
+    """Good bars in between are decided as if nothing else had come; each bad line is one line on stderr."""
+    with folder() as place:
+        want = prepared(place)
+        of = spot()
+        bars = list(of[START : START + 3])
+        with running(stdin_words(place), place) as process:
+            got = []
+            for bar in bars:
+                for text in BAD:
+                    ask(process, text % bar.open_time if "%d" in text else text)
+                ask(process, line(bar))
+                got.append(answer(process))
+            assert process.stdin is not None
+            out, err = process.communicate()
+        assert process.returncode == 0
+        assert out.strip() == ""
+        assert [d._replace(decided_at=0) for d in got] == [
+            d._replace(decided_at=0) for d in want[: len(got)]
+        ]
+        refused = [text for text in err.splitlines() if "refused:" in text]
+        assert len(refused) == len(BAD) * len(bars), err
+        assert "Traceback" not in err
+        assert rows(place / "state", "SELECT count(*) FROM decisions") == [(len(bars),)]
+        assert rows(place / "state", "SELECT count(*) FROM events WHERE kind = 'fill'") == [(0,)]
