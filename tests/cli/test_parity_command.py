@@ -145,3 +145,34 @@ def test_bad_words(
     code, _, err = run("parity", *change(project.tested, project))
     assert code == 2
     assert err.startswith(f"error: {message}")
+
+
+def test_an_audit_takes_the_log(run: Run, run_json: RunJson, project: Project) -> None:
+    """Findings of the replay, in the report: those of `parity`, one for one."""
+    words = [project.words[1], *project.words[2:], "--live-log", project.state]
+    tested = [w for w in project.tested if w not in ("--candles",)]
+    assert tested[0] == project.candles
+    code, document = run_json("audit", *tested, "--live-log", project.state)
+    found = {one["id"]: one for one in document["report"]["findings"]}
+    _, told = run_json("parity", project.state, *project.tested)
+    for one in told["findings"]:
+        if one["id"].startswith("DEC-") or one["id"] == "PAR-02":
+            assert found[one["id"]]["outcome"] == one["outcome"], one["id"]
+            assert found[one["id"]]["title"] == one["title"], one["id"]
+    assert {"DEC-01", "DEC-02", "DEC-03", "DEC-06", "DEC-07", "PAR-02"} <= set(found)
+    assert found["DEC-01"]["outcome"] == "pass" and "decisions" in document["report"]["required"]
+    # Without rules and costs those of the log are run, and it is said.
+    code, document = run_json("audit", *words)
+    assert any("those of the log" in text for text in document["notes"])
+    # Another model than the one that is named.
+    other = [project.other if w == project.bundle else w for w in tested]
+    code, document = run_json("audit", *other, "--live-log", project.state)
+    found = {one["id"]: one for one in document["report"]["findings"]}
+    assert code == 1 and found["DEC-06"]["outcome"] == "fail"
+
+
+def test_a_log_alone_shows_when_decisions_were_made(run_json: RunJson, project: Project) -> None:
+    _, document = run_json("audit", "--live-log", project.state)
+    found = {one["id"]: one for one in document["report"]["findings"]}
+    assert found["DEC-02"]["outcome"] == "pass"
+    assert any("not replayed" in text for text in document["notes"])

@@ -134,9 +134,9 @@ def other_state() -> object:
 
 
 def no_rules() -> object:
-    from barproof.cli.parity import _rules
+    from barproof.cli.parity import rules_of_log
 
-    return _rules(foreign(), Config(), None, [])
+    return rules_of_log(foreign(), Config(), None, [])
 
 
 def commands(*words: str) -> Callable[[], object]:
@@ -176,7 +176,41 @@ def commands(*words: str) -> Callable[[], object]:
     return call
 
 
+def audited(*bundles: str) -> Callable[[], object]:
+    """`barproof audit` with a bundle told by symbol, or without a log."""
+
+    def call() -> object:
+        from barproof.cli.audit import audit
+        from barproof.cli.evidence import Evidence
+        from barproof.cli.live_evidence import add_live_log
+
+        if not bundles:
+            return audit(claims=Path("c.toml"), bundle=["b"])
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            study()[1].save(folder / "b")
+            pl.DataFrame({"time": TIMES, "p_long": [0.1, 0.2, 0.3]}).write_csv(folder / "l.csv")
+            told = [f"{one}={folder / 'b'}" for one in bundles]
+            quiet = None, None, None, False
+            add_live_log(Evidence(), Config(), folder / "l.csv", told, None, quiet)
+        return None
+
+    return call
+
+
 EXAMPLES: list[Example] = [
+    (
+        "audit: a bundle by symbol",
+        audited("SIM"),
+        bp.ConfigError,
+        "`--bundle` of an audit names a symbol, and an audit is of one: leave it out, or use `barproof parity`",
+    ),
+    (
+        "audit: a bundle without a log",
+        audited(),
+        bp.ConfigError,
+        "`--bundle` is the model of a live log: give `--live-log` too",
+    ),
     (
         "stamp",
         lambda: foreign(stamp="middle"),

@@ -306,6 +306,8 @@ def audit(
     for group in groups:
         if group not in GROUPS:
             raise ConfigError(f"`--require` must be one of {', '.join(GROUPS)}, was {group!r}")
+    if bundle and live_log is None:
+        raise ConfigError("`--bundle` is the model of a live log: give `--live-log` too")
     severity = fail_on or settings.audit.fail_on
     if severity not in SEVERITIES:
         raise ConfigError(f"`--fail-on` must be one of {', '.join(SEVERITIES)}, was {severity!r}")
@@ -383,8 +385,6 @@ def audit(
             )
     if live_log is not None:
         add_live_log(evidence, settings, live_log, bundle, rule, (taker, maker, slippage, free))
-    elif bundle:
-        raise ConfigError("`--bundle` is the model of a live log: give `--live-log` too")
     if label_cells is not None:
         evidence.label_sweep = read_label_cells(label_cells)
     if ablation:

@@ -271,18 +271,13 @@ FILL_HEAD = ("real fills", "status", "side", "orders", "mean slippage", "worst",
 
 def _fills(table: pl.DataFrame) -> list[tuple[str, ...]]:
     """Real fills beside the orders of the backtest, by kind of order."""
-    out = []
-    for (order, status, side), rows in table.group_by(
-        "order", "status", "side", maintain_order=True
-    ):
-        slips = rows["slippage"].drop_nulls()
-        mean, worst = (
-            f"{v:.4%}" if len(slips) else "" for v in (slips.mean() or 0.0, slips.max() or 0.0)
-        )
+    out: list[tuple[str, ...]] = []
+    for key, rows in table.group_by("order", "status", "side", maintain_order=True):
+        order, status, side = (str(one) for one in key)
+        slips = rows["slippage"].drop_nulls().to_list()
+        mean, worst = (f"{sum(slips) / len(slips):.4%}", f"{max(slips):.4%}") if slips else ("", "")
         fees = f"{rows['fee'].sum():.6g}" if rows["fee"].drop_nulls().len() else ""
-        out.append(
-            (str(order or "?"), str(status), str(side), f"{rows.height:,}", mean, worst, fees)
-        )
+        out.append((order, status, side, f"{rows.height:,}", mean, worst, fees))
     return out
 
 

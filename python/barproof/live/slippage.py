@@ -148,8 +148,10 @@ def _of_symbol(
         # Within the bar of the order the distance is 0; among equals, the earlier order that has no fill yet.
         away = np.maximum(np.maximum(starts - fill["time"], fill["time"] - (starts + step - 1)), 0)
         away = np.where(buys == (fill["side"] == "buy"), away, np.iinfo(np.int64).max)
-        near = np.flatnonzero((away == away.min()) & (away <= step)) if len(away) else []
-        if not len(near):
+        near: list[int] = []
+        if len(away):
+            near = np.flatnonzero((away == away.min()) & (away <= step)).tolist()
+        if not near:
             yield _row(made.symbol, "extra", None, [fill])
             continue
         taken.setdefault(_meant(near, legs, fill), []).append(fill)
@@ -161,13 +163,13 @@ def _of_symbol(
             yield _row(made.symbol, "missed", leg, [])
 
 
-def _meant(near: Any, legs: list[dict[str, Any]], fill: dict[str, Any]) -> int:
+def _meant(near: list[int], legs: list[dict[str, Any]], fill: dict[str, Any]) -> int:
     """Of several orders in one bar, the one whose reason is told, or else the one with the nearest price."""
     told = str(fill.get("reason") or "")
     for k in near:
         if told and legs[k]["order"].endswith(f" {told}"):
-            return int(k)
-    return int(min(near, key=lambda k: abs(legs[k]["paper_price"] - fill["price"])))
+            return k
+    return min(near, key=lambda k: float(abs(legs[k]["paper_price"] - fill["price"])))
 
 
 def _micro(moment: Any) -> int:
