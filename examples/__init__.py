@@ -1,0 +1,1 @@
+"""Programs to read: the demonstration, and one study for each of the five cases."""
