@@ -179,7 +179,7 @@ EXAMPLES += [
         "ensemble of one",
         lambda: ensemble(LOGISTIC),
         bp.LayoutError,
-        "`models` of Ensemble must be two or more with the same window, were 1 with windows [1]",
+        "`models` of Ensemble must be two or more, were 1",
     ),
     (
         "ensemble how",

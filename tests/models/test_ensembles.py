@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import barproof as bp
-from barproof.models import Ensemble, GradientBoosting, LightGBM, Logistic, XGBoost
+from barproof.models import Ensemble, GradientBoosting, LightGBM, Logistic, LstmClassifier, XGBoost
 from tests.models import forged
 from tests.models.market import candles, quiet, table
 
@@ -56,6 +56,31 @@ def test_ensembles_by_hand_and_back_from_disk(how: str, labels: Any, tmp_path: P
     assert again.predict(X).tobytes() == made.predict(X).tobytes()
     assert fitted(again).params == model.params
     assert again.part().calibration == made.part().calibration
+
+
+@pytest.mark.parametrize("how", ["mean", "stack"])
+def test_models_with_and_without_a_window_stand_together(how: str, tmp_path: Path) -> None:
+    # S002: an LSTM over 20 bars, and trees that see one.
+    net = LstmClassifier(window=5, hidden=4, layers=1, epochs=1)
+    made = quiet(Ensemble([net, Logistic(C=0.1)], how=how), X, BINARY, WALK, seed=3).bundles[0]
+    model, fold = fitted(made), WALK.folds(BARS, BINARY)[0]
+    assert model.window == 5
+    x = X.select("score", "noise0", "noise1").to_numpy()
+    rows = fold.train[~np.isnan(BINARY.values[fold.train])]
+    rows = rows[(rows >= 4) & ~np.isnan(x[rows]).any(axis=1)]
+    seed = int(np.random.SeedSequence(made.manifest["parts"]["model"]["seed"]).generate_state(3)[1])
+    own = Logistic(C=0.1).fit(
+        x[rows], BINARY.values[rows], kind="binary", rows=rows, ends=BINARY.end[rows], seed=seed
+    )
+    asked = fold.test[:50]
+    said = [model.models[0].predict_proba(x, rows=asked), own.predict_proba(x[asked])]
+    if how == "mean":
+        found = model.predict_proba(x, rows=asked)
+        np.testing.assert_allclose(found, (said[0] + said[1]) / 2, rtol=1e-12)
+    again = bp.Bundle.load(made.save(tmp_path / "b"))
+    assert again.predict(X).tobytes() == made.predict(X).tobytes()
+    # The first row that has a whole window is the first with a prediction.
+    assert np.isnan(made.predict(X)[:4]).all() and np.isfinite(made.predict(X)[fold.test]).all()
 
 
 def test_a_stack_learns_from_rows_that_its_models_have_not_seen() -> None:

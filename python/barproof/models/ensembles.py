@@ -10,6 +10,7 @@ import numpy as np
 
 from barproof._tensors import read_tensors
 from barproof.errors import BundleError, LayoutError, ParameterError, TrainingError
+from barproof.inference import window_of
 from barproof.models.linear import Logistic
 from barproof.models.protocol import Floats, Ints, Kind, Model, holdout
 from barproof.models.state import Reading, State
@@ -23,8 +24,8 @@ class Ensemble:
     Parameters
     ----------
     models : sequence of Model
-        At least two, all with the same window; each draws a seed of its own. Equal models with different seeds are
-        welcome.
+        At least two; each draws a seed of its own. Equal models with different seeds are welcome. Windows may differ:
+        rows count where the longest is whole, and models without one see the row alone.
     how : {"mean", "vote", "stack"}
         ``"mean"`` averages probabilities or returns. ``"vote"``: the share of the models that find a class
         likeliest (ties share the vote); a coarse number, not for returns. ``"stack"``: logistic regression, or ridge
@@ -69,8 +70,8 @@ class Ensemble:
 
     @property
     def window(self) -> int:
-        """Bars that its models look at."""
-        return int(getattr(self.models[0], "window", 1)) if self.models else 1
+        """Bars that its models look at, at most."""
+        return max((window_of(model) for model in self.models), default=1)
 
     @property
     def precision(self) -> str:
@@ -97,12 +98,8 @@ class Ensemble:
         return type(self)(models, how=self.how, validation=self.validation)
 
     def _check(self, kind: Kind) -> None:
-        windows = {int(getattr(model, "window", 1)) for model in self.models}
-        if len(self.models) < 2 or len(windows) > 1:
-            raise LayoutError(
-                f"`models` of Ensemble must be two or more with the same window, were {len(self.models)} with windows "
-                f"{sorted(windows)}"
-            )
+        if len(self.models) < 2:
+            raise LayoutError(f"`models` of Ensemble must be two or more, were {len(self.models)}")
         if self.how not in _HOW:
             raise ParameterError(f"`how` of Ensemble must be {', '.join(_HOW)}, was {self.how!r}")
         if self.how == "vote" and kind == "regression":
@@ -149,8 +146,22 @@ class Ensemble:
         if self.how == "stack":
             self._stack(X, y, kind, rows, ends, seeds)
         for model, own in zip(self.models, seeds, strict=False):
-            model.fit(X, y, kind=kind, rows=rows, ends=ends, seed=int(own))
+            self._fit(model, X, y, kind, rows, ends, int(own))
         return self
+
+    def _fit(
+        self,
+        model: Any,
+        X: Floats,  # noqa: N803
+        y: Floats,
+        kind: Kind,
+        rows: Ints,
+        ends: Ints,
+        seed: int,
+    ) -> None:
+        """Give a model its windows, or the rows alone where it has none and others do."""
+        seen = X[rows] if self.window > 1 and window_of(model) == 1 else X
+        model.fit(seen, y, kind=kind, rows=rows, ends=ends, seed=seed)
 
     def _stack(
         self,
@@ -175,7 +186,7 @@ class Ensemble:
         for model, own in zip(self.models, seeds, strict=False):
             early = model.clone()
             seen = X[kept] if self.window == 1 else X[: rows[kept[-1]] + 1]
-            early.fit(seen, y[kept], kind=kind, rows=rows[kept], ends=ends[kept], seed=int(own))
+            self._fit(early, seen, y[kept], kind, rows[kept], ends[kept], int(own))
             said.append(_ask(early, X, kind, held if self.window == 1 else rows[held]))
         self._stacked = len(held)
         self.top_ = Logistic().fit(
@@ -310,7 +321,7 @@ def _part(state: State, i: int) -> State:
 
 
 def _ask(model: Any, X: Floats, kind: str, rows: Ints) -> Floats:  # noqa: N803
-    if int(getattr(model, "window", 1)) > 1:
+    if window_of(model) > 1:
         said = (
             model.predict(X, rows=rows)
             if kind == "regression"
