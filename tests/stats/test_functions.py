@@ -97,6 +97,58 @@ def test_scores_are_those_of_scikit_learn() -> None:
     assert fitted.loss_after <= fitted.loss_before
 
 
+def test_the_temperature_of_classes_is_that_of_least_log_loss() -> None:
+    from scipy.optimize import minimize_scalar
+    from sklearn.metrics import log_loss
+
+    x = 6 * stats.uniforms(5, 1_500).reshape(500, 3)
+    chance = np.exp(x / 2.5)
+    chance /= chance.sum(axis=1, keepdims=True)
+    y = (stats.uniforms(6, 500)[:, None] > chance.cumsum(axis=1)).sum(axis=1)
+
+    def loss(log_t: float) -> float:
+        p = np.exp(x / np.exp(log_t))
+        return float(log_loss(y, p / p.sum(axis=1, keepdims=True)))
+
+    best = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-10})
+    found = stats.temperature(x, y)
+    assert found.temperature == near(math.exp(best.x), rel=1e-5)
+    assert found.loss_before == near(loss(0.0), rel=GOLDEN)
+    assert found.loss_after == near(best.fun, rel=OPTIMISED)
+    # A shift of a row changes nothing, and two classes are one logit.
+    moved = stats.temperature(x + 1e3 * y[:, None], y)
+    assert moved.temperature == near(found.temperature, rel=OPTIMISED)
+    gap, side = x[:, 0] - x[:, 1], (y == 0).astype(float)
+    alone = stats.temperature(gap, side)
+    pair = stats.temperature(np.column_stack([np.zeros(500), gap]), side)
+    assert pair.temperature == near(alone.temperature, rel=OPTIMISED)
+    # Logits of raw prices: nothing overflows. 70% right with a gap of 158,041, as in case S001.
+    right = (np.arange(100) < 70).astype(float)
+    hot = stats.temperature(np.tile([0.0, 158_041.0, -9e9], (100, 1)), right)
+    assert hot.temperature == near(stats.saturated_temperature(158_041, 0.7), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("logits", "y", "why"),
+    [
+        (np.zeros((3, 2)), [0, 1, 1], "all logits of a row are the same"),
+        (np.eye(3), [0, 1, 2], "T is 0"),
+        (np.eye(3), [1, 2, 0], "T is infinite"),
+        (np.eye(3), [0, 1], "not one outcome a row"),
+        (np.eye(3), [0, 1, 3], "no numbers of classes"),
+        (np.eye(3), [0, 1, 0.5], "no numbers of classes"),
+        (np.eye(3), ["a", "b", "c"], "no plain series"),
+        (np.eye(3) * math.nan, [0, 1, 2], "not finite"),
+        (np.zeros((0, 3)), [], "no rows"),
+        (np.zeros((3, 1)), [0, 0, 0], "a single class"),
+    ],
+)
+def test_no_temperature_of_classes_without_a_reason(logits: Any, y: Any, why: str) -> None:
+    found = stats.temperature(logits, y)
+    assert not found.defined
+    assert why in found.reason
+
+
 def test_diebold_mariano_by_hand() -> None:
     from scipy.stats import t
 

@@ -98,15 +98,12 @@ from barproof.stats.scores import (
     Murphy,
     Scores,
     Spiegelhalter,
-    Temperature,
     calibration_error,
     constant_forecast,
     murphy,
-    saturated_temperature,
     scores,
     spiegelhalter,
     spread_of_forecast,
-    temperature,
 )
 from barproof.stats.shares import (
     BinomialTest,
@@ -135,6 +132,7 @@ from barproof.stats.sharpe import (
 )
 from barproof.stats.superior import RealityCheck, Spa, StepM, reality_check, spa, stepm
 from barproof.stats.sweeps import Overfitting, overfitting
+from barproof.stats.warmth import Temperature, saturated_temperature, temperature
 
 __all__ = [
     "Adjusted",

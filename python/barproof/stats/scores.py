@@ -1,4 +1,4 @@
-"""Probabilities against outcomes: calibration with its null, proper scores, temperature, constant forecasts."""
+"""Probabilities against outcomes: calibration with its null, proper scores, constant forecasts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,12 @@ __all__ = [
     "Murphy",
     "Scores",
     "Spiegelhalter",
-    "Temperature",
     "calibration_error",
     "constant_forecast",
     "murphy",
-    "saturated_temperature",
     "scores",
     "spiegelhalter",
     "spread_of_forecast",
-    "temperature",
 ]
 
 _CLIP = 1e-15
@@ -368,117 +365,6 @@ def spiegelhalter(p: ArrayLike, y: ArrayLike) -> Spiegelhalter:
         return undefined(Spiegelhalter, "all probabilities are 0, one half or 1", n=n)
     score = float(np.sum((z - q) * (1 - 2 * q))) / math.sqrt(variance)
     return Spiegelhalter(score, 2 * tail(abs(score)), n)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Temperature(Stat):
-    """Temperature that fits logits to outcomes.
-
-    Attributes
-    ----------
-    temperature : float
-        Above 1 where the forecast is too sure.
-    loss_before, loss_after : float
-        Log loss in nats.
-    n : int
-        Rows.
-    """
-
-    temperature: float
-    loss_before: float
-    loss_after: float
-    n: int
-
-
-def temperature(logits: ArrayLike, y: ArrayLike) -> Temperature:
-    """Find the temperature of least log loss.
-
-    Parameters
-    ----------
-    logits : array_like of shape (n,)
-        Log odds of outcome 1.
-    y : array_like of shape (n,)
-        Outcomes, 0 or 1, of rows that were used for nothing else.
-
-    Returns
-    -------
-    Temperature
-        Undefined without rows, for logits that are not finite or all 0, all on the right side (T would be 0), or not
-        pointing to outcomes at all (infinite).
-
-    Notes
-    -----
-    C. Guo et al. 2017: the root of the derivative of the log loss of ``logits / T``. It never changes which side of one
-    half a row is on.
-
-    Examples
-    --------
-    >>> round(temperature([2.0, 2.0, 2.0, -2.0], [1, 1, 0, 0]).temperature, 4)
-    1.8205
-    """
-    try:
-        x = floats(logits)
-    except (TypeError, ValueError):
-        return undefined(Temperature, "the logits are no plain series of numbers")
-    if x.ndim != 1 or not np.all(np.isfinite(x)):
-        return undefined(Temperature, "the logits are not finite numbers in one dimension")
-    q, z, reason = _rows(np.full(len(x), 0.5), y)
-    n = len(q)
-    if reason or n != len(x):
-        return undefined(Temperature, reason, n=n)
-    scale = float(np.max(np.abs(x)))
-    if not scale > 0:
-        return undefined(Temperature, "all logits are 0", n=n)
-    from scipy.optimize import brentq
-    from scipy.special import expit
-
-    def slope(inverse: float) -> float:
-        return float(np.mean((expit(inverse * x) - z) * x))
-
-    def loss(inverse: float) -> float:
-        return float(np.mean(np.logaddexp(0.0, inverse * x) - z * inverse * x))
-
-    low, high = 0.0, 1.0 / scale
-    if slope(low) >= 0:
-        return undefined(Temperature, "logits do not point to outcomes: T is infinite", n=n)
-    if bool(np.all((2 * z - 1) * x >= 0)):
-        return undefined(Temperature, "every logit is on the right side: T is 0", n=n)
-    while slope(high) < 0:
-        high *= 2
-    found = float(brentq(slope, low, high, xtol=1e-300, rtol=1e-14))
-    return Temperature(1 / found, loss(1.0), loss(found), n)
-
-
-def saturated_temperature(size: float, accuracy: float) -> float:
-    """Compute the temperature that logits of one size need at an accuracy.
-
-    Parameters
-    ----------
-    size : float
-        Size of every logit (or gap of two), > 0.
-    accuracy : float
-        Share that is right, in (0.5, 1).
-
-    Returns
-    -------
-    float
-        ``size / ln(c / (1 - c))``.
-
-    Raises
-    ------
-    ParameterError
-        If a number is out of bounds.
-
-    Examples
-    --------
-    >>> round(saturated_temperature(158_041, 0.70))
-    186524
-    """
-    if not size > 0 or not 0.5 < accuracy < 1:
-        raise ParameterError(
-            f"`size` must be > 0 and `accuracy` in (0.5, 1), were {size!r} and {accuracy!r}"
-        )
-    return size / math.log(accuracy / (1 - accuracy))
 
 
 def spread_of_forecast(auc: float, share: float) -> float:

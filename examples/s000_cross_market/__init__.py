@@ -1,0 +1,1 @@
+"""S000: a cross-market transformer that could not be recreated."""

@@ -1,0 +1,1 @@
+"""S001: networks fed raw prices, twice."""

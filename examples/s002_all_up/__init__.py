@@ -1,0 +1,1 @@
+"""S002: one hundred percent accuracy."""
