@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from examples.s000_cross_market.study import CODES
+
 from tests.examples.variants import SEEDS, VARIANTS, hold, play
 
 pytest.importorskip("torch")

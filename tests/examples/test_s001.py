@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from examples.s001_raw_prices.study import CODES, MENDED, NAMES
+
 from tests.examples.variants import FAST, VARIANTS, hold, play
 
 pytest.importorskip("torch")

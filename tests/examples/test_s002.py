@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from examples.s002_all_up.study import CODES, STEPS
 
 import barproof as bp
-from examples.s002_all_up.study import CODES, STEPS
 from tests.examples.variants import FAST, VARIANTS, hold, play
 
 pytest.importorskip("torch")
