@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from examples.s001_raw_prices.study import CODES, MENDED, NAMES
 
+import barproof as bp
 from tests.examples.variants import FAST, VARIANTS, hold, play
 
 pytest.importorskip("torch")
@@ -37,3 +38,15 @@ def test_codes(variant: str, seed: int, tmp_path: Path) -> None:
             assert told["largest_logit"] <= 10 and told["scaler"]
             assert told["above_0.99"] < 0.10
             assert " by limit in " in facts["figures"]["signals"][symbol]
+
+
+def test_prices_behind_a_scaler_are_not_saved_either(tmp_path: Path) -> None:
+    # Whoever only puts the scaler back has volumes of fifty deviations in the net.
+    candles = bp.simulate_candles(21, bars=16_000, interval="1m", edge=0.2, price=79_568.0)
+    X = bp.FeatureSet(list(NAMES)).compute(candles)
+    labels = bp.labels.horizon(candles, bars=5, threshold=0.0005)
+    net = bp.models.FeedForward(hidden=(8,), epochs=1)
+    folds = bp.WalkForward(train=10_400, tune=1_600, test=3_200, gap=5)
+    run = bp.train(net, X, labels, folds, seed=7, progress=False, ledger=False)
+    with pytest.raises(bp.BundleError, match="fail PAR-03"):
+        run.bundles[0].save(tmp_path / "bundle")
