@@ -742,3 +742,15 @@ def test_findings_say_what_they_were_made_of() -> None:
     assert found.assumptions["stationary returns"] == "unchecked"
     held = audits.bar_integrity(CANDLES)
     assert held.provenance["inputs"] == {"bars": CANDLES.digest}
+
+
+def test_the_temperature_of_three_classes() -> None:
+    # Case S001: a head of three classes, and logits of raw prices.
+    logits = 3 * stats.normals(7, 3_000).reshape(1_000, 3)
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    came = (stats.uniforms(8, 1_000)[:, None] > chance.cumsum(axis=1)).sum(axis=1)
+    assert audits.temperature(logits, came).outcome == "pass"
+    hot = audits.temperature(1e4 * logits, came)
+    assert hot.outcome == "fail"
+    assert hot.measured is not None and hot.measured.value == near(1e4, rel=0.2)
+    assert audits.temperature(np.tile([9.0, 0.0, 0.0], (1_000, 1)), came).outcome != "pass"

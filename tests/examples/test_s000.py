@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from examples.s000_cross_market import study
 from examples.s000_cross_market.study import CODES
 
+from barproof import checkpoints
 from tests.examples.variants import SEEDS, VARIANTS, hold, play
 
 pytest.importorskip("torch")
@@ -37,3 +40,22 @@ def test_codes(variant: str, seed: int, tmp_path: Path) -> None:
         # A row for each of 240 channels and 24 steps.
         scores = pl.read_csv(tmp_path / "out" / "scores.csv")
         assert scores.height == 240 * 24 and scores["target"].n_unique() == 240
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_stopped_study_goes_on_with_its_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(checkpoints, "recreate", stop)
+    assert study.main(["--mended", "--out", str(out), "--quiet"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    trained = (out / "net.safetensors").stat()
+    monkeypatch.undo()
+    code, facts = play("s000_cross_market", "mended", 7, out)
+    hold("mended", code, facts, NAMED, also={"PRED-14"})
+    assert (out / "net.safetensors").stat().st_mtime_ns == trained.st_mtime_ns
