@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import barproof as bp
@@ -125,3 +126,31 @@ def test_a_scaler_of_all_rows_and_a_future_feature_are_found(study: dict[str, An
     )
     # A mean since the start needs all bars, and no window is declared.
     assert slow["SPL-07"].outcome == "pass" and slow["SPL-09"].outcome == "inconclusive"
+
+
+def test_the_stop_of_a_small_position_lies_as_far_in_price(study: dict[str, Any]) -> None:
+    """A stop of 1% of the price is 1% away whatever share of the account is put up (ECO-04)."""
+    candles, signals = study["run"].candles, study["run"].signals()
+    for fraction in (1.0, 0.1):
+        rules = study["result"].rules.replace(fraction=fraction)
+        result = bp.backtest(candles, signals, rules, costs=COSTS, ledger=False)
+        found = bp.audit(result=result, resample=False, ledger=False)["ECO-04"]
+        r = result.trades["return"].to_numpy()
+        assert found.evidence["distance"] == pytest.approx(0.01)
+        assert found.evidence["mean_win"] == pytest.approx(r[r > 0].mean() / fraction)
+        # Of the balance a tenth of the position loses a tenth: the gate follows.
+        assert found.evidence["worst_loss"] == pytest.approx(-r.min())
+        assert (found.outcome == "fail") == (-r.min() > 1.25 * 0.01 * fraction)
+
+
+def test_what_overlaps_is_counted_once_where_it_trades(study: dict[str, Any]) -> None:
+    """CAL-06 takes one row in as many as a label looks ahead."""
+    found = bp.audit(run=study["run"], result=study["result"], resample=False, ledger=False)
+    runs = range(len(study["run"].folds))
+    rows = pl.concat([study["run"].predictions(part="test", fold=i) for i in runs])
+    labels = study["run"].labels
+    span = int((labels.end - labels.start)[labels.end >= 0].max()) + 1
+    assert span == 4
+    apart = rows[::span].drop_nulls("label").filter(pl.col("label").is_not_nan())
+    measured = found["CAL-06"].measured
+    assert measured is not None and measured.n == apart.filter(pl.col("p_1") >= 0.5).height

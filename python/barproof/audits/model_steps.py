@@ -332,16 +332,18 @@ def _stop(x: Inputs) -> Iterator[Finding]:
     if not isinstance(rules, Rules) or rules.stop_loss is None or x.trade_table is None:
         return
     leverage = float(rules.leverage)
+    # Other sizings put up another share for every trade: the whole balance is the nearest stop that they can have.
+    share = float(rules.fraction) if rules.sizing == "fraction" else 1.0
     if rules.stop_loss_kind == "price":
-        risk = float(rules.stop_loss) * leverage
+        risk = float(rules.stop_loss) * leverage * share
     elif rules.stop_loss_kind == "equity":
         risk = float(rules.stop_loss)
     else:
         return
     r = trade_returns(x.trade_table).finite
     lost = float(-r[r < 0].min()) if (r < 0).any() else 0.0
-    won = float(r[r > 0].mean()) / leverage if (r > 0).any() else None
-    yield stop_distance(risk, leverage=leverage, mean_win=won, worst_loss=lost)
+    won = float(r[r > 0].mean()) / (leverage * share) if (r > 0).any() else None
+    yield stop_distance(risk, leverage=leverage, share=share, mean_win=won, worst_loss=lost)
 
 
 def _independent(x: Inputs) -> Iterator[Finding]:

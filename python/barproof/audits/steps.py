@@ -418,8 +418,10 @@ def _traded(x: Inputs) -> Iterator[Finding]:
     threshold = getattr(rules, "entry_long", None)
     if threshold is None:
         return
+    span = span_of(x)
     for p, y in binary_of(x):
-        yield calibration_where_traded(p, y, threshold=float(threshold))
+        # Labels that overlap are not independent draws of the forecast.
+        yield calibration_where_traded(p[::span], y[::span], threshold=float(threshold))
 
 
 def _size(x: Inputs) -> Iterator[Finding]:
