@@ -57,6 +57,45 @@ def test_claims_are_computed_again(
     assert run("verify")[0] == 4
 
 
+def test_which_of_the_claimed_systems_ever_worked(
+    run: Run, run_json: RunJson, tmp_path: Path
+) -> None:
+    returns = {
+        "good": [0.02, -0.01] * 200,
+        "bad": [0.01, -0.02] * 200,
+        "few": [0.02, 0.01, -0.01],
+    }
+    rows: list[dict[str, Any]] = []
+    for name, values in returns.items():
+        pl.DataFrame({"return": values}).write_csv(tmp_path / f"{name}.csv")
+        told = {"metric": "trades", "artefact": f"{name}.csv", "system": "v5", "model": name}
+        rows.append({"id": name, "value": str(len(values)), "unit": "count", **told})
+    rows.append({"id": "rumour", "value": "38.04", "unit": "percent", "system": "v4"})
+    (tmp_path / "none.json").write_text('{"trades": 0}')
+    none = {"artefact": "none.json", "pointer": "/trades", "system": "v5", "model": "month"}
+    rows.append({"id": "none", "value": "0", "unit": "count", **none})
+    (tmp_path / "claims.toml").write_text(toml(rows))
+    _, document = run_json("verify", ".")
+    held = {row["model"] or row["system"]: row for row in document["systems"]}
+    assert {name: row["worked"] for name, row in held.items()} == {
+        "good": True,
+        "bad": False,
+        "few": None,
+        "v4": None,
+        "month": None,
+    }
+    assert [held[name]["trades"] for name in ("good", "few", "v4")] == [400, 3, None]
+    assert held["v4"]["unverified"] == 1 and held["month"]["because"] == "no trades were made"
+    expected = "shown to have worked: v5 good of 5; 1 lost money, of 3 nothing is known"
+    assert document["answer"] == expected
+    _, out, _ = run("verify", ".")
+    assert expected in out and "next for v5 bad: do not trade it" in out
+    (tmp_path / "bad.csv").write_text("note\nx\n")
+    _, document = run_json("verify", ".")
+    assert document["systems"][1]["worked"] is None
+    assert document["systems"][1]["next"] == "bring a table of its trades"
+
+
 @pytest.fixture
 def manifest(run_json: RunJson, files: Files, tmp_path: Path) -> Path:
     for path in (files.candles, files.signals, files.funding):

@@ -14,6 +14,7 @@ from barproof.cli import options, output
 from barproof.cli.audit import show_findings
 from barproof.cli.exits import FOUND, OK
 from barproof.cli.manifest import is_manifest, reproduce
+from barproof.cli.worked import answer, worked
 from barproof.errors import ConfigError
 
 __all__ = ["verify"]
@@ -76,6 +77,7 @@ def verify(
     if any(runs.values()):
         code = max(code, FOUND) if code != 4 else FOUND
     rows = [] if claims is None else _rows(claims)
+    systems = [] if claims is None else worked(claims, rows)
     if json:
         output.emit_json(
             {
@@ -83,6 +85,8 @@ def verify(
                 "version": __version__,
                 "exit_code": code,
                 "claims": rows,
+                "systems": systems,
+                "answer": answer(systems) if systems else None,
                 "manifests": runs,
                 "report": None if report is None else report.to_dict(),
             }
@@ -114,8 +118,37 @@ def verify(
                 )
             )
             out.print()
+        if systems:
+            out.print(
+                output.table(
+                    ("system", "because", "claims", "agree", "differ", "no file", "trades"),
+                    [
+                        (
+                            _named(s),
+                            s["because"],
+                            str(s["claims"]),
+                            str(s["agrees"]),
+                            str(s["differs"]),
+                            str(s["unverified"]),
+                            "-" if s["trades"] is None else f"{s['trades']:,}",
+                        )
+                        for s in systems
+                    ],
+                    left=2,
+                )
+            )
+            out.print()
+            out.print(answer(systems), soft_wrap=True, markup=False)
+            for s in systems:
+                out.print(f"  next for {_named(s)}: {s['next']}", soft_wrap=True, markup=False)
+            out.print()
         show_findings(out, report, full=full)
     return code
+
+
+def _named(system: dict[str, Any]) -> str:
+    """System and model in words."""
+    return " ".join(filter(None, (system["system"], system["model"]))) or "the project"
 
 
 def _expanded(path: Path) -> list[Path]:
