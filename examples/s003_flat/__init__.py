@@ -1,0 +1,1 @@
+"""Case S003: a flat transformer."""

@@ -1,0 +1,1 @@
+"""Case S004: five models, none of which ever worked."""

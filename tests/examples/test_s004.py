@@ -1,0 +1,83 @@
+"""Case S004: what fires on the five models, what is silent on the mended one, and what `verify` says of the folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples.s004_gating import alternatives
+from examples.s004_gating.study import CODES
+
+import barproof as bp
+from barproof.cli import main
+from tests.examples.variants import FAST, SEEDS, VARIANTS, hold, play
+
+# What else such a system shows: costs, ruin, the live log, what its grid and its few live trades cannot tell.
+ALSO = {
+    "broken": (
+        "DEC-03 DEC-04 DEC-05 DEC-06 DEC-07 ECO-06 ECO-08 ECO-12 OVF-05 OVF-06 OVF-09 OVF-10 SIG-05 SIG-06 "
+        "SIG-07 SIG-08 SIG-09 SIG-11 SPL-10 FILL-03 FILL-04"
+    ).split(),
+    # The winner lies on the grid's edge; days hang together; three days of forecasts are few.
+    "mended": ["OVF-10", "SIG-09", "DEC-04"],
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_codes_and_verdict(
+    variant: str, seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, facts = play("s004_gating", variant, seed, tmp_path / "run")
+    hold(variant, code, facts, CODES, also=ALSO[variant])
+    capsys.readouterr()
+    # The folder answers the user's question.
+    folder = tmp_path / "run" / "folder"
+    exit_code = main(["verify", str(folder), "--json"])
+    document = json.loads(capsys.readouterr().out)
+    worked = {s["model"]: s["worked"] for s in document["systems"]}
+    assert exit_code == document["exit_code"] == code
+    if variant == "broken":
+        assert set(worked) == {
+            "108 windows",
+            "full data",
+            "v4",
+            "improved labels",
+            "30 days",
+            "live, 171 features",
+        }
+        assert True not in worked.values() and worked["full data"] is False
+        assert document["answer"].startswith("shown to have worked: none of 6; ")
+        fails = {f["id"] for f in document["report"]["findings"] if f["outcome"] == "fail"}
+        assert fails == {f"CLM-{i:02}" for i in range(1, 11)}
+    else:
+        assert worked == {"latest": True}
+        assert (
+            document["answer"]
+            == "shown to have worked: v5 latest of 1; 0 lost money, of 0 nothing is known"
+        )
+    # When the features of production left those of the backtest.
+    changes = bp.Ledger.open(folder / "ledger.sqlite").history(field="count")
+    assert changes["after"].to_list() == (["109", "171"] if variant == "broken" else ["112"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_alternatives(tmp_path: Path) -> None:
+    """All six face the same bars and costs; on a market without an edge none beats doing nothing."""
+    code, facts = _alternatives(tmp_path)
+    rows = {row["name"]: row for row in facts["figures"]["alternatives"]}
+    assert code == 1
+    assert set(rows) == set(alternatives.NAMES)
+    assert rows["no model at all"]["trades"] == 0
+    assert not any(row["helps"] for row in rows.values())
+
+
+def _alternatives(tmp_path: Path) -> tuple[int, dict[str, Any]]:
+    code = alternatives.main(
+        ["--broken", "--seed", str(FAST), "--out", str(tmp_path / "x"), "--quiet"]
+    )
+    return code, json.loads((tmp_path / "x" / "figures.json").read_text())
