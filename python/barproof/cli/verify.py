@@ -121,7 +121,7 @@ def verify(
         if systems:
             out.print(
                 output.table(
-                    ("system", "because", "claims", "agree", "differ", "no file", "trades"),
+                    ("system", "because", "claims", "agree", "differ", "unverified", "trades"),
                     [
                         (
                             _named(s),

@@ -73,7 +73,7 @@ def _one(claims: ClaimSet, key: tuple[str, str], held: list[tuple[Any, str]]) ->
         }[found.outcome]
         break
     if counts["differs"]:
-        step += f"; correct {counts['differs']} claims"
+        step += f"; correct {counts['differs']} claim{'s' if counts['differs'] > 1 else ''}"
     return {"system": key[0], "model": key[1], "claims": len(held), **counts, **told, "next": step}
 
 
