@@ -100,8 +100,8 @@ def study(case: Case) -> bp.Report:
             made |= {
                 "helps": against.outcome == "pass",
                 "against_nothing": against.title,
-                "entries": [parts.entry.low, parts.entry.high],
-                "exits": [parts.exit.low, parts.exit.high],
+                "entries": _ends(parts.entry),
+                "exits": _ends(parts.exit),
             }
             reports[name] = bp.audit(
                 ablation=parts,
@@ -118,6 +118,12 @@ def study(case: Case) -> bp.Report:
     good = [row["name"] for row in rows if row["helps"]]
     case.say(f"better than doing nothing: {', '.join(good) if good else 'none'}")
     return joined({"models": reports.pop("as it was"), **reports})
+
+
+def _ends(interval: Any) -> list[float] | None:
+    """Give the ends of an interval; JSON knows no NaN."""
+    ends = [float(interval.low), float(interval.high)]
+    return ends if all(np.isfinite(ends)) else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

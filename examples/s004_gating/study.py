@@ -19,7 +19,7 @@ from examples import casework
 from examples.casework import Case
 from examples.s004_gating.folder import write_folder
 from examples.s004_gating.live import live_log
-from examples.s004_gating.system import COSTS, DAY, System, build, votes
+from examples.s004_gating.system import COSTS, DAY, System, build, stitched, votes
 
 WORST = ("error", "fail", "inconclusive", "warn", "pass", "skipped")
 CODES = (
@@ -127,10 +127,11 @@ def _more(case: Case, system: System, improved: bp.Signals | None) -> dict[str, 
         "OVF-01": _trials(case, system),
     }
     if case.broken:
-        # The case kept the returns of windows, not of days.
+        # The case kept the returns of windows, not of days; those that share no day.
         rows = system.sweep.frame.sort("combination", "window")
         panel = rows["total_return"].to_numpy().reshape(len(system.sweep), -1).T
-        more["OVF-04"] = {"returns": panel, "blocks": 8}
+        apart = -(-5 * DAY // int(np.diff([low for low, _ in system.windows[:2]])[0]))
+        more["OVF-04"] = {"returns": panel[::apart], "blocks": 8}
     return more
 
 
@@ -197,17 +198,19 @@ def _traded(system: System, signals: bp.Signals, rules: bp.Rules) -> Any:
 
 
 def _improved(case: Case, system: System) -> bp.Signals:
-    """Entry models of the last window, trained again on labels that one vote of three makes positive."""
+    """Train entry models again on labels that one vote of three makes positive."""
     parts = {
         side: bp.Part(held.model, held.X, votes(case, system.candles, side, k=1))
         for side, held in system.run.parts.items()
         if side in ("long", "short")
     }
-    again = bp.train(parts, folds=system.run.folds[-1:], seed=case.seed).signals()
-    rows = system.run.folds[-1].test
+    # At full size in every window; small in the last alone.
+    folds = system.run.folds if case.full else system.run.folds[-1:]
+    again = bp.train(parts, folds=folds, seed=case.seed)
+    said, (start, end) = stitched(again)
     held: dict[str, Any] = {name: system.signals[name].copy() for name in system.signals.names}
     for side in parts:
-        held[side][rows] = again[side][rows]
+        held[side][start:end] = said[side][start:end]
     return bp.Signals(**held)
 
 

@@ -33,6 +33,7 @@ class System:
     rules: bp.Rules
     result: Any
     window: tuple[int, int]
+    windows: list[tuple[int, int]]
 
 
 def market(case: Case) -> bp.Candles:
@@ -81,6 +82,7 @@ def build(case: Case) -> System:
         best.rules,
         result,
         window,
+        windows,
     )
 
 
