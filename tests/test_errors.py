@@ -45,6 +45,7 @@ TABLES = (
     "tests.cli.portfolio_error_examples",
     "tests.cli.study_error_examples",
     "tests.cli.label_error_examples",
+    "tests.cli.fetch_error_examples",
 )
 TABLE: dict[str, list[Example]] = {name: importlib.import_module(name).EXAMPLES for name in TABLES}
 ALL = [pytest.param(*e[1:], id=f"{name}: {e[0]}") for name, rows in TABLE.items() for e in rows]

@@ -14,10 +14,11 @@ from tests.live.error_examples import EXAMPLES as LIVE
 from tests.live.parity_error_examples import EXAMPLES as PARITY
 
 from .error_examples import EXAMPLES as COMMON
+from .fetch_error_examples import EXAMPLES as FETCH
 from .label_error_examples import EXAMPLES as LABELS
 from .study_error_examples import EXAMPLES as STUDY
 
-EXAMPLES = [*COMMON, *LABELS, *STUDY, *LIVE, *PARITY]
+EXAMPLES = [*COMMON, *LABELS, *STUDY, *LIVE, *PARITY, *FETCH]
 HERE = Path(barproof.cli.__file__).parent
 
 

@@ -200,6 +200,7 @@ class Ccxt:
     """Stands for the library where it is not installed."""
 
     exchanges = ("binance",)
+    binance = dict
     __version__ = "4"
 
 
@@ -388,7 +389,7 @@ MESSAGES: dict[str, str] = {
     "two of one symbol": "`--bundle A=place/b` gives A a second bundle: name each symbol once",
     "no interval": "`--interval` is missing: give it, such as 5m, or `--from-history` FILE",
     "no instrument": "`--instrument` is missing: give perpetual, spot, equity or fx",
-    "no ccxt": "`--exchange` needs ccxt: install it by `pip install barproof[fetch]`, or feed bars on stdin",
+    "no ccxt": "`--exchange` needs ccxt: install it by `pip install 'barproof[fetch]'`, or feed bars on stdin",
     "no such exchange": "`--exchange nyse` is not known to ccxt 4",
     "no market": "`--market` of B is missing: such as `--market B=BTC/USDT:USDT`",
 }

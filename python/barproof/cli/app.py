@@ -23,6 +23,8 @@ from barproof.cli import (
     evaluate,
     explain,
     features,
+    fetch,
+    init,
     labels,
     ledger,
     live,
@@ -113,6 +115,8 @@ def _guarded(body: Command) -> Command:
 
 
 for _body in (
+    init.init,
+    fetch.fetch,
     check.check,
     features.features,
     labels.labels,

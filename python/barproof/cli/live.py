@@ -17,6 +17,7 @@ from barproof.candles import Candles
 from barproof.candles.interval import parse_interval
 from barproof.cli import options, output
 from barproof.cli.config import Config, load_config
+from barproof.cli.exchanges import open_exchange
 from barproof.cli.exits import OK, one_line
 from barproof.cli.inputs import costs_of, first_given, market_of, read_market, rules_of
 from barproof.errors import (
@@ -236,14 +237,7 @@ def _exchange(
     interval_ms: int,
     funding: bool,
 ) -> CcxtFeed:
-    try:
-        import ccxt
-    except ImportError as error:
-        raise ConfigError(
-            "`--exchange` needs ccxt: install it by `pip install barproof[fetch]`, or feed bars on stdin"
-        ) from error
-    if name not in ccxt.exchanges:
-        raise ConfigError(f"`--exchange {name}` is not known to ccxt {ccxt.__version__}")
+    made = open_exchange(name, url, instead="feed bars on stdin")
     known: dict[str, str] = {}
     for text in markets or symbols:
         symbol, sign, market = text.partition("=")
@@ -253,19 +247,7 @@ def _exchange(
         raise ConfigError(
             f"`--market` of {lacking[0]} is missing: such as `--market {lacking[0]}=BTC/USDT:USDT`"
         )
-    made = getattr(ccxt, name)({"enableRateLimit": True, "timeout": 10_000})
-    if url is not None:
-        made.urls["api"] = _elsewhere(made.urls["api"], url.rstrip("/"))
     return CcxtFeed(made, known, interval_ms, funding=funding, say=output.note)
-
-
-def _elsewhere(addresses: Any, url: str) -> Any:
-    """Put another host into the addresses of an exchange."""
-    if isinstance(addresses, dict):
-        return {key: _elsewhere(one, url) for key, one in addresses.items()}
-    _, _, rest = str(addresses).partition("://")
-    _, _, path = rest.partition("/")
-    return f"{url}/{path}" if path else url
 
 
 def _say(decisions: Any) -> int:
