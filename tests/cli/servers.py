@@ -231,7 +231,7 @@ MARKET = {
 
 def exchange_of(candles: bp.Candles, now: int) -> Callable[[str, dict[str, str]], Any]:
     """What a futures exchange answers at a time: its last bar is still forming."""
-    bars = [
+    bars: list[list[Any]] = [
         [b.open_time, *map(repr, b[1:6]), b.open_time + HOUR - 1, "0", 1, "0", "0", "0"]
         for b in candles[:]
         if int(b[0]) <= now

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import typer
 
+import barproof
 from barproof.cli.app import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -31,7 +32,7 @@ def run(command: str, folder: Path) -> str:
         "COLUMNS": "80",
         "NO_COLOR": "1",
         "PYTHONIOENCODING": "utf-8",
-        "PYTHONPATH": "",
+        "PYTHONPATH": str(Path(barproof.__file__).parents[1]),
     }
     env.pop("BARPROOF_LEDGER", None)
     done = subprocess.run(

@@ -35,6 +35,7 @@ from barproof.cli import (
     train,
     verify,
 )
+from barproof.cli.examples import epilog
 from barproof.cli.exits import (
     CODES,
     INTERRUPTED,
@@ -49,7 +50,9 @@ from barproof.cli.output import emit_json
 
 __all__ = ["app", "run"]
 
-EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in CODES.items()) + "."
+CODES_TEXT = (
+    "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in CODES.items()) + "."
+)
 
 # The framework may vendor click or depend on it, so its classes are found through its own names.
 _ClickError: type[Exception] = next(
@@ -59,7 +62,7 @@ _ClickError: type[Exception] = next(
 app = typer.Typer(
     name="barproof",
     help="Bulletproof backtests for machine-learned trading models.",
-    epilog=EPILOG,
+    epilog=epilog("", CODES_TEXT),
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -135,7 +138,7 @@ for _body in (
     tables.rules,
     tables.metrics,
 ):
-    app.command(epilog=EPILOG)(_guarded(_body))
+    app.command(epilog=epilog(_body.__name__, CODES_TEXT))(_guarded(_body))
 
 
 def _group_root(context: typer.Context) -> None:
@@ -145,10 +148,13 @@ def _group_root(context: typer.Context) -> None:
 
 for _group in (ledger, bundle):
     _typer = typer.Typer(rich_markup_mode="rich", context_settings=app.info.context_settings)
+    _called = _group.__name__.rpartition(".")[2]
     for _name, _part in _group.COMMANDS.items():
-        _typer.command(_name, epilog=EPILOG)(_guarded(_part))
-    _typer.callback(invoke_without_command=True, epilog=EPILOG, help=_group.HELP)(_group_root)
-    app.add_typer(_typer, name=_group.__name__.rpartition(".")[2])
+        _shown = epilog(f"{_called} {_name}", CODES_TEXT)
+        _typer.command(_name, epilog=_shown)(_guarded(_part))
+    _shown = epilog(_called, CODES_TEXT)
+    _typer.callback(invoke_without_command=True, epilog=_shown, help=_group.HELP)(_group_root)
+    app.add_typer(_typer, name=_called)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -171,6 +177,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except _ClickError as error:
         return _fail(words, error, _usage(error), USAGE)
     except SystemExit as leave:
+        if isinstance(leave.__context__, BrokenPipeError):
+            # The help is written by the framework's console, which leaves the process where its reader has.
+            return PIPE
         return leave.code if isinstance(leave.code, int) else OK
     except BaseException as error:
         # Panics of extension modules derive from BaseException.

@@ -34,9 +34,9 @@ INTERRUPTED = 130
 PIPE = 141
 
 CODES: dict[int, str] = {
-    OK: "done; for check: no errors in the data; for audit: nothing failed; for parity: one system",
-    FOUND: "audit refuted it, parity found a difference, check found errors in the data, doctor a fault in the "
-    "installation, ledger verify a changed run, or bundle one that is not sound",
+    OK: "done; for check and fetch: no errors in the data; for audit: nothing failed; for parity: one system",
+    FOUND: "audit refuted it, parity found a difference, check or fetch found errors in the data, doctor a fault in "
+    "the installation, ledger verify a changed run, or bundle one that is not sound",
     USAGE: "usage, configuration or input is wrong; nothing was run",
     CRASHED: "an audit crashed, which proves nothing, or a bug in barproof; please report it",
     NOTHING_PROVED: "audit or parity proved nothing: evidence is missing or inconclusive",
