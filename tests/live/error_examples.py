@@ -383,7 +383,7 @@ MESSAGES: dict[str, str] = {
     "twice": "line says `open` twice: give each name once",
     "time": "`open_time` must be milliseconds UTC or ISO 8601, was 'noon': such as 2024-01-31T13:00:00Z",
     "exchange refuses": "exchange refuses bars of A: ValueError: no such market; this will not pass by waiting",
-    "exchange is silent": "exchange does not give bars of A after 2 tries: TimeoutError: slow; start again, the session goes on where it stood",
+    "exchange is silent": "exchange does not give bars of A after 2 tries: TimeoutError: slow; start again, it goes on where it stood",
     "gap of the command": "`--gap` must be raise or accept, was 'skip'",
     "no bundle": "`--bundle` is missing: give a folder that train wrote",
     "two of one symbol": "`--bundle A=place/b` gives A a second bundle: name each symbol once",

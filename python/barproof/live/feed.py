@@ -178,7 +178,7 @@ class CcxtFeed:
                     ) from error
                 if attempt == self._attempts:
                     raise FileError(
-                        f"exchange does not give {what} after {attempt} tries: {why}; start again, the session goes on "
+                        f"exchange does not give {what} after {attempt} tries: {why}; start again, it goes on "
                         "where it stood"
                     ) from error
                 pause = wait * (1.0 + 0.25 * self._jitter.random())

@@ -49,7 +49,7 @@ class Exchange:
         step = self._feed.interval_ms
         timeframe = format_interval(step)
         kept: list[list[float]] = []
-        at, passed = period.first, 0
+        at = period.first
         while at < period.end:
             fetch = partial(self._feed.exchange.fetch_ohlcv, self._market, timeframe, at, _PAGE)
             told = self._feed.ask(f"bars of {self._symbol}", fetch) or []
@@ -58,7 +58,6 @@ class Exchange:
             for row in sorted(page, key=lambda row: row[0]):
                 time = int(row[0])
                 if not last < time < period.end:
-                    passed += 1
                     continue
                 last = time
                 if all(value is not None for value in row[1:5]):
@@ -80,7 +79,7 @@ class Exchange:
         frame = pl.DataFrame({"open_time": time_of}).with_columns(
             **{name: pl.Series(table[:, k]) for k, name in enumerate(columns)}
         )
-        return Taken(frame, self.name, None, passed)
+        return Taken(frame, self.name, None, 0)
 
     def funding(self, period: Period) -> Taken | None:
         """Give the settlements of a span; None where there are none."""
