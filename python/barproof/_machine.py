@@ -8,6 +8,7 @@ from barproof.errors import ParameterError
 
 MOST_THREADS = 1_024
 """More threads than any machine has cores for would only take memory."""
+_MOST_MIB = 2**30
 
 
 def thread_count(threads: int | None) -> int:
@@ -46,3 +47,18 @@ def available_bytes() -> int:
     except OSError:
         pass
     return 2**62
+
+
+def kept_bytes() -> int:
+    """Most memory of earlier results that is kept: ``BARPROOF_KEPT_MIB``, else an eighth of the machine's, if known."""
+    text = os.environ.get("BARPROOF_KEPT_MIB")
+    if text is not None:
+        if not text.isdigit() or int(text) > _MOST_MIB:
+            raise ParameterError(
+                f"BARPROOF_KEPT_MIB must be a whole number from 0 to {_MOST_MIB:,}, was {text!r}"
+            )
+        return int(text) * 2**20
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
+    except (AttributeError, ValueError, OSError):
+        return 0

@@ -6,10 +6,13 @@ import itertools
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import barproof as bp
+from barproof import _machine
+from barproof.features import rooms
 from barproof.features.tables import windows
 from tests.helpers import flat, market
 
@@ -44,6 +47,18 @@ def other_behind() -> None:
     made = pair()
     made.update({"ETH": BAR})
     made.feed({"BTC": BAR})
+
+
+def kept_memory(text: str) -> object:
+    """Ask how much memory is kept."""
+    with mock.patch.dict("os.environ", {"BARPROOF_KEPT_MIB": text}):
+        return _machine.kept_bytes()
+
+
+def no_room() -> object:
+    """Ask for an array where the system gives no memory."""
+    with mock.patch.object(rooms.mmap, "mmap", side_effect=OSError):
+        return rooms.Rooms(lambda: 2**40).array((3 * 2**20,), np.float64)
 
 
 def own_behind() -> object:
@@ -281,5 +296,7 @@ EXAMPLES: list[Example] = [
     ('where: outputs', lambda: where("macd() > 0"), bp.FeatureError, 'feature `macd()` has 3 outputs: choose one, such as macd(12, 26, 9).macd'),
     ('where: symbols', lambda: where("close@BTC > 0"), bp.FeatureError, 'conditions name other symbols (BTC), but know one candles: compute them with FeatureSet and compare the columns'),
     ('where: unknown feature', lambda: where("clos > 0"), bp.FeatureError, 'unknown name `clos`; did you mean `close`? in feature `clos`'),
+    ('kept memory', lambda: kept_memory("-1"), bp.ParameterError, "BARPROOF_KEPT_MIB must be a whole number from 0 to 1,073,741,824, was '-1'"),
+    ('no memory', no_room, MemoryError, 'unable to allocate 26 MiB for features: compute fewer at once, or to a file with out='),
 ]
 # fmt: on

@@ -19,6 +19,7 @@ from barproof._frames import TIME, times
 from barproof._machine import thread_count
 from barproof._progress import Progress, reporter
 from barproof.errors import FeatureError, FileError, LayoutError, ParameterError
+from barproof.features.rooms import HUGE_PAGE, rooms
 
 if TYPE_CHECKING:
     from barproof.candles import Candles
@@ -32,9 +33,8 @@ Join = Literal["left", "inner"]
 _BLOCK_BYTES = 32 * 2**20
 _BLOCK_ROWS = 2048
 _GROUP_BLOCKS = 4
-_HUGE_PAGE = 2 * 2**20
-# Small columns share arrays of about this size, which stay as long as one of them does.
-_SHARED = 32 * 2**20
+# Small columns share arrays of about this size, which stay as long as one of them does; a room may be larger by a bit.
+_SHARED = 26 * 2**20
 # Of this size many fit the memory that a process keeps for itself.
 _SMALL = 64 * 2**10
 
@@ -158,8 +158,7 @@ def fill(
 ) -> NDArray[Any]:
     """Compute rows into one array, which nothing is copied to."""
     table = _table(features, books, threads)
-    # NumPy asks for huge pages where an array is large; fresh small ones would cost more than the arithmetic.
-    out = np.empty((table.rows, table.width), dtype=_dtype(dtype))
+    out = rooms.array((table.rows, table.width), _dtype(dtype))
     cells = table.rows * table.width
     with reporter(progress, table.rows, "features") as report:
         table.fill(out, columns=False, progress=_counted(report, 0, table.rows, cells))
@@ -169,9 +168,8 @@ def fill(
 def columns(rows: int, count: int) -> list[NDArray[np.float64]]:
     """Make empty columns for the core to fill.
 
-    NumPy asks the system for huge pages where an array is large, whose faults cost less than the arithmetic: in small
-    ones they take as long as the features. So small columns lie side by side in one array. A huge page begins at a
-    multiple of its size alone: a large column that begins at one has no small ones before the first.
+    Fresh memory in small pages costs more than the arithmetic. So small columns lie side by side in one array, which
+    then gets huge pages, and large arrays lie in memory that earlier results have left (`barproof.features.rooms`).
 
     Parameters
     ----------
@@ -185,19 +183,16 @@ def columns(rows: int, count: int) -> list[NDArray[np.float64]]:
     list of ndarray of float64
         Contiguous; some may share an array.
     """
-    step = _HUGE_PAGE // 8
     if 8 * rows < _SMALL:
         return [np.empty(rows) for _ in range(count)]
-    if rows < 2 * step:
+    shared = 1
+    if 8 * rows < 2 * HUGE_PAGE:
         shared = max(1, _SHARED // (8 * max(rows, 1)))
-        rooms = [np.empty((min(shared, count - first), rows)) for first in range(0, count, shared)]
-        return [column for room in rooms for column in room]
-    made = []
-    for _ in range(count):
-        room = np.empty(rows + step)
-        skip = -room.__array_interface__["data"][0] % _HUGE_PAGE // 8
-        made.append(room[skip : skip + rows])
-    return made
+    made = [
+        rooms.array((min(shared, count - first), rows), np.float64)
+        for first in range(0, count, shared)
+    ]
+    return [column for room in made for column in room]
 
 
 def _dtype(dtype: str) -> Any:
@@ -289,7 +284,7 @@ def _filled(
     before, cells = 0, table.rows * table.width
     while before < table.rows:
         count = min(rows, table.rows - before)
-        block = np.empty((table.width, count) if columns else (count, table.width), dtype)
+        block = rooms.array((table.width, count) if columns else (count, table.width), dtype)
         told = _counted(report, before, table.rows, cells)
         table.fill(block, columns=columns, progress=told)
         yield before, count, block
