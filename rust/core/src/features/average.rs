@@ -2,8 +2,9 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
+use super::recursion::{GROUP, Recursion, groups};
 use super::registry::{Function, Input, Parameter, consistent, count};
-use super::wide::{self, GROUP, Recursion};
+use super::wide;
 use super::window::{Statistic, Total, Weighted, Windowed, bars};
 use crate::numeric;
 
@@ -129,13 +130,18 @@ impl Ema {
         mean
     }
 
+    /// Whether the next value begins a group.
+    pub(super) fn begins(&self) -> bool {
+        self.seen == self.period
+    }
+
     /// Takes many values; the same bits.
     pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
         grouped(
             self,
             x,
             y,
-            |state| state.seen == state.period,
+            Self::begins,
             |state, x, y| {
                 let law = Recursion { keep: state.keep, gain: state.alpha, powers: state.powers };
                 taken::<true>(law, &mut state.mean, x, y)
@@ -183,7 +189,7 @@ fn grouped<S>(
 #[inline]
 fn taken<const RELATIVE: bool>(law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64]) -> bool {
     let (mut next, mut nan) = (*mean, false);
-    wide::groups::<RELATIVE>(law, &mut next, x, y, &mut nan);
+    groups::<RELATIVE>(law, &mut next, x, y, &mut nan);
     if !nan {
         *mean = next;
     }
@@ -265,17 +271,29 @@ impl Wilder {
         mean
     }
 
+    /// Whether the next value begins a group.
+    pub(super) fn begins(&self) -> bool {
+        self.seen == self.period
+    }
+
+    /// What whole groups do to [`Wilder::mean`], which only they may change.
+    pub(super) fn law(&self) -> Recursion {
+        Recursion { keep: self.keep, gain: self.share, powers: self.powers }
+    }
+
+    /// The mean before a group.
+    pub(super) fn mean(&mut self) -> &mut f64 {
+        &mut self.mean
+    }
+
     /// Takes many values; the same bits.
     pub fn fill(&mut self, x: &[f64], y: &mut [f64]) {
         grouped(
             self,
             x,
             y,
-            |state| state.seen == state.period,
-            |state, x, y| {
-                let law = Recursion { keep: state.keep, gain: state.share, powers: state.powers };
-                taken::<false>(law, &mut state.mean, x, y)
-            },
+            Self::begins,
+            |state, x, y| taken::<false>(state.law(), &mut state.mean, x, y),
             Self::update,
         );
     }

@@ -138,7 +138,7 @@ impl Direct {
     ) {
         let n = range.len();
         let times = &bars.open_time()[range.clone()];
-        self.number(bars, times);
+        self.number(bars, range.clone());
         let columns = [bars.open(), bars.high(), bars.low(), bars.close(), bars.volume()];
         let Self { graph, sink, nodes, wires, passing, read, owners, at, .. } = self;
         let put = |from: &[f64], to: &mut [f64]| match sink {
@@ -218,21 +218,23 @@ impl Direct {
     }
 
     /// Numbers of the bars on their clock.
-    fn number(&mut self, bars: &Bars, times: &[i64]) {
+    fn number(&mut self, bars: &Bars, range: std::ops::Range<usize>) {
+        let times = bars.open_time();
         let Some(first) = times.first() else { return };
         let length = bars.interval_ms();
         let start = anchor(length);
         let number = |time: i64| (time - start).div_euclid(length);
         if bars.is_even() {
-            // Without reading the times, and without a division a bar.
-            let first = number(*first);
-            self.at.resize(times.len(), 0);
-            for (slot, at) in self.at.iter_mut().zip(first..) {
+            // Without reading the times, whose first one of a block is far from all that was read before, and without a
+            // division a bar.
+            self.at.resize(range.len(), 0);
+            let at = number(*first).saturating_add(i64::try_from(range.start).unwrap_or(i64::MAX));
+            for (slot, at) in self.at.iter_mut().zip(at..) {
                 *slot = at;
             }
         } else {
             self.at.clear();
-            self.at.extend(times.iter().map(|time| number(*time)));
+            self.at.extend(times[range].iter().map(|time| number(*time)));
         }
     }
 }

@@ -46,6 +46,7 @@ mod parts;
 pub mod patterns;
 pub mod price;
 pub mod range_volatility;
+mod recursion;
 pub mod registry;
 pub mod returns;
 pub mod rolling;

@@ -2,6 +2,7 @@
 
 use super::average::{Ema, Mean, Wilder, ema_fade, wilder_fade};
 use super::node::{Kernel, Memory, Visit, node};
+use super::recursion::{GROUP, next_piece, strengths};
 use super::registry::{Function, Input, Parameter, consistent, count};
 use super::wide::{self, PIECE};
 use super::window::{Largest, Moments, Smallest, Window, Windowed, bars};
@@ -44,41 +45,39 @@ impl Kernel<1, 1> for Rsi {
     }
 
     fn block(&mut self, at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
-        wide::scratch(|scratch| {
-            let [gains, losses, up] = scratch.columns(PIECE);
-            for from in (0..at.len()).step_by(PIECE) {
-                let piece = from..at.len().min(from + PIECE);
-                let (at, x, y) = (&at[piece.clone()], &x[piece.clone()], &mut y[piece]);
-                let n = at.len();
-                let (gains, losses, up) = (&mut gains[..n], &mut losses[..n], &mut up[..n]);
-                // The first value has no change, and a NaN leaves the one before it in its place.
-                let mut nan = self.previous.is_nan();
-                if !nan {
-                    wide::moves(x, self.previous, gains, losses, &mut nan);
-                }
-                if nan {
-                    for ((at, x), y) in at.iter().zip(x).zip(y) {
-                        [*y] = self.step(*at, [*x]);
-                    }
-                } else {
-                    self.up.fill(gains, up);
-                    self.down.fill(losses, gains);
-                    wide::each([&*up, &*gains], y, |[up, down]| strength(up, down));
-                    self.previous = x[n - 1];
-                }
+        let mut from = 0;
+        while from < x.len() {
+            // The first value has no change, and after a NaN the one before is another one. Both means take the same values,
+            // so that their groups begin together.
+            let begins = self.up.begins() && self.down.begins();
+            let begins = begins && from > 0 && self.previous == x[from - 1];
+            let to = next_piece(from, x.len(), begins);
+            let (mut means, mut nan) = ([*self.up.mean(), *self.down.mean()], true);
+            if to - from >= GROUP {
+                strengths(self.up.law(), &mut means, x, from..to, y, &mut nan);
             }
-        });
+            if nan {
+                for i in from..to {
+                    [y[i]] = self.step(at[i], [x[i]]);
+                }
+            } else {
+                [*self.up.mean(), *self.down.mean()] = means;
+                self.previous = x[to - 1];
+            }
+            from = to;
+        }
     }
 }
 
 /// What of a change is a gain.
 #[inline]
-fn gain(change: f64) -> f64 {
+pub(super) fn gain(change: f64) -> f64 {
     if change > 0.0 { change } else { 0.0 }
 }
 
+/// Gains as a share of all moves, in percent.
 #[inline]
-fn strength(up: f64, down: f64) -> f64 {
+pub(super) fn strength(up: f64, down: f64) -> f64 {
     let moved = up + down;
     if moved == 0.0 { 50.0 } else { 100.0 * up / moved }
 }
@@ -107,32 +106,33 @@ impl Kernel<1, 3> for Macd {
     }
 
     fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [line, signal, hist]: [&mut [f64]; 3]) {
+        let n = x.len();
         wide::scratch(|scratch| {
-            let [fast, slow, spare_line, spare_signal] = scratch.columns(PIECE);
-            let mut rest = [line, signal, hist];
-            for x in x.chunks(PIECE) {
-                let n = x.len();
-                let [line, signal, hist] = rest.each_mut().map(|column| {
-                    // Not wanted: empty, and stays so.
-                    let at = n.min(column.len());
-                    let (head, tail) = std::mem::take(column).split_at_mut(at);
-                    *column = tail;
-                    head
-                });
-                let line = if line.is_empty() { &mut spare_line[..n] } else { line };
-                let signal = if signal.is_empty() { &mut spare_signal[..n] } else { signal };
-                let (fast, slow) = (&mut fast[..n], &mut slow[..n]);
-                self.fast.fill(x, fast);
-                self.slow.fill(x, slow);
-                wide::each([&*fast, &*slow], line, |[fast, slow]| fast - slow);
-                self.signal.fill(line, signal);
-                wide::each([&*line, &*signal], hist, |[line, signal]| line - signal);
+            let [fast, slow, spare_line, spare_signal] = scratch.columns(n);
+            let line = if line.is_empty() { spare_line } else { line };
+            let signal = if signal.is_empty() { spare_signal } else { signal };
+            self.fast.fill(x, &mut fast[..n]);
+            // Pieces that begin where groups of the slow mean do, and with the usual periods those of the signal.
+            let mut from = 0;
+            while from < n {
+                let to = n.min(from + if self.slow.begins() { PIECE } else { 1 });
+                let (slow, line) = (&mut slow[..to - from], &mut line[from..to]);
+                self.slow.fill(&x[from..to], slow);
+                wide::each([&fast[from..to], &*slow], line, |[fast, slow]| fast - slow);
+                self.signal.fill(line, &mut signal[from..to]);
+                let signal = &signal[from..to];
+                if !hist.is_empty() {
+                    wide::each([&*line, signal], &mut hist[from..to], |[line, signal]| {
+                        line - signal
+                    });
+                }
                 if !wide::no_nan(signal) {
                     // The three begin together.
                     for (line, signal) in line.iter_mut().zip(signal) {
                         *line = if signal.is_nan() { f64::NAN } else { *line };
                     }
                 }
+                from = to;
             }
         });
     }

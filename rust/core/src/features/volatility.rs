@@ -3,9 +3,10 @@
 use super::average::{Wilder, wilder_fade};
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
+use super::recursion::{GROUP, next_piece, ranges};
 use super::registry::{Function, Input, Kind, Parameter, consistent, count};
 use super::returns::LogReturn;
-use super::wide::{self, PIECE};
+use super::wide;
 use super::window::{Moments, Statistic, Window, Windowed, bars};
 use crate::bars::{Bar, Bars};
 
@@ -59,28 +60,25 @@ impl Kernel<3, 1> for Atr {
     }
 
     fn block(&mut self, at: &[i64], bars: [&[f64]; 3], [y]: [&mut [f64]; 1]) {
-        wide::scratch(|scratch| {
-            let [range] = scratch.columns(PIECE);
-            for from in (0..at.len()).step_by(PIECE) {
-                let piece = from..at.len().min(from + PIECE);
-                let (at, y) = (&at[piece.clone()], &mut y[piece.clone()]);
-                let [high, low, close] = bars.map(|column| &column[piece.clone()]);
-                let range = &mut range[..at.len()];
-                // The first bar has no range.
-                let mut nan = self.previous.is_nan();
-                if !nan {
-                    wide::true_ranges([high, low, close], self.previous, range, &mut nan);
-                }
-                if nan {
-                    for (i, y) in y.iter_mut().enumerate() {
-                        [*y] = self.step(at[i], [high[i], low[i], close[i]]);
-                    }
-                } else {
-                    self.mean.fill(range, y);
-                    self.previous = close[close.len() - 1];
-                }
+        let mut from = 0;
+        while from < at.len() {
+            // The first bar has no range, and after a NaN the close before is another one.
+            let begins = self.mean.begins() && from > 0 && self.previous == bars[2][from - 1];
+            let to = next_piece(from, at.len(), begins);
+            let (mut mean, mut nan) = (*self.mean.mean(), true);
+            if to - from >= GROUP {
+                ranges(self.mean.law(), &mut mean, bars, from..to, y, &mut nan);
             }
-        });
+            if nan {
+                for i in from..to {
+                    [y[i]] = self.step(at[i], bars.map(|column| column[i]));
+                }
+            } else {
+                *self.mean.mean() = mean;
+                self.previous = bars[2][to - 1];
+            }
+            from = to;
+        }
     }
 }
 

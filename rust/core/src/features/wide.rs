@@ -1,5 +1,5 @@
-//! Loops over many bars: operations on columns, recursions in groups, ways into memory and out of it. Those of windows are in
-//! `wide_windows`.
+//! Loops over many bars: operations on columns, ways into memory and out of it. Those of windows are in `wide_windows`, those
+//! of recursions in `recursion`.
 //!
 //! The loops over columns have no branch and no dependence from bar to bar, so the compiler makes vector instructions
 //! of them; they are compiled twice, for any x86-64 and for AVX2, and the machine chooses at run time. Both do the same
@@ -15,7 +15,6 @@
 
 use std::cell::RefCell;
 
-use super::volatility::true_range;
 use crate::simd::Simd;
 
 /// Terms after which a fold is told to [`Fold::carry`].
@@ -147,7 +146,7 @@ fn stream_avx2(from: &[f64], to: &mut [f64]) {
 
 /// How far ahead of where a column is read its line of the cache is asked for. Machines do so by themselves up to the end
 /// of a page, which a column of a block crosses four times.
-const AHEAD: usize = 512;
+pub(super) const AHEAD: usize = 512;
 
 /// Asks for the line of the cache that stands so many numbers behind this part of a column.
 #[inline(always)]
@@ -259,160 +258,6 @@ fn distances_plain(values: &[f64], length: usize, from: &[f64], out: &mut [f64])
     }
 }
 
-widest! {
-    /// Writes the gains and the losses of `x` over the value before each, the first of which is `before`, and tells of a
-    /// NaN.
-    pub(super) fn moves<>(
-        x: &[f64], before: f64, up: &mut [f64], down: &mut [f64], nan: &mut bool,
-    ) => moves_plain, moves_avx2, <>
-}
-
-#[inline(always)]
-fn moves_plain(x: &[f64], before: f64, up: &mut [f64], down: &mut [f64], nan: &mut bool) {
-    let Some(first) = x.first() else { return };
-    let n = x.len();
-    let gain = |change: f64| if change > 0.0 { change } else { 0.0 };
-    let (mut bad, change) = (u64::from(first.is_nan()), first - before);
-    (up[0], down[0]) = (gain(change), gain(-change));
-    let (old, new, up, down) = (&x[..n - 1], &x[1..], &mut up[1..n], &mut down[1..n]);
-    let whole = (n - 1) / 8;
-    let (olds, news) = (old.as_chunks::<8>().0, new.as_chunks::<8>().0);
-    let (ups, downs) = (up.as_chunks_mut::<8>().0, down.as_chunks_mut::<8>().0);
-    let mut lanes = [0_u64; 8];
-    for i in 0..whole {
-        let (old, new) = (&olds[i], &news[i]);
-        fetch(new, AHEAD);
-        let (mut gains, mut losses) = ([0.0; 8], [0.0; 8]);
-        for k in 0..8 {
-            let change = new[k] - old[k];
-            gains[k] = gain(change);
-            losses[k] = gain(-change);
-            lanes[k] |= u64::from(new[k].is_nan());
-        }
-        (ups[i], downs[i]) = (gains, losses);
-    }
-    bad |= lanes.iter().fold(0, |bad, lane| bad | lane);
-    for i in 8 * whole..n - 1 {
-        let change = new[i] - old[i];
-        up[i] = gain(change);
-        down[i] = gain(-change);
-        bad |= u64::from(new[i].is_nan());
-    }
-    *nan = bad != 0;
-}
-
-widest! {
-    /// Writes true ranges; `before` is the close before the first bar. Tells of a NaN, or of what may hide one.
-    pub(super) fn true_ranges<>(
-        bars: [&[f64]; 3], before: f64, range: &mut [f64], nan: &mut bool,
-    ) => true_ranges_plain, true_ranges_avx2, <>
-}
-
-#[inline(always)]
-fn true_ranges_plain(
-    [high, low, close]: [&[f64]; 3],
-    before: f64,
-    range: &mut [f64],
-    nan: &mut bool,
-) {
-    let n = close.len().min(high.len()).min(low.len());
-    if n == 0 {
-        return;
-    }
-    range[0] = true_range(high[0], low[0], before);
-    let mut bad = u64::from((high[0] + low[0] + close[0]).is_nan());
-    let (high, low, old, close) = (&high[1..n], &low[1..n], &close[..n - 1], &close[1..n]);
-    let range = &mut range[1..n];
-    let whole = (n - 1) / 8;
-    let (highs, lows) = (high.as_chunks::<8>().0, low.as_chunks::<8>().0);
-    let (olds, closes) = (old.as_chunks::<8>().0, close.as_chunks::<8>().0);
-    let ranges = range.as_chunks_mut::<8>().0;
-    let mut lanes = [0_u64; 8];
-    for i in 0..whole {
-        let (high, low, old, close) = (&highs[i], &lows[i], &olds[i], &closes[i]);
-        fetch(high, AHEAD);
-        fetch(low, AHEAD);
-        fetch(close, AHEAD);
-        let mut made = [0.0; 8];
-        for k in 0..8 {
-            made[k] = true_range(high[k], low[k], old[k]);
-            // The sum of three is NaN where one is, and besides where infinities meet.
-            lanes[k] |= u64::from((high[k] + low[k] + close[k]).is_nan());
-        }
-        ranges[i] = made;
-    }
-    for i in 8 * whole..n - 1 {
-        range[i] = true_range(high[i], low[i], old[i]);
-        bad |= u64::from((high[i] + low[i] + close[i]).is_nan());
-    }
-    *nan = bad != 0 || lanes.iter().any(|lane| *lane != 0);
-}
-
 /// Bars that pass through all loops of a kernel before the next ones do, where it may choose: what they leave for each
 /// other stays in the first-level cache, and columns are read all the time, not in bursts that memory cannot follow.
 pub(super) const PIECE: usize = 128;
-
-/// Bars that a recursion takes at once.
-pub(super) const GROUP: usize = 8;
-
-/// A recursion that takes whole groups of bars: a mean fades by `keep` a bar and gains the share `gain` of each value.
-#[derive(Clone, Copy)]
-pub(super) struct Recursion {
-    pub(super) keep: f64,
-    pub(super) gain: f64,
-    /// Powers 1 to [`GROUP`] of `keep`.
-    pub(super) powers: [f64; GROUP],
-}
-
-widest! {
-    /// Runs a recursion from `mean` over whole groups of bars, and tells of a NaN among them; with `RELATIVE` values count
-    /// from the first of the group.
-    pub(super) fn groups<[const RELATIVE: bool]>(
-        law: Recursion, mean: &mut f64, x: &[f64], y: &mut [f64], nan: &mut bool,
-    ) => groups_plain, groups_avx2, <RELATIVE>
-}
-
-#[inline(always)]
-fn groups_plain<const RELATIVE: bool>(
-    law: Recursion,
-    mean: &mut f64,
-    x: &[f64],
-    y: &mut [f64],
-    nan: &mut bool,
-) {
-    let Recursion { keep, gain, powers } = law;
-    let (x, y) = (x.as_chunks::<GROUP>().0, y.as_chunks_mut::<GROUP>().0);
-    let n = x.len().min(y.len());
-    let (x, y) = (&x[..n], &mut y[..n]);
-    let mut last = *mean;
-    let mut bad = [0_u64; GROUP];
-    for i in 0..n {
-        let x = &x[i];
-        fetch(x, AHEAD);
-        for j in 0..GROUP {
-            bad[j] |= u64::from(x[j].is_nan());
-        }
-        let first = if RELATIVE { x[0] } else { 0.0 };
-        let mut gains = [0.0; GROUP];
-        for j in 0..GROUP {
-            gains[j] = gain * if RELATIVE { x[j] - first } else { x[j] };
-        }
-        let mut part = 0.0;
-        for j in 0..GROUP {
-            part = keep * part + gains[j];
-            gains[j] = part;
-        }
-        let apart = if RELATIVE { last - first } else { last };
-        let mut means = [0.0; GROUP];
-        for j in 0..GROUP {
-            means[j] = powers[j] * apart + gains[j];
-            if RELATIVE {
-                means[j] += first;
-            }
-        }
-        y[i] = means;
-        last = means[GROUP - 1];
-    }
-    *mean = last;
-    *nan = bad.iter().any(|bad| *bad != 0);
-}
