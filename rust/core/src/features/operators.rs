@@ -67,16 +67,27 @@ pub struct Clip {
 impl Kernel<1, 1> for Clip {
     #[inline]
     fn step(&mut self, _at: i64, [x]: [f64; 1]) -> [f64; 1] {
-        [if x < self.low {
+        [self.hold(x)]
+    }
+
+    fn visit(&mut self, _state: &mut dyn Visit) {}
+
+    fn block(&mut self, _at: &[i64], [x]: [&[f64]; 1], [y]: [&mut [f64]; 1]) {
+        wide::each([x], y, |[x]| self.hold(x));
+    }
+}
+
+impl Clip {
+    #[inline]
+    fn hold(&self, x: f64) -> f64 {
+        if x < self.low {
             self.low
         } else if x > self.high {
             self.high
         } else {
             x
-        }]
+        }
     }
-
-    fn visit(&mut self, _state: &mut dyn Visit) {}
 }
 
 /// One value divided by another.
@@ -90,6 +101,10 @@ impl Kernel<2, 1> for Ratio {
     }
 
     fn visit(&mut self, _state: &mut dyn Visit) {}
+
+    fn block(&mut self, _at: &[i64], [x, y]: [&[f64]; 2], [out]: [&mut [f64]; 1]) {
+        wide::each([x, y], out, |[x, y]| quotient(x, y));
+    }
 }
 
 const fn bound(name: &'static str) -> Parameter {

@@ -255,8 +255,10 @@ impl Engine {
     /// Adds a bar to the longer one that it lies in; closes what it ends.
     fn gather(&mut self, number: usize, row: &Row<'_>, known: i64) {
         let (length, start) = (self.clocks[number].interval_ms, self.clocks[number].anchor);
-        let at = (row.open_time - start).div_euclid(length);
         let Some(mut long) = self.clocks[number].long.take() else { return };
+        // Without a division where the bar lies in the one that is open: bars come in order.
+        let inside = long.live == 1 && row.open_time < (long.at + 1) * length + start;
+        let at = if inside { long.at } else { (row.open_time - start).div_euclid(length) };
         if long.live == 1 && long.at != at {
             self.close(number, &mut long, known - 1);
         }
@@ -356,8 +358,9 @@ impl Engine {
             clock.time.clear();
             clock.stamp.clear();
         }
-        for wire in &mut self.wires {
-            wire.clear();
+        // What steps make is written over: only their lengths change.
+        for (_, wire) in self.graph.clocks.iter().flat_map(|clock| &clock.sources) {
+            self.wires[*wire].clear();
         }
     }
 

@@ -147,7 +147,13 @@ impl Engine {
                 continue;
             }
             let (start, length) = (clock.anchor, clock.interval_ms);
-            clock.at.extend(times.iter().map(|t| (t - start).div_euclid(length)));
+            let slot = |time: i64| (time - start).div_euclid(length);
+            match times.first() {
+                Some(first) if bars.is_even() => {
+                    clock.at.extend((slot(*first)..).take(times.len()));
+                }
+                _ => clock.at.extend(times.iter().map(|time| slot(*time))),
+            }
             clock.time.extend_from_slice(times);
             clock.stamp.extend(times.iter().map(|t| 2 * (t + self.interval_ms)));
             for (source, wire) in &self.graph.clocks[number].sources {

@@ -105,7 +105,14 @@ impl Engine {
                 continue;
             }
             let clock = &self.clocks[number];
-            let at = (row.open_time - clock.anchor).div_euclid(clock.interval_ms);
+            let last = self.live.ticks[number];
+            // Without a division where the bar follows the last one.
+            let follows = last.closed && row.open_time - last.time == clock.interval_ms;
+            let at = if follows {
+                last.at + 1
+            } else {
+                (row.open_time - clock.anchor).div_euclid(clock.interval_ms)
+            };
             self.live.ticks[number] = Tick { closed: true, at, time: row.open_time, stamp: known };
             for (source, wire) in &self.graph.clocks[number].sources {
                 self.live.wires[*wire] = match source {
