@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
@@ -19,7 +17,7 @@ from barproof._machine import thread_count
 from barproof._progress import Progress
 from barproof.candles.interval import parse_interval
 from barproof.errors import FeatureError, LayoutError, ParameterError
-from barproof.features.memory import Memory
+from barproof.features._telling import describe, explain, memory_facts
 from barproof.features.own import OwnFeature
 from barproof.features.presets import PRESETS
 from barproof.features.tables import (
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
     from barproof.features.verification import Verification
 
 __all__ = ["FeatureSet"]
-
-# The output that a call chooses, before the clock that it may stand on.
-_OUTPUT = re.compile(r"\)\.\w+(@[^()]*)?$")
 
 
 class FeatureSet(Sequence[str]):
@@ -226,7 +221,7 @@ class FeatureSet(Sequence[str]):
 
     def _told(self, interval: str | None) -> list[tuple[str, int | None, int]] | None:
         told = None if interval is None else parse_interval(interval)
-        return self._graph.facts(told, [_facts(one.memory) for one in self._own])
+        return self._graph.facts(told, [memory_facts(one.memory) for one in self._own])
 
     def describe(self, interval: str | None = None) -> pl.DataFrame:
         """List the features.
@@ -247,21 +242,7 @@ class FeatureSet(Sequence[str]):
         >>> bp.FeatureSet(["rsi(14)", "rsi(14)@1h"]).describe()["memory"].to_list()
         ['fading', None]
         """
-        every = self._told(interval)
-        own = [_facts(one.memory) for one in self._own]
-        rows = []
-        for k, name in enumerate(self.names):
-            facts = every[k] if every else None
-            if facts is None:
-                # Others of the set may need the interval, this one not.
-                alone = _core.FeatureGraph([name], [one.name for one in self._own]).facts(None, own)
-                facts = alone[0] if alone else None
-            kind, bars, warmup = facts or (None, None, None)
-            summary = "; ".join(text for _, _, text, _ in _outside(self._graph.explain(k)))
-            rows.append((name, summary, kind, bars, warmup))
-        schema = {"feature": pl.String, "summary": pl.String, "memory": pl.String}
-        counts = {"bars": pl.Int64, "warmup": pl.Int64}
-        return pl.DataFrame(rows, schema={**schema, **counts}, orient="row")
+        return describe(self, interval)
 
     def explain(self) -> str:
         """Say what each feature is made of, and what is shared.
@@ -282,37 +263,7 @@ class FeatureSet(Sequence[str]):
             volume: column of the candles
         1 feature in 2 steps
         """
-        groups: dict[str, list[int]] = {}
-        for k, name in enumerate(self.names):
-            groups.setdefault(_OUTPUT.sub(r")\1", name), []).append(k)
-        told: set[str] = set()
-        lines: list[str] = []
-        for members in groups.values():
-            first, *rest = self._graph.explain(members[0])
-            names = [self.names[k] for k in members]
-            for depth, text, summary, formula in [(first[0], ", ".join(names), *first[2:]), *rest]:
-                indent = "  " * depth
-                lines += textwrap.wrap(
-                    f"{text}: {summary}",
-                    100,
-                    initial_indent=indent,
-                    subsequent_indent=indent + "  ",
-                )
-                if formula and formula not in told:
-                    told.add(formula)
-                    deep = indent + "    "
-                    lines += textwrap.wrap(
-                        formula, 100, initial_indent=deep, subsequent_indent=deep
-                    )
-        steps = self._graph.steps()
-        apart = sum(
-            len(_core.FeatureGraph([n], [o.name for o in self._own]).steps()) for n in self.names
-        )
-        shared = f", {apart - len(steps)} shared" if apart > len(steps) else ""
-        lines.append(
-            f"{len(self)} feature{'s' * (len(self) != 1)} in {len(steps)} step{'s' * (len(steps) != 1)}{shared}"
-        )
-        return "\n".join(lines)
+        return explain(self)
 
     @overload
     def compute(
@@ -640,17 +591,3 @@ class FeatureSet(Sequence[str]):
         first = next(iter(candles), None) if isinstance(candles, Mapping) else None
         (book,) = plan(self, candles, first if symbol is None else symbol, "left")
         return verify(self, book, cuts, seed)
-
-
-def _facts(memory: Memory) -> tuple[str, int, int]:
-    """As the core takes them; the first value of a function is not known, so a whole memory may be undefined."""
-    bars = memory.bars or 1
-    return memory.kind, bars, bars - 1
-
-
-def _outside(parts: list[tuple[int, str, str, str]]) -> list[tuple[int, str, str, str]]:
-    """Take the outermost function, and the clocks around it."""
-    last = next(
-        (i for i, (_, text, _, formula) in enumerate(parts) if formula or "@" not in text), 0
-    )
-    return parts[: last + 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from barproof.candles.model import Candles
 from barproof.errors import FeatureError, LayoutError
 from barproof.features._bar_reading import BarLike, bar_numbers, further, milliseconds
 from barproof.features._own_streams import OwnStream
-from barproof.features.own import Stepper
+from barproof.features._stream_state import load, rebuilt, saved, settled, settlements
 from barproof.features.settlements import FUNDING_COLUMNS, Settlements, told
 
 if TYPE_CHECKING:
@@ -437,7 +436,7 @@ class FeatureStream:
             rows: NDArray[np.float64] = self._core.update_many([one._bars for one in books], [])
             if self._funded:
                 for feed, one in enumerate(books):
-                    self._funding[feed] = _settled(self._funding[feed], one)
+                    self._funding[feed] = settled(self._funding[feed], one)
             return rows
 
     def _candles(self, candles: Any) -> list[Candles]:
@@ -518,17 +517,7 @@ class FeatureStream:
             )
         with self._alone():
             self._check_sound()
-            return self._state()
-
-    def _state(self) -> bytes:
-        own = [one.save() for one in self._own]
-        # Where no funding is read, the format of releases that knew none.
-        kept = {"own": own, "funding": self._settlements()} if self._funded else own
-        return bytes(self._core.snapshot(json.dumps(kept).encode()))
-
-    def _settlements(self) -> list[Any]:
-        """Settlements of every feed, for JSON."""
-        return [one.save() for one in self._funding]
+            return saved(self)
 
     def restore(self, snapshot: bytes) -> FeatureStream:
         """Go on from a snapshot.
@@ -558,30 +547,8 @@ class FeatureStream:
                 'restore(...) needs the interval of the bars: make the stream with it, such as stream("5m")'
             )
         with self._alone():
-            self._restore(bytes(snapshot), None)
+            load(self, bytes(snapshot), None)
         return self
-
-    def _restore(self, snapshot: bytes, steppers: list[Any] | None) -> None:
-        core, kept = self._core.restored(snapshot, self._rebuild())
-        fresh = [OwnStream(one.feature) for one in self._own]
-        funding = [Settlements() for _ in self._funding]
-        try:
-            saved = json.loads(kept)
-            given = [None] * len(fresh) if steppers is None else steppers
-            states = saved["own"] if self._funded else saved
-            for one, state, stepper in zip(fresh, states, given, strict=True):
-                one.load(state, stepper)
-            if self._funded:
-                for settlements, state in zip(funding, saved["funding"], strict=True):
-                    settlements.load(state)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
-            raise FeatureError(
-                f"snapshot does not hold the bars of features of your own, or their memory was another: "
-                f"{self._rebuild()}"
-            ) from None
-        self._own, self._spoiled = fresh, None
-        self._funding, self._told = funding, {}
-        self._put(core)
 
     def gather(
         self,
@@ -618,52 +585,16 @@ class FeatureStream:
 
         return BarClock(self, missing=missing, patience=patience, late=late)
 
-    def _rebuild(self) -> str:
-        facts = self.features.facts(format_interval(self._known())).values()
-        if any(bars is None for _, bars, _ in facts):
-            return "rebuild with update_many from the first bar on, as a feature is cumulative"
-        bars = max(bars or 1 for _, bars, _ in facts)
-        return f"rebuild with update_many of the last {bars:,} bar{'s' * (bars != 1)}"
-
     def __reduce__(self) -> tuple[Any, ...]:
         with self._alone():
             self._check_sound()
             interval = None if self._interval_ms is None else format_interval(self._interval_ms)
-            state = None if self._core is None else self._state()
+            state = None if self._core is None else saved(self)
             steppers = [one.stepper for one in self._own]
-            funding = self._settlements()
-        return _rebuild_stream, (self.features, interval, self._symbol, state, steppers, funding)
+            funding = settlements(self)
+        return rebuilt, (self.features, interval, self._symbol, state, steppers, funding)
 
     def __repr__(self) -> str:
         clock = "" if self._interval_ms is None else f" of {format_interval(self._interval_ms)}"
         s = "s" * (len(self.features) != 1)
         return f"FeatureStream({len(self.features)} feature{s}, {self.bars:,} bars{clock})"
-
-
-def _rebuild_stream(
-    features: FeatureSet,
-    interval: str | None,
-    symbol: str | None,
-    state: bytes | None,
-    steppers: list[Stepper | None],
-    funding: list[Any] | None = None,
-) -> FeatureStream:
-    stream = features.stream(interval, symbol=symbol)
-    if state is not None:
-        stream._restore(state, steppers)
-    elif funding is not None:
-        for settlements, saved in zip(stream._funding, funding, strict=True):
-            settlements.load(saved)
-    return stream
-
-
-def _settled(known: Settlements, candles: Candles) -> Settlements:
-    """Settlements as they are known behind the last of some candles."""
-    time, rate = candles._bars.funding_time, candles._bars.funding_rate
-    if time is None or rate is None or not len(candles):
-        return known
-    last = int(candles.open_time[-1])
-    begin = max(0, int(np.searchsorted(time, last)) - 2)
-    new = known.joined_by(zip(time[begin:].tolist(), rate[begin:].tolist(), strict=True))
-    new.keep(last)
-    return new
