@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +23,8 @@ FIELDS = (
     "m_candle_combinations_per_s", "times_barproof", "peak_mib", "note",
 )  # fmt: skip
 FEATURE_FIELDS = (
-    "case", "contender", "bars", "threads", "runs", "median_s", "min_s", "max_s", "ns_a_bar", "times_barproof",
-    "peak_mib", "note",
+    "case", "contender", "bars", "threads", "runs", "median_s", "min_s", "max_s", "processor_s", "ns_a_bar",
+    "times_barproof", "peak_mib", "note",
 )  # fmt: skip
 PACKAGES = ("numpy", "polars", "numba", "vectorbt", "vectorbt-rust", "raptorbt")
 FEATURE_PACKAGES = (
@@ -51,6 +51,8 @@ class Taken:
 
     contender: Contender
     seconds: list[float]
+    # Of all threads.
+    processor: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -66,9 +68,10 @@ def interleave(contenders: list[Contender], runs: int) -> list[Taken]:
                 continue
             arguments = one.contender.fresh()
             gc.collect()
-            began = time.perf_counter()
+            spent, began = time.process_time(), time.perf_counter()
             kept = one.contender.run(*arguments)
             one.seconds.append(time.perf_counter() - began)
+            one.processor.append(time.process_time() - spent)
             del kept, arguments
     return taken
 

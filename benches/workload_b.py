@@ -8,15 +8,19 @@ everything works.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,21 +36,32 @@ import barproof as bp
 AGREE = 1e-9
 """Of the answers, relative to what the feature ranges over; see `loose`."""
 CASES = tuple("features sets matrix memory gating stream".split())
+KEPT = ("features", "sets")
+"""Cases that are timed once more in memory that stays with the process."""
 NAME = "workload_b"
 STREAMED = 20_000
+SLOW = ("kand", "pandas")
+"""Of which clearing pages is a small part; polars has an allocator of its own."""
 OTHERWISE = {("tulipy", "macd"): "fixed constants for 12 and 26"}
 """As much work for another answer: timed all the same, in whole sets alone."""
 
 
-def held(numbers: int) -> tuple[()]:
-    """Touch so much memory and give it back, so that the machine has it at hand.
+def keep_memory() -> None:
+    """Have the C library keep what is given back, so that peers need not ask the system for pages.
 
-    A virtual machine may tell its host of free pages, which the host then takes: the next to touch them waits for the
-    host, 2 to 3 ms for a page of 2 MiB where clearing it takes 0.2. Of contenders that run in turn, the first would pay
-    for all.
+    Ours keeps it by itself; theirs is NumPy's, which comes from and goes to the system with every large array. All
+    threads take from one arena, as the others shrink.
     """
-    np.ones(numbers)
-    return ()
+    library = ctypes.CDLL(None)
+    trim_threshold, mmap_max, arena_max = -1, -4, -8
+    for option, value in ((mmap_max, 0), (trim_threshold, -1), (arena_max, 1)):
+        if library.mallopt(option, value) != 1:
+            raise SystemExit(f"the C library does not take option {option}: nothing is timed")
+    first = np.ones(4 * 2**20)
+    place = first.ctypes.data
+    del first
+    if np.empty(4 * 2**20).ctypes.data != place:
+        raise SystemExit("the C library gives memory back all the same: nothing is timed")
 
 
 def optional(name: str, make: Callable[[], Any]) -> Any:
@@ -71,6 +86,8 @@ class Bench:
     market: Market
     runs: int
     threads: int
+    # Memory stays with the process, for all; see `keep_memory`.
+    kept: bool = False
     rows: list[dict[str, object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,6 +103,8 @@ class Bench:
             ("kand", peers.kand_calls),
             ("pandas", peers.pandas_calls),
         ):
+            if self.kept and name in SLOW:
+                continue
             if (calls := optional(name, lambda make=make: make(m))) is not None:
                 self.peers[name] = calls
         loops = optional("numba", lambda: importlib.import_module("benches.peers.feature_loops"))
@@ -95,6 +114,8 @@ class Bench:
             ("polars expressions", peers.polars_expressions),
             ("polars-talib", peers.polars_talib_expressions),
         ):
+            if self.kept:
+                continue
             made = optional(name, lambda e=expressions: peers.of_expressions(m, e()))
             if made is not None:
                 self.peers[name], self.queries[name] = made
@@ -139,14 +160,12 @@ class Bench:
         contenders: list[Contender],
         *,
         bars: int | None = None,
-        columns: int = len(COLUMNS),
+        runs: int | None = None,
     ) -> None:
         """Time a case; the first contender is the one that ratios refer to."""
-        numbers = columns * (bars or len(self.market))
         for contender in contenders:
-            contender.fresh = lambda: held(numbers)
             contender.run(*contender.fresh())
-        taken = timing.interleave(contenders, self.runs)
+        taken = timing.interleave(contenders, runs or self.runs)
         for one in taken:
             self.note(case, one, taken[0].median, bars=bars)
 
@@ -156,7 +175,7 @@ class Bench:
         c, bars = one.contender, bars or len(self.market)
         self.rows.append(
             {
-                "case": case,
+                "case": f"kept {case}" if self.kept else case,
                 "contender": c.name,
                 "bars": bars,
                 "threads": c.threads,
@@ -164,6 +183,7 @@ class Bench:
                 "median_s": f"{one.median:.6f}",
                 "min_s": f"{min(one.seconds):.6f}",
                 "max_s": f"{max(one.seconds):.6f}",
+                "processor_s": f"{statistics.median(one.processor or one.seconds):.6f}",
                 "ns_a_bar": f"{1e9 * one.median / bars:.3f}",
                 "times_barproof": f"{one.median / base:.4g}",
                 "peak_mib": peak,
@@ -188,7 +208,7 @@ class Bench:
             ]
             if name in theirs:
                 contenders.append(Contender("TA-Lib", theirs[name]))
-            self.measure(f"feature {name}", contenders)
+            self.measure(f"feature {name}", contenders, runs=2 * self.runs + 1)
 
     def sets_case(self) -> None:
         """All columns at once."""
@@ -251,7 +271,6 @@ class Bench:
                 Contender("barproof, gating_171", lambda: features.compute(candles, threads=1)),
             ],
             bars=len(candles),
-            columns=len(features),
         )
 
     def memory(self) -> None:
@@ -316,6 +335,31 @@ def child(job: str, bars: int, threads: int) -> None:
     del kept
 
 
+def kept_rows(asked: argparse.Namespace, bars: int) -> list[dict[str, object]]:
+    """Features and sets in a process whose C library keeps memory."""
+    cases = [case for case in asked.cases if case in KEPT]
+    if not cases:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json"
+        command = [
+            sys.executable,
+            "-m",
+            "benches.workload_b",
+            "--kept",
+            str(path),
+            "--bars",
+            str(bars),
+        ]
+        command += ["--runs", str(2 if asked.quick else asked.runs), "--cases", *cases]
+        done = subprocess.run([*command, "--threads", str(asked.threads)], cwd=timing.ROOT)
+        if done.returncode:
+            print("left out: memory that stays with the process")
+            return []
+        found: list[dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
 def main() -> None:
     """Measure, print, and record if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -326,20 +370,29 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=workload.BARS)
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--kept", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         child(asked.child, asked.bars, asked.threads)
         return
+    if asked.kept:
+        keep_memory()
     where = timing.setting(bp.__version__, timing.FEATURE_PACKAGES)
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     bars = asked.bars // 10 if asked.quick else asked.bars
-    bench = Bench(workload.make(bars), 2 if asked.quick else asked.runs, asked.threads)
+    bench = Bench(
+        workload.make(bars), 2 if asked.quick else asked.runs, asked.threads, bool(asked.kept)
+    )
     cases = {name: getattr(bench, name, None) for name in CASES}
     cases["sets"] = bench.sets_case
     for name in asked.cases:
         case = cases[name]
         assert callable(case)
         case()
+    if asked.kept:
+        Path(asked.kept).write_text(json.dumps(bench.rows), encoding="utf-8")
+        return
+    bench.rows += kept_rows(asked, bars)
     if asked.record:
         fields = timing.FEATURE_FIELDS
         print(f"recorded in {timing.write(bench.rows, where, NAME, fields)}")
