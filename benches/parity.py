@@ -21,7 +21,8 @@ from benches import timing
 from benches.timing import Contender
 
 import barproof as bp
-from barproof.live.log import DECISIONS, row_digest
+from barproof.live.identity import row_digest
+from barproof.live.log import DECISIONS
 
 BARS, HISTORY = 50_000, 2_000
 RULES = bp.Rules(entry_long=0.5, entry_short=0.5, stop_loss=0.01, take_profit=0.015, max_hold=48)
