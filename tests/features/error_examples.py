@@ -57,7 +57,7 @@ def kept_memory(text: str) -> object:
 
 def no_room() -> object:
     """Ask for an array where the system gives no memory."""
-    with mock.patch.object(rooms.mmap, "mmap", side_effect=OSError):
+    with mock.patch("barproof.features.rooms.mmap.mmap", side_effect=OSError):
         return rooms.Rooms(lambda: 2**40).array((3 * 2**20,), np.float64)
 
 

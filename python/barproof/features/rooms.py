@@ -90,7 +90,8 @@ class Rooms:
         whole = np.frombuffer(room, np.uint8)
         weakref.finalize(whole, self._back, room).atexit = False
         skip = -whole.__array_interface__["data"][0] % HUGE_PAGE
-        return whole[skip : skip + size].view(kind).reshape(shape)
+        made: NDArray[Any] = whole[skip : skip + size].view(kind).reshape(shape)
+        return made
 
     def _taken(self, length: int) -> mmap.mmap | None:
         with self._lock:

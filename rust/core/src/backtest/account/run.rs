@@ -271,6 +271,7 @@ impl Sheet {
     }
 
     /// Whether the parts after a step are asked for: those of every step, or of the last one of each day.
+    #[cfg(feature = "indexed")]
     pub fn needs_parts(&self, time: i64, next: Option<i64>) -> bool {
         let ends_day =
             || next.is_none_or(|next| next.div_euclid(DAY_MS) != time.div_euclid(DAY_MS));
