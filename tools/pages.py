@@ -31,7 +31,7 @@ API = {
     "predict_together",
     "Folds": "WalkForward DateSplit PurgedKFold CombinatorialPurged Fold",
     "Bundles": "Bundle checkpoints",
-    "Backtest": "Signals Rules Costs backtest Result",
+    "Backtest": "Signals Rules Costs backtest Result portfolio PortfolioResult",
     "Sweeps": "Grid between Between SignalSets plan Plan Route sweep Sweep Best DailyReturns plateau "
     "walk_forward_optimise WalkForwardResult seal Sealed",
     "Control experiments": "procedure_test ProcedureTest random_entries RandomEntries one_bar_later cost_curve "

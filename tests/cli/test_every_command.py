@@ -166,6 +166,10 @@ def runs(files: Files, url: str, new: str) -> dict[str, list[str]]:
         "evaluate": ["evaluate", *files.market, "-p", "study/predictions.parquet", "--label-bars", "12"],
         "backtest": ["backtest", *files.run, *RULES],
         "sweep": ["sweep", *files.run, "-a", "entry_long+entry_short=1,1.5"],
+        "portfolio": [
+            "portfolio", f"A={files.candles}", "--signals", f"A={files.signals}", "-i", "perpetual",
+            "--funding", "none", "--kind", "score", "--taker", "0.0005", *RULES,
+        ],
         "audit": ["audit", *files.run, *RULES, "--exit-zero"],
         "verify": ["verify", "m.json"],
         "explain": ["explain", "PRED-05"],
@@ -263,6 +267,7 @@ WRONG = {
     "evaluate": ["evaluate", "{}", "-i", "spot", "-p", "{}", "--label-bars", "3"],
     "backtest": ["backtest", "{}", "-i", "spot", "-s", "{}", *RULES, "--free"],
     "sweep": ["sweep", "{}", "-i", "spot", "-s", "{}", "-a", "max_hold=1,2", "--free"],
+    "portfolio": ["portfolio", "A={}", "-i", "spot", "--signals", "A={}", *RULES, "--free"],
     "audit": ["audit", "{}", "-i", "spot"],
     "audit trades": ["audit", "--trades", "{}"],
     "parity": ["parity", "{}", "--candles", "{}", "-i", "spot", "--bundle", "{}", *RULES, "--free"],

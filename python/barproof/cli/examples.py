@@ -37,6 +37,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "barproof sweep spy_1h.csv -i equity -s signals.parquet -a entry_long=0.5,0.6 -a"
         " stop_loss=0.01,none --taker 0.0001 --windows 1mo",
     ),
+    "portfolio": (
+        "barproof portfolio BTC=btc_1h.parquet ETH=eth_1h.parquet -i spot --signals BTC=btc_signals.parquet"
+        " --signals ETH=eth_signals.parquet -r entry_long=0.6 --taker 0.0005 --max-positions 1",
+    ),
     "audit": (
         "barproof audit trades.csv",
         "barproof audit --run --html report.html",
