@@ -127,7 +127,8 @@ def _fit_platt(p: Floats, y: Ints) -> Fitted:
 def _newton(z: Floats, target: Floats) -> tuple[float, float]:
     centre, spread = float(z.mean()), float(z.std())
     base = float(np.log(target.mean() / (1.0 - target.mean())))
-    if spread == 0.0:
+    # One value for every row, but for its rounding: there is no slope to find.
+    if spread <= 1e-12 * (1.0 + abs(centre)):
         return 0.0, base
     design = np.column_stack([(z - centre) / spread, np.ones(len(z))])
     line = np.array([0.0, base])

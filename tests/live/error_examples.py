@@ -14,7 +14,7 @@ import polars as pl
 import barproof as bp
 from barproof.cli import live as command
 from barproof.live.feed import CcxtFeed, parse_line
-from tests.live.market import RULES, candles, folder, session, trained
+from tests.live.market import NAMES, RULES, candles, folder, session, trained
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
 
@@ -90,6 +90,16 @@ def sql(text: str) -> Callable[[Path], None]:
 
 def other_features() -> bp.Bundle:
     return trained(2_000, ("log_return(2)", "rsi(7)")).bundles[0]
+
+
+def other_kind() -> bp.Bundle:
+    """Of the session's features, but it forecasts returns."""
+    bars = candles(2_000)
+    X = bp.FeatureSet(list(NAMES)).compute(bars)
+    labels = bp.labels.horizon(bars, bars=3, kind="regression")
+    folds = bp.WalkForward(500, 200, tune=200)
+    model = bp.models.GradientBoosting(max_iter=2)
+    return bp.train(model, X, labels, folds, ledger=False, progress=False).bundles[0]
 
 
 def blocked(call: Callable[[Path], object]) -> Callable[[], object]:
@@ -279,6 +289,7 @@ CALLS: list[tuple[str, Callable[[], object], type[BaseException]]] = [
     ("no such symbol", lambda: several().decision("C"), bp.ParameterError),
     ("roll of no bundle", lambda: rolled(3), bp.LayoutError),
     ("roll of other features", lambda: rolled(other_features()), bp.BundleError),
+    ("roll of another kind", lambda: rolled(other_kind()), bp.BundleError),
     ("roll of other measures", lambda: rolled(rules=RULES.replace(atr_period=7)), bp.RulesError),
     ("side of a fill", asked("on_fill", "long", 1.0, 1.0), bp.ParameterError),
     ("price of a fill", asked("on_fill", "buy", 0.0, 1.0), bp.ParameterError),
@@ -373,6 +384,7 @@ MESSAGES: dict[str, str] = {
     "no such symbol": "`symbol` must be one of A, B, was 'C'",
     "roll of no bundle": "`bundle` of roll(...) must be a Bundle, was int: see run.bundles",
     "roll of other features": "the bundle needs 2 features that the session of SIM does not compute, first `log_return(2)`: begin another session with it",
+    "roll of another kind": "the bundle gives signals of kind 'score', the session of SIM trades 'probability', to which the thresholds of its rules belong: begin another session with it",
     "roll of other measures": "`rules` of roll(...) need an ATR or a volatility that the session of SIM has not measured from its start: keep `atr_period` and `vol_window`, or begin another session",
     "side of a fill": '`side` of a fill must be "buy" or "sell", was \'long\'',
     "price of a fill": "`price` of a fill must be finite and > 0, was 0.0",

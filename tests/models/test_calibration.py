@@ -167,6 +167,16 @@ def test_temperatures_without_a_root_stop_at_the_bounds_and_say_so() -> None:
     assert "uniform" in uniform["note"]
 
 
+@pytest.mark.parametrize("p", [0.1, 0.30000001, 0.49, 1.0 - 1e-7])
+def test_platt_of_one_value_is_the_base_rate_whatever_its_rounding(p: float) -> None:
+    """The mean of equal logits is not always that logit, so their spread is not always 0."""
+    y = np.repeat([0, 1], [93, 7])
+    fitted = fit_calibration("platt", np.tile([1.0 - p, p], (100, 1)), y)
+    assert fitted["slope"] == [0.0]
+    target = (7 * (8 / 9) + 93 * (1 / 95)) / 100
+    assert fitted["intercept"] == [pytest.approx(np.log(target / (1.0 - target)), rel=1e-9)]
+
+
 def test_platt_of_a_constant_forecast_is_the_base_rate() -> None:
     y = np.array([1, 0, 0, 0] * 25)
     fitted = fit_calibration("platt", np.full((100, 2), 0.5), y)

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ def arrays_of(bundle: Bundle, rules: Rules) -> tuple[str, ...]:
         if getattr(rules, leave) is not None and leave not in out and enter in out:
             out.append(leave)
     return tuple(name for name in SIDES if name in out)
+
+
+def kind_of(bundle: Bundle) -> Literal["probability", "score"]:
+    """Tell the kind of the signals that a bundle gives: values of a regression are scores."""
+    return "score" if next(iter(bundle.parts.values())).kind == "regression" else "probability"
 
 
 class LiveMarket:
@@ -99,7 +104,7 @@ class LiveMarket:
         self.model = bundle.digest
         self.rules = book[-1]
         self.arrays = arrays_of(bundle, self.rules)
-        self.kind = next(iter(bundle.parts.values())).kind
+        self.kind = kind_of(bundle)
         self.askers = {
             name: RowAsker(
                 part,
@@ -118,7 +123,7 @@ class LiveMarket:
     @property
     def fed(self) -> Fed:
         """What the account is fed."""
-        return Fed("score" if self.kind == "regression" else "probability", self.arrays)
+        return Fed(self.kind, self.arrays)
 
     # Features -----------------------------------------------------------------------------------------------
 

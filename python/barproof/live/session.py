@@ -16,7 +16,7 @@ from barproof.features import FeatureSet
 from barproof.live.accounts import Fed
 from barproof.live.decision import Decision
 from barproof.live.intake import Intake, server_milliseconds
-from barproof.live.market import arrays_of
+from barproof.live.market import arrays_of, kind_of
 from barproof.live.resuming import check_features, check_same, resume
 from barproof.live.settling import settle
 from barproof.live.state import Store
@@ -307,7 +307,8 @@ class LiveSession:
         Raises
         ------
         BundleError
-            If the bundle needs other features.
+            If the bundle needs other features, or forecasts values where the one before gave probabilities, or the
+            other way round.
         RulesError
             If the rules need what the session does not measure.
         LayoutError
@@ -329,10 +330,16 @@ class LiveSession:
                     f"the bundle needs {len(lacking)} features that the session of {name} does not compute, first "
                     f"`{lacking[0]}`: begin another session with it"
                 )
+            kind = kind_of(new[name])
+            if kind != market.fed.kind:
+                raise BundleError(
+                    f"the bundle gives signals of kind {kind!r}, the session of {name} trades {market.fed.kind!r}, to "
+                    f"which the thresholds of its rules belong: begin another session with it"
+                )
             arrays: dict[str, None] = {}
             for one in book:
                 arrays |= dict.fromkeys(arrays_of(new[name], one))
-            fed[name] = Fed(market.fed.kind, tuple(arrays))
+            fed[name] = Fed(kind, tuple(arrays))
         accounts = self._stepper.accounts.rolled(book, fed)
         self._stepper.accounts = accounts
         self._terms.book = book
