@@ -593,10 +593,14 @@ def test_scaling_returns_changes_no_outcome(scale: float, seed: int) -> None:
     x = np.random.default_rng(seed).normal(0.001, 0.01, 60)
     for audit in (audits.break_even_win_rate, audits.few_trades):
         assert audit(x).outcome == audit(scale * x).outcome
-    one = audits.expectancy(x, resamples=99).measured
-    other = audits.expectancy(scale * x, resamples=99).measured
-    assert one is not None and other is not None and one.low is not None
-    assert other.low == near(scale * one.low, rel=1e-6)
+    found, scaled = audits.expectancy(x, resamples=99), audits.expectancy(scale * x, resamples=99)
+    assert found.outcome == scaled.outcome
+    one, other = found.measured, scaled.measured
+    assert one is not None and other is not None
+    if one.low is None:  # blocks as long as a fifth of the trades, which no scale changes
+        assert other.low is None and found.outcome == "inconclusive"
+    else:
+        assert other.low == near(scale * one.low, rel=1e-6)
 
 
 # ECO-02

@@ -16,9 +16,10 @@ from tests.live.parity_error_examples import EXAMPLES as PARITY
 from .error_examples import EXAMPLES as COMMON
 from .fetch_error_examples import EXAMPLES as FETCH
 from .label_error_examples import EXAMPLES as LABELS
+from .portfolio_error_examples import EXAMPLES as PORTFOLIO
 from .study_error_examples import EXAMPLES as STUDY
 
-EXAMPLES = [*COMMON, *LABELS, *STUDY, *LIVE, *PARITY, *FETCH]
+EXAMPLES = [*COMMON, *LABELS, *STUDY, *LIVE, *PARITY, *FETCH, *PORTFOLIO]
 HERE = Path(barproof.cli.__file__).parent
 
 
