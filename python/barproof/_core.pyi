@@ -14,6 +14,7 @@ __all__ = [
     "FeatureStream",
     "FeatureTable",
     "LiveAccount",
+    "LiveShared",
     "Signals",
     "TargetTable",
     "__version__",
@@ -31,12 +32,15 @@ __all__ = [
     "horizon_labels",
     "long_run_deviations",
     "metrics_table",
+    "missed",
+    "portfolio",
     "resampled_maxima",
     "rules_table",
     "simd_path",
     "simd_paths",
     "simulate",
     "stationary_positions",
+    "sweep_account",
     "sweep_entries",
     "sweep_paths",
     "sweep_table",
@@ -232,6 +236,7 @@ class LiveAccount:
     def save(self) -> bytes: ...
     def loaded(self, bytes: bytes) -> LiveAccount: ...
 
+@final
 class LiveShared:
     """One account of several symbols, stepped time by time."""
 
