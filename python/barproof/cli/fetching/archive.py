@@ -193,6 +193,7 @@ def _unpacked(url: str, data: bytes, name: str, most: int) -> bytes:
             if known:
                 with archive.open(name) as stream:
                     text = stream.read(most + 1)
+    # RuntimeError is the library's word for a password, NotImplementedError for a format that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise FileError(f"{url} is no zip file that can be unpacked: {error}") from error
     if not known:
