@@ -18,6 +18,8 @@ from barproof.models.protocol import Floats, Ints, Kind
 from barproof.signals import Signals
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from barproof.candles import Candles
     from barproof.labels import Labels
     from barproof.models import Model, Selector
@@ -310,6 +312,18 @@ class Run:
         from barproof._together import predict_together
 
         return np.stack(predict_together(self.bundles, X, part=part, calibrated=calibrated))
+
+    def plot(self) -> go.Figure:
+        """Interactive figure: calibration curves with intervals, and the skill of every fold, on test rows.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+            Ready to show or save; of several parts the first is drawn.
+        """
+        from barproof.report.models import run_figure
+
+        return run_figure(self)
 
     def __len__(self) -> int:
         return len(self.folds)

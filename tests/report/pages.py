@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from html.parser import HTMLParser
 from typing import Any
+
+import numpy as np
 
 from barproof.report import render
 
@@ -22,7 +26,10 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
         self.data: dict[str, Any] = {}
+        self.columns: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
         self._key = ""
+        self._packed = ""
+        self.library = ""
         self.feed(text)
         self.close()
         assert self.open == []
@@ -32,7 +39,9 @@ class Page(HTMLParser):
         self.tags.append((tag, found))
         if found.get("id"):
             self.ids.append(str(found["id"]))
-        self._key = str(found.get("id")) if found.get("type") == "application/json" else ""
+        self._packed = str(found.get("data-packed") or "")
+        held = self._packed or found.get("type") == "application/json"
+        self._key = str(found.get("id")) if tag == "script" and held else ""
         if tag not in VOID:
             self.open.append(tag)
 
@@ -41,10 +50,30 @@ class Page(HTMLParser):
         self._key = ""
 
     def handle_data(self, data: str) -> None:
-        if self._key:
+        if self._packed and self._key:
+            self._unpack(zlib.decompress(base64.b64decode(data, validate=True)))
+        elif self._key:
             self.data[self._key] = json.loads(data, parse_constant=_refuse)
         elif self.open and self.open[-1] not in ("script", "style"):
             self.text.append(data)
+
+    def _unpack(self, content: bytes) -> None:
+        """Read what a page holds deflated: JSON, or a head and columns whose bytes stand by weight."""
+        if self._key == "plotly":
+            self.library = content.decode()
+        elif self._packed == "text":
+            self.data[self._key] = json.loads(content, parse_constant=_refuse)
+        else:
+            size = int.from_bytes(content[:4], "little")
+            head = json.loads(content[4 : 4 + size], parse_constant=_refuse)
+            at, found = 4 + size, {}
+            for name, kind, n in head["columns"]:
+                width = np.dtype(kind).itemsize
+                planes = np.frombuffer(content[at : at + n * width], np.uint8).reshape(width, n)
+                found[name] = np.frombuffer(planes.T.tobytes(), f"<{kind}")
+                at += n * width
+            assert at == len(content)
+            self.data[self._key], self.columns[self._key] = head, found
 
     @property
     def words(self) -> str:

@@ -34,7 +34,7 @@ def items(page: Page) -> list[tuple[str, bool]]:
     return [
         (str(found["id"]).removeprefix("finding-"), "open" in found)
         for tag, found in page.tags
-        if tag == "details" and found.get("class") == "finding"
+        if tag == "details" and str(found.get("class")).startswith("finding ")
     ]
 
 
@@ -189,6 +189,7 @@ def test_the_order_of_the_page(whole: str) -> None:
         "sweep",
         "distribution",
         "top",
+        "unchecked",
         "provenance",
     ]
     assert len(page.ids) == len(set(page.ids))
@@ -395,7 +396,7 @@ def test_nothing_is_loaded_and_all_can_be_reached(whole: str) -> None:
         if tag == "th":
             assert found.get("scope") in ("row", "col")
     plots = [a for _, a in page.tags if a.get("class") == "plot"]
-    assert len(plots) == len(page.data) == 14
+    assert len(plots) == len(page.data) == 16
     assert all(a["role"] == "img" and len(str(a["aria-label"])) > 20 for a in plots)
     boxes = [a for t, a in page.tags if t == "pre" or str(a.get("class", "")).startswith("scroll")]
     assert all(a.get("tabindex") == "0" and a.get("aria-label") for a in boxes)

@@ -9,11 +9,16 @@ import shutil
 import struct
 from pathlib import Path
 from subprocess import run
+from typing import Any
 
+import numpy as np
 import pytest
 
-from barproof.report import render
+from barproof.report import formats, render
+from barproof.report.figures import heatmap_figure
+from barproof.report.sweep_figures import axis_name
 from tests.report import fakes
+from tests.tolerances import METRIC, SINGLE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -29,14 +34,40 @@ var broken = [];
 document.addEventListener("securitypolicyviolation", function (e) { broken.push(e.violatedDirective + e.blockedURI); });
 window.addEventListener("error", function (e) { broken.push(String(e.message)); });
 window.addEventListener("load", function () {
-  var pick = document.querySelector("select");
-  if (pick) { pick.selectedIndex = 1; pick.dispatchEvent(new Event("change")); }
   location.hash = "#finding-DATA-01";
-  setTimeout(function () {
+  function look() {
     var root = document.documentElement;
+    // Figures out of sight are drawn when the browser has time.
+    if (root.dataset.drawn !== "yes") { setTimeout(look, 100); return; }
+    var heat = document.getElementById("fig-heatmap"), cells = {};
+    var picks = Array.from(document.querySelectorAll('select[data-plot="fig-heatmap"]'));
+    picks[0].querySelectorAll("option").forEach(function (m) {
+      picks[1].querySelectorAll("option").forEach(function (p) {
+        picks[2].querySelectorAll("option").forEach(function (a) {
+          picks[0].value = m.value; picks[1].value = p.value; picks[2].value = a.value;
+          picks[2].dispatchEvent(new Event("change"));
+          var d = heat.data[0], n = heat.layout;
+          cells[[m.text, p.value, a.text].join("|")] = [n.xaxis.title.text, d.x, n.yaxis.title.text, d.y, d.z, d.text];
+        });
+      });
+    });
+    var price = document.getElementById("fig-price"), told = [];
+    function press(act) {
+      document.querySelector('button[data-plot="fig-price"][data-act="' + act + '"]').click();
+      told.push(document.getElementById("fig-price-told").textContent);
+    }
+    ["next", "next", "previous", "closer", "wider", "later", "earlier", "all"].forEach(press);
     var tables = Array.from(document.querySelectorAll(".scroll"));
     document.getElementById("probe").textContent = JSON.stringify({
       broken: broken,
+      cells: cells,
+      told: told,
+      first: price.data[0].open[0],
+      late: document.querySelectorAll(".late").length,
+      headings: Array.from(document.querySelectorAll("section > h2")).map(function (h) {
+        return [h.textContent, h.getBoundingClientRect().height > 0]; }),
+      ready: Number(root.dataset.ready),
+      table: document.querySelector("#fig-heatmap-table table").rows.length,
       loaded: performance.getEntriesByType("resource").map(function (e) { return e.name; }),
       plots: document.querySelectorAll(".plot").length,
       drawn: document.querySelectorAll(".plot > .plot-container").length,
@@ -47,20 +78,25 @@ window.addEventListener("load", function () {
       width: root.clientWidth,
       outside: tables.filter(function (t) { return t.getBoundingClientRect().right > root.clientWidth + 1; }).length
     });
-  }, 1500);
+  }
+  setTimeout(look, 200);
 });
 </script>
 """
 
 
-def page(folder: Path) -> Path:
+def result() -> fakes.Result:
     low, high = fakes.blank_metrics(total_return=-0.1), fakes.blank_metrics(total_return=0.3)
-    made = fakes.walk_forward(bars=40_000, count=900, limits=(low, high))
+    return fakes.walk_forward(bars=40_000, count=900, limits=(low, high))
+
+
+def page(folder: Path) -> Path:
+    made = result()
     path = folder / "report.html"
     text = render(
         made,
         fakes.sweep(),
-        audit=fakes.audit(),
+        audit=fakes.audit(*fakes.MIXED, fakes.drift()),
         run=fakes.run(),
         extra_sections=[("Probe", PROBE)],
     )
@@ -100,13 +136,18 @@ def browse(path: Path, folder: Path, *flags: str) -> str:
     return run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
-def check(text: str, key: str, width: int) -> None:
+def seen_in(text: str, key: str) -> Any:
+    """What the probe wrote."""
     found = re.search(rf'id="{key}">(.*?)</p>', text, re.S)
     assert found is not None
-    seen = json.loads(html.unescape(found.group(1)))
+    return json.loads(html.unescape(found.group(1)))
+
+
+def check(text: str, key: str, width: int) -> Any:
+    seen = seen_in(text, key)
     assert seen["broken"] == []
     assert seen["loaded"] == []
-    assert seen["plots"] == seen["drawn"] == 14
+    assert seen["plots"] == seen["drawn"] == 17
     # A link to a finding that is folded away unfolds it.
     assert seen["unfolded"]
     assert seen["wide"] == 0
@@ -114,6 +155,11 @@ def check(text: str, key: str, width: int) -> None:
     assert set(seen["buttons"]) <= BUTTONS
     assert seen["outside"] == 0
     assert seen["width"] == width
+    assert seen["late"] == 0
+    assert seen["ready"] > 0
+    assert len(seen["headings"]) == 20
+    assert all(name and is_seen for name, is_seen in seen["headings"])
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +170,56 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_desktop(report: Path, tmp_path: Path) -> None:
     text = browse(report, tmp_path, "--window-size=1280,2000", "--dump-dom")
     check(text, "probe", 1280)
+
+
+def test_cells_are_those_of_the_sweep(report: Path, tmp_path: Path) -> None:
+    """The page sums up combinations itself: every choice against the figure that Python makes of the sweep."""
+    text = browse(report, tmp_path, "--window-size=1280,2000", "--dump-dom")
+    cells = seen_in(text, "probe")["cells"]
+    found = fakes.sweep()
+    names = {formats.label(n): n for n in found.pooled.columns}
+    groups = {axis_name(g): g for g in found.axis_groups}
+    assert len(cells) == 6 * 4 * 3
+    for choice, (across, x, up, y, z, words) in cells.items():
+        label, pool, _ = choice.split("|")
+        metric = names[label]
+        falling = metric in formats.LOWER_IS_BETTER
+        pool = {"worst": "max" if falling else "min"}.get(pool, pool)
+        want = heatmap_figure(found, groups[across], groups[up], metric, pool=pool).data[0]
+        assert (list(want.x), list(want.y)) == (x, y)
+        got = np.array(z, dtype=float)
+        # Metrics travel as 32-bit floats.
+        np.testing.assert_allclose(got, want.z, rtol=SINGLE, atol=METRIC)
+        for row, told in zip(want.text, words, strict=True):
+            for text, own in zip(row, told, strict=True):
+                assert _last_digit_aside(text, own), (choice, text, own)
+
+
+def _last_digit_aside(a: str, b: str) -> bool:
+    """Whether two numbers read the same, but for how the last digit was rounded."""
+    if a == b:
+        return True
+    x, y = (float(t.replace("\N{MINUS SIGN}", "-").replace(",", "").rstrip("%")) for t in (a, b))
+    digits = len(a.rstrip("%").partition(".")[2])
+    return len(a) == len(b) and abs(x - y) < 1.01 * 10.0**-digits
+
+
+def test_trades_are_reached_by_buttons(report: Path, tmp_path: Path) -> None:
+    text = browse(report, tmp_path, "--window-size=1280,2000", "--dump-dom")
+    seen = seen_in(text, "probe")
+    made = result()
+    entries = made.trades.sort("entry_time")
+    first, second, again, closer, wider, later, earlier, everything = seen["told"]
+    for told, row in ((first, 0), (second, 1), (again, 0)):
+        at = formats.time(entries["entry_time"].dt.epoch("ms")[row])
+        assert told.startswith(f"Trade {row + 1} of 900: {entries['side'][row]}, in {at}")
+    assert "candles of 5 minutes" in first
+    assert closer != wider
+    assert later != earlier
+    assert everything.endswith("900 trades in sight; zoom in to see entries.")
+    assert "Trade" not in everything.split(" in sight")[0].split("trades")[0]
+    opened = made.candles.frame["open"][0]
+    assert seen["first"] == pytest.approx(opened, rel=1e-5)
 
 
 def test_phone(report: Path, tmp_path: Path) -> None:

@@ -43,12 +43,12 @@ def findings_section(audit: AuditLike) -> Section:
     Returns
     -------
     Section
-        Findings that failed or stayed open as items that unfold, those that passed and were skipped as tables.
+        Findings that failed or stayed open as cards that unfold, those that passed as a table; those that were skipped
+        stand where it says what was not checked.
     """
     codes = {f.id for f in audit.findings}
     some = [f for f in audit.findings if f.outcome not in ("pass", "skipped")]
     passed = [f for f in audit.findings if f.outcome == "pass"]
-    skipped = [f for f in audit.findings if f.outcome == "skipped"]
     unfolded = [f.id for f in some if f.outcome in FAILED][:OPENED]
     parts: list[str] = []
     if not audit.findings:
@@ -71,19 +71,6 @@ def findings_section(audit: AuditLike) -> Section:
             prose=(2, 3),
         )
         parts.append(details(f"Passed: {formats.plural(len(passed), 'audit')}", table))
-    if skipped:
-        rows = [[_own(f), f.severity, linked(_upper(f.title), ()), _needs(f)] for f in skipped]
-        table = data_table(
-            ["Code", "Severity", "Finding", "Needs"],
-            rows,
-            caption="Audits that were skipped",
-            text_columns=(0, 1, 2, 3),
-            visible_caption=False,
-            prose=(2, 3),
-        )
-        parts.append(
-            details(f"Skipped for lack of input: {formats.plural(len(skipped), 'audit')}", table)
-        )
     return Section("findings", "Findings, worst first", "".join(parts))
 
 
@@ -104,11 +91,6 @@ def _page(code: str) -> Any:
     from barproof.audits.catalogue import AUDITS
 
     return AUDITS.get(code)
-
-
-def _needs(finding: FindingLike) -> str:
-    page = _page(finding.id)
-    return str(page.needs) if page is not None else formats.MISSING
 
 
 def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str:
@@ -146,12 +128,16 @@ def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str
     body = facts(judged, kind="finding") if judged else ""
     body += _evidence(finding) + facts(pairs, kind="finding")
     title = linked(_upper(finding.title), ())
+    do = ""
+    if finding.remedy:
+        do = f'<span class="do"><b>What to do:</b> {linked(_upper(finding.remedy), ())}</span>'
     return (
-        f'<details class="finding" id="{anchor(finding.id)}"{" open" if is_open else ""}><summary>'
+        f'<details class="finding level-{esc(finding.outcome)}" id="{anchor(finding.id)}"'
+        f"{' open' if is_open else ''}><summary>"
         f'<span class="head">{badge(finding.outcome)}<span class="code">{esc(finding.id)}</span>'
         f'<span class="severity">{esc(finding.severity)}</span>'
         f'<span class="what"><span class="title">{title}</span>'
-        f'<span class="name">{esc(name)}</span></span></span></summary>{body}</details>'
+        f'<span class="name">{esc(name)}</span>{do}</span></span></summary>{body}</details>'
     )
 
 

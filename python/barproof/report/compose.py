@@ -16,10 +16,12 @@ from barproof.errors import LayoutError, ParameterError
 from barproof.report import formats
 from barproof.report.audit import audit_facts, findings_section
 from barproof.report.caveats import is_simulated
+from barproof.report.evidence import drift_section, unchecked_section
 from barproof.report.files import check_target, write_text
-from barproof.report.inputs import AuditLike, ResultLike, RunLike, SweepLike
+from barproof.report.inputs import AuditLike, ResultLike, RunLike, SweepLike, folds_of
 from barproof.report.models import describe_run, models_section, run_title
 from barproof.report.page import Section, page
+from barproof.report.reproduce import reproduction
 from barproof.report.result import describe, lead, result_sections, result_title, span
 from barproof.report.sweep import (
     choose_metric,
@@ -193,7 +195,7 @@ def _content(
     more: list[Section] = []
     if result is not None:
         head = _Head(result_title(result), describe(result), lead(result))
-        own = result_sections(result, sweep)
+        own = result_sections(result, sweep, folds_of(result, run))
         found = walk_forward_section(result)
         more += [] if found is None else [found]
     elif sweep is not None:
@@ -202,17 +204,22 @@ def _content(
         head = _Head(run_title(run), describe_run(run), "")
     if run is not None:
         more.append(models_section(run))
-    swept = [] if sweep is None else sweep_sections(sweep, metric, alone=result is None)
+    swept = (
+        [] if sweep is None else sweep_sections(sweep, metric, alone=result is None, result=result)
+    )
     equity = [s for s in own if s.key == "equity"]
     know = [s for s in own if s.key == "know"]
     rest = [s for s in own if s.key not in ("equity", "know")]
+    drift = drift_section(audit)
+    more += [] if drift is None else [drift]
+    last = unchecked_section(audit)
     if audit is None:
-        return head, [*know, *equity, *more, *rest, *swept]
+        return head, [*know, *equity, *more, *rest, *swept, last]
     numbers: list[Section] = []
     if head.summary:
         body = f'<p class="summary">{esc(head.summary)}</p>{head.tiles}'
         numbers.append(Section("numbers", "In numbers", body))
-    sections = [findings_section(audit), *numbers, *equity, *more, *know, *rest, *swept]
+    sections = [findings_section(audit), *numbers, *equity, *more, *know, *rest, *swept, last]
     return _Head(head.title, "", ""), sections
 
 
@@ -287,9 +294,13 @@ def _provenance(
         ("report made with", f"barproof {_version('barproof')}, plotly {_version('plotly')}, "
          f"polars {_version('polars')}, Python {platform.python_version()}"),
     ]  # fmt: skip
-    return facts(pairs, kind="code") + (
-        '<p class="note">Digests identify content: the same data, signals, rules and costs have the same digests on '
-        "any machine.</p>"
+    return (
+        reproduction(result)
+        + facts(pairs, kind="code")
+        + (
+            '<p class="note">Digests identify content: the same data, signals, rules and costs have the same digests '
+            "on any machine.</p>"
+        )
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,19 @@ from barproof.report.sweep_figures import heatmap_figure
 from barproof.report.thinning import MAX_TRADES, extremes, spread
 
 __all__ = [
+    "attribution_figure",
     "equity_figure",
     "excursion_figure",
     "exits_figure",
     "heatmap_figure",
-    "price_figure",
     "result_figure",
     "returns_figure",
 ]
 
 BINS = 60
+
+LINES = (ACCENT, GAIN, LOSS, "#b07cc6", "#b5852b", "#4aa3a8", NEUTRAL)
+"""Colours of lines that stand beside each other."""
 
 
 def result_figure(result: ResultLike) -> Any:
@@ -68,13 +72,15 @@ def result_figure(result: ResultLike) -> Any:
     return date_axes(figure, lines.times).update_layout(hovermode="x unified")
 
 
-def equity_figure(result: ResultLike) -> Any:
+def equity_figure(result: ResultLike, folds: Sequence[tuple[int, int]] = ()) -> Any:
     """Draw equity and drawdown beside buy-and-hold.
 
     Parameters
     ----------
     result : Result
         What :func:`barproof.backtest` returned.
+    folds : sequence of (int, int), default ()
+        First opening time of each fold's judged bars and the end of them, milliseconds UTC: every other one is shaded.
 
     Returns
     -------
@@ -90,29 +96,22 @@ def equity_figure(result: ResultLike) -> Any:
     dress(figure, height=470)
     _add_equity(figure, lines, row=1)
     _add_drawdown(figure, lines, row=2)
+    every = max(1, -(-len(folds) // 20))
+    ends = [[str(np.datetime64(int(t), "ms")) for t in fold] for fold in folds]
+    figure.update_layout(
+        shapes=[
+            {"type": "rect", "xref": "x", "yref": "paper", "x0": left, "x1": right, "y0": 0, "y1": 1,
+             "layer": "below", "line": {"width": 0}, "fillcolor": alpha(NEUTRAL, 0.13)}
+            for left, right in ends[::2]
+        ],
+        annotations=[
+            {"x": left, "y": 1, "yref": "paper", "text": str(i), "showarrow": False, "xanchor": "left",
+             "yanchor": "top", "font": {"size": 10}}
+            for i, (left, _) in enumerate(ends)
+            if i % every == 0
+        ],
+    )  # fmt: skip
     return date_axes(figure, lines.times).update_layout(hovermode="x unified")
-
-
-def price_figure(result: ResultLike) -> Any:
-    """Draw entries and exits over the closing price.
-
-    Parameters
-    ----------
-    result : Result
-        What :func:`barproof.backtest` returned.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-        One panel.
-    """
-    from plotly.subplots import make_subplots
-
-    lines = curves(result)
-    figure = make_subplots(rows=1, cols=1)
-    dress(figure, height=360)
-    _add_price(figure, lines, result.trades, row=1)
-    return date_axes(figure, lines.times).update_layout(hovermode="closest")
 
 
 def _add_line(
@@ -399,3 +398,44 @@ def exits_figure(table: pl.DataFrame) -> Any:
     figure.update_xaxes(title_text="Sum of PnL", showgrid=True, zeroline=True, nticks=6)
     figure.update_yaxes(showgrid=False, type="category")
     return figure
+
+
+def attribution_figure(trades: pl.DataFrame, reasons: Sequence[str]) -> Any:
+    """Draw the running sum of PnL of each exit reason.
+
+    Parameters
+    ----------
+    trades : polars.DataFrame
+        Trades of a result.
+    reasons : sequence of str
+        Exit reasons, each a line.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Steps over the time of exit; lines of more than 800 trades are thinned to their extremes.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    left = milliseconds(trades["exit_time"]).astype("datetime64[ms]")
+    named = trades["reason"].cast(pl.String).to_numpy()
+    for i, reason in enumerate(reasons):
+        rows = np.flatnonzero(named == reason)
+        rows = rows[np.argsort(left[rows], kind="stable")]
+        total = np.nancumsum(column(trades, "pnl")[rows])
+        keep = extremes(total, 800)
+        figure.add_trace(
+            go.Scatter(
+                x=left[rows][keep],
+                y=total[keep],
+                name=str(reason),
+                mode="lines" if rows.size > 1 else "markers",
+                line={"shape": "hv", "width": 1.8, "color": LINES[i % len(LINES)]},
+                hovertemplate="%{y:,.2f}",
+            )
+        )
+    dress(figure, height=300)
+    figure.update_yaxes(title_text="Sum of PnL", zeroline=True)
+    figure.update_xaxes(type="date", nticks=5, tickangle=0)
+    return figure.update_layout(hovermode="x unified")

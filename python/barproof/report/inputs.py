@@ -24,6 +24,7 @@ __all__ = [
     "column",
     "curves",
     "drawdown",
+    "folds_of",
     "mean",
     "milliseconds",
     "rule_fields",
@@ -324,6 +325,33 @@ def curves(result: ResultLike) -> Curves:
         drawdown(hold, initial),
         close,
     )
+
+
+def folds_of(result: ResultLike, run: RunLike | None) -> list[tuple[int, int]]:
+    """Give the judged bars of every fold as opening times: of a walk-forward choice its own, else those of the run.
+
+    Parameters
+    ----------
+    result : Result
+        What :func:`barproof.backtest` or :func:`barproof.walk_forward_optimise` returned.
+    run : Run, optional
+        What made the signals.
+
+    Returns
+    -------
+    list of (int, int)
+        First opening time and end, milliseconds UTC; empty where neither tells of folds.
+    """
+    choices = getattr(result, "choices", None)
+    if isinstance(choices, pl.DataFrame) and {"start", "end"} <= set(choices.columns):
+        start, end = (milliseconds(choices[name]).tolist() for name in ("start", "end"))
+        return list(zip(start, end, strict=True))
+    at = getattr(getattr(run, "candles", None), "open_time", None)
+    tests: list[Any] = [getattr(fold, "test", ()) for fold in getattr(run, "folds", ())]
+    if at is None or run is None or not all(len(rows) for rows in tests):
+        return []
+    stamps = np.asarray(at).astype("datetime64[ms]").astype(np.int64)
+    return [(int(stamps[rows[0]]), int(stamps[rows[-1]])) for rows in tests]
 
 
 def rule_sets(rules: Any) -> list[tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from barproof.report import formats
 from barproof.report.charts import ACCENT, LOSS, NEUTRAL, alpha, dress
 from barproof.report.inputs import RunLike
+from barproof.report.numbers import see
 from barproof.report.page import details, plot
 from barproof.report.tables import Html, data_table
 
@@ -151,6 +152,7 @@ def learning_blocks(run: RunLike, tag: str = "h3") -> Html:
             plot(
                 learning_figure(curves),
                 f"fig-learning-{place}",
+                table=see("the table of trainings", "trainings"),
                 caption="Loss by epoch" if name == "model" else f"Loss by epoch, part {name}",
                 alt=f"Loss on train and held rows by epoch in {formats.plural(len(curves), 'fold')}; {told}.",
                 note=(
@@ -180,5 +182,5 @@ def learning_blocks(run: RunLike, tag: str = "h3") -> Html:
         visible_caption=False,
         compact=True,
     )
-    parts.append(details("Trainings, fold by fold", table))
+    parts.append(f'<div id="trainings">{details("Trainings, fold by fold", table)}</div>')
     return Html("".join(parts))

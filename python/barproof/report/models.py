@@ -21,10 +21,17 @@ from barproof.report.charts import ACCENT, GAIN, LOSS, NEUTRAL, alpha, dress
 from barproof.report.figures import histogram
 from barproof.report.inputs import RunLike
 from barproof.report.learning import learning_blocks
-from barproof.report.page import Section, details, plot
+from barproof.report.page import Section, plot
 from barproof.report.tables import Html, data_table, esc
 
-__all__ = ["describe_run", "models_section", "reliability_figure", "run_title", "skill_figure"]
+__all__ = [
+    "describe_run",
+    "models_section",
+    "reliability_figure",
+    "run_figure",
+    "run_title",
+    "skill_figure",
+]
 
 ONLY = "model"
 """Name of the part of a run that names none."""
@@ -85,7 +92,6 @@ def _one(made: Forecasts, place: int, *, several: bool) -> str:
     assert pooled is not None
     parts = [f'<p class="told">{esc(_verdict(made, pooled, folds))}</p>']
     charts: list[str] = []
-    tables: list[str] = []
     for c in _shown(made):
         bins = reliability(made, c)
         name = _class(made, made.classes[c])
@@ -102,15 +108,15 @@ def _one(made: Forecasts, place: int, *, several: bool) -> str:
                     "diagonal."
                 ),
                 note=_words(bins),
+                table=_bins_table(name, bins),
             )
         )
-        tables.append(_bins_table(name, bins))
     chart = _skill_chart(made, folds, place)
     if not charts:
         parts.append(
             "<p>The model foresees a number and no probability, so there is nothing to calibrate.</p>"
         )
-        return "".join([*parts, chart, _skills(made, folds)])
+        return "".join([*parts, chart])
     tag = "h4" if several else "h3"
     parts.append(f"<{tag}>When it says 40%, does it come 40% of the time?</{tag}>")
     # One curve alone would leave most of the line empty.
@@ -118,8 +124,6 @@ def _one(made: Forecasts, place: int, *, several: bool) -> str:
     beside = chart if len(charts) == 1 else ""
     parts.append(f'<div class="{box}">{"".join(charts)}{beside}</div>{_note(made)}')
     parts.append("" if beside else chart)
-    parts.append(details("Bins of the calibration curves", "".join(tables)))
-    parts.append(_skills(made, folds))
     return "".join(parts)
 
 
@@ -240,6 +244,7 @@ def _skill_chart(made: Forecasts, folds: list[Skill], place: int) -> Html:
         f"fig-skill-{place}",
         caption="Skill by fold",
         alt=f"Skill of {formats.plural(len(folds), 'fold')} over time, above zero in {better}.",
+        table=_skills(made, folds),
         note=note,
     )
 
@@ -256,7 +261,7 @@ def _skills(made: Forecasts, folds: list[Skill]) -> Html:
         ]
         for s in folds
     ]
-    table = data_table(
+    return data_table(
         ["Fold", "From (UTC)", "Rows", _loss_name(made).capitalize(), "Of the constant", "Skill"],
         rows,
         caption="Skill by fold",
@@ -264,7 +269,6 @@ def _skills(made: Forecasts, folds: list[Skill]) -> Html:
         visible_caption=False,
         compact=True,
     )
-    return details("Skill, fold by fold", table)
 
 
 def _tone(value: float) -> str:
@@ -388,4 +392,51 @@ def skill_figure(folds: list[Skill]) -> Any:
     dress(figure, height=300, legend=False)
     figure.update_xaxes(type="category", title_text="Fold and its first bar", nticks=8, tickangle=0)
     figure.update_yaxes(title_text="Skill", tickformat=".3~%", zeroline=True)
+    return figure
+
+
+def run_figure(run: RunLike) -> Any:
+    """Draw what the forecasts of a run are worth: a calibration curve a class, and the skill of every fold.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`barproof.train` returned; of several parts the first that has rows is drawn.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One panel a class, with intervals, and one of the folds; empty without test rows.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    made = next((f for f in forecasts(run) if f.label.size), None)
+    if made is None:
+        return dress(go.Figure(), height=300, legend=False)
+    shown = _shown(made)
+    width = max(len(shown), 1)
+    rows = 2 if shown else 1
+    specs: list[list[Any]] = [[{} for _ in range(width)]] if shown else []
+    specs.append([{"colspan": width}, *[None] * (width - 1)])
+    titles = [f"Class {_class(made, made.classes[c])}" for c in shown]
+    figure = make_subplots(
+        rows=rows, cols=width, specs=specs, subplot_titles=[*titles, "Skill by fold"]
+    )
+    dress(figure, height=360 * rows, legend=False)
+    for place, c in enumerate(shown, start=1):
+        base = float(np.mean(made.label == made.classes[c]))
+        single = reliability_figure(reliability(made, c), made.p[:, c], base)
+        # The histogram below each curve stays on the page; here the curves stand side by side.
+        for trace in single.data[:3]:
+            trace.update(xaxis=None, yaxis=None)
+            figure.add_trace(trace, row=1, col=place)
+        span = list(single.layout.xaxis.range)
+        figure.update_xaxes(
+            range=span, tickformat=".3~%", nticks=6, title_text="Probability", row=1, col=place
+        )
+        figure.update_yaxes(range=span, tickformat=".3~%", title_text="Came", row=1, col=place)
+    figure.add_trace(skill_figure(skill_by_fold(made)).data[0], row=rows, col=1)
+    figure.update_xaxes(type="category", nticks=8, tickangle=0, row=rows, col=1)
+    figure.update_yaxes(title_text="Skill", tickformat=".3~%", zeroline=True, row=rows, col=1)
     return figure

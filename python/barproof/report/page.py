@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from barproof.report.assets import CSS, SCRIPT
+from barproof.report import packing
+from barproof.report.assets import script, style
 from barproof.report.tables import Html, esc
 
-__all__ = ["Section", "Tile", "chooser", "details", "page", "plot", "tiles"]
+__all__ = ["Section", "Tile", "details", "host", "page", "plot", "selector", "tiles"]
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
 )
 """What a browser lets the page do: run and show what is in it, load nothing."""
+
+
+TEMPLATES = frozenset(("hovertemplate", "texttemplate"))
+"""Texts of figures that are written here and hold no data."""
+
+TAG = re.compile("<(?!br>)")
+"""What begins a tag; a break within a text is none of the reader's business."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +86,65 @@ def details(title: str, body: str, *, is_open: bool = False) -> Html:
     )
 
 
-def _data(key: str, text: str) -> str:
-    """Put JSON where a script finds it and HTML cannot end it: no ``<`` survives, so no tag begins."""
-    safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return f'<script type="application/json" id="{key}-data">{safe}</script>'
+def host(
+    key: str,
+    data: str,
+    *,
+    caption: str,
+    alt: str,
+    note: str,
+    height: int,
+    table: str,
+    controls: str = "",
+    kind: str = "",
+) -> Html:
+    """Place a figure: its caption, its controls, where it is drawn, its numbers as a table, its data.
 
+    Parameters
+    ----------
+    key : str
+        Identifier, unique on the page.
+    data : str
+        The script element that holds its data, with the identifier ``{key}-data``.
+    caption, alt, note, table
+        As for :func:`plot`.
+    height : int
+        Pixels that are kept free until it is drawn.
+    controls : str, default ""
+        HTML of what the reader can choose.
+    kind : str, default ""
+        Which script draws it; by default the data are a figure of plotly.
 
-def _host(key: str, alt: str, caption: str, note: str, height: int, before: str = "") -> str:
+    Returns
+    -------
+    Html
+        One figure element.
+    """
     more = f"<span>{esc(note)}</span>" if note else ""
-    return (
-        f"<figure><figcaption>{esc(caption)}{more}</figcaption>{before}"
-        f'<div class="plot" id="{key}" data-source="{key}-data" role="img" aria-label="{esc(alt)}" '
-        f'style="min-height:{height}px"><noscript>{esc(alt)}</noscript></div></figure>'
+    before = f'<div class="choices">{controls}</div>' if controls else ""
+    live = f'<p class="note told-live" id="{key}-told" role="status"></p>' if controls else ""
+    how = f' data-kind="{esc(kind)}"' if kind else ""
+    return Html(
+        f'<figure id="{key}-figure" aria-labelledby="{key}-caption"><figcaption id="{key}-caption">{esc(caption)}'
+        f'{more}</figcaption>{before}<div class="plot" id="{key}" data-source="{key}-data"{how} role="img" '
+        f'aria-label="{esc(alt)}" style="min-height:{height}px"><noscript>{esc(alt)}</noscript></div>{live}'
+        f'<details class="data" id="{key}-table"><summary>Numbers<span class="aloud"> of the figure: {esc(caption)}'
+        f"</span></summary>{table}</details></figure>{data}"
     )
 
 
-def plot(figure: Any, key: str, *, caption: str, alt: str, note: str = "") -> Html:
+def _inert(value: Any, key: str = "") -> Any:
+    """Take the meaning from tags in the texts of a figure: plotly reads some, and links are among them."""
+    if isinstance(value, dict):
+        return {k: _inert(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_inert(v, key) for v in value]
+    if isinstance(value, str) and "<" in value and key not in TEMPLATES:
+        return TAG.sub("&lt;", value)
+    return value
+
+
+def plot(figure: Any, key: str, *, caption: str, alt: str, table: str, note: str = "") -> Html:
     """Place a figure.
 
     Parameters
@@ -105,6 +157,8 @@ def plot(figure: Any, key: str, *, caption: str, alt: str, note: str = "") -> Ht
         Heading over the figure.
     alt : str
         What it shows, for those who cannot see it.
+    table : str
+        HTML with its numbers, folded under the figure: those who cannot see it read them there.
     note : str, default ""
         A line below the heading.
 
@@ -113,52 +167,34 @@ def plot(figure: Any, key: str, *, caption: str, alt: str, note: str = "") -> Ht
     Html
         The figure and its data.
     """
-    host = _host(key, alt, caption, note, int(figure.layout.height or 300))
-    return Html(host + _data(key, figure.to_json()))
+    data = packing.text(f"{key}-data", json.dumps(_inert(json.loads(figure.to_json()))))
+    height = int(figure.layout.height or 300)
+    return host(key, data, caption=caption, alt=alt, note=note, height=height, table=table)
 
 
-def chooser(
-    figures: Mapping[tuple[str, ...], Any],
-    choices: Sequence[tuple[str, Sequence[tuple[str, str]]]],
-    key: str,
-    *,
-    caption: str,
-    alt: str,
-    note: str = "",
-) -> Html:
-    """Place a figure of which the reader chooses the variant.
+def selector(key: str, name: str, title: str, options: Sequence[tuple[str, str]]) -> Html:
+    """Lay out a choice that a figure offers.
 
     Parameters
     ----------
-    figures : mapping of tuple of str to plotly.graph_objects.Figure
-        One figure for every combination of values of the choices; the first is shown first.
-    choices : sequence of (str, sequence of (str, str))
-        Name of each choice, and its options as (value, text); values hold no blanks. What has one option only is not
-        shown as a choice.
     key : str
-        Identifier, unique on the page.
-    caption, alt, note : str
-        As in :func:`plot`.
+        The figure.
+    name : str
+        What the script calls the choice.
+    title : str
+        Its label.
+    options : sequence of (str, str)
+        Values and texts; the first one is chosen.
 
     Returns
     -------
     Html
-        The choices, the figure and its data.
+        A labelled box.
     """
-    free = [i for i, (_, options) in enumerate(choices) if len(options) > 1]
-    picks = "".join(
-        f'<label>{esc(name)} <select data-plot="{key}">'
-        + "".join(f'<option value="{esc(value)}">{esc(text)}</option>' for value, text in options)
-        + "</select></label>"
-        for name, options in (choices[i] for i in free)
+    inner = "".join(f'<option value="{esc(v)}">{esc(text)}</option>' for v, text in options)
+    return Html(
+        f'<label>{esc(title)} <select data-plot="{esc(key)}" data-name="{esc(name)}">{inner}</select></label>'
     )
-    height = int(next(iter(figures.values())).layout.height or 300)
-    variants = ",".join(
-        f"{json.dumps(' '.join(k[i] for i in free))}:{f.to_json()}" for k, f in figures.items()
-    )
-    data = f'{{"alt":{json.dumps(alt)},"choices":{{{variants}}}}}'
-    before = f'<div class="choices">{picks}</div>' if picks else ""
-    return Html(_host(key, alt, caption, note, height, before) + _data(key, data))
 
 
 def page(
@@ -192,8 +228,6 @@ def page(
     str
         The HTML document.
     """
-    from plotly.offline import get_plotlyjs
-
     links = "".join(f'<li><a href="#{esc(s.key)}">{esc(s.title)}</a></li>' for s in sections)
     bodies = "".join(
         f'<section id="{esc(s.key)}" aria-labelledby="{esc(s.key)}-title">'
@@ -201,7 +235,6 @@ def page(
         for s in sections
     )
     about = f'<p class="summary">{esc(summary)}</p>' if summary else ""
-    library = get_plotlyjs().replace("</script", "<\\/script")
     # An empty icon of its own keeps browsers from asking a server for one.
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -213,9 +246,10 @@ def page(
 <meta name="color-scheme" content="light dark">
 <title>{esc(f"{verdict}: {title}" if verdict else title)}</title>
 <link rel="icon" href="data:,">
-<style>{CSS}</style>
+<style>{style()}</style>
 </head>
 <body>
+<a class="skip" href="#content">Skip to the content</a>
 <div class="wrap">
 <header>
 <h1>{esc(title)}</h1>
@@ -223,13 +257,13 @@ def page(
 <p class="meta">{esc(meta)}</p>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 </header>
-<main>
+<main id="content" tabindex="-1">
 {lead}
 {bodies}</main>
 <footer>{esc(footer)}</footer>
 </div>
-<script>{library}</script>
-<script>{SCRIPT}</script>
+<script type="text/plain" id="plotly" data-packed="text">{packing.library()}</script>
+<script>{script()}</script>
 </body>
 </html>
 """

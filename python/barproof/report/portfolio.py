@@ -14,6 +14,7 @@ import polars as pl
 from barproof.report import formats
 from barproof.report.charts import ACCENT, LOSS, date_axes, dress
 from barproof.report.files import check_target, write_text
+from barproof.report.numbers import see
 from barproof.report.page import Section, page, plot
 from barproof.report.tables import data_table, facts, frame_table
 from barproof.report.thinning import extremes
@@ -155,6 +156,7 @@ def portfolio_sections(result: PortfolioResult) -> list[Section]:
         portfolio_figure(result),
         "account",
         caption="Equity, drawdown, and notionals by symbol over the equity, longs above zero and shorts below.",
+        table=see("the statistics of the account", "statistics"),
         alt=f"Equity of an account of {len(result.symbols)} symbols with its stacked exposure.",
     )
     held = result.exposure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from barproof.report.inputs import (
     ResultLike,
     SweepLike,
     column,
+    curves,
     milliseconds,
     rule_fields,
     rule_sets,
 )
+from barproof.report.numbers import equity_table
 from barproof.report.page import Section, Tile, details, plot, tiles
 from barproof.report.tables import Html, data_table, esc, facts
+from barproof.report.thinning import MAX_POINTS
 from barproof.report.trades import costs_section, exits_section, trades_section
 
 __all__ = ["describe", "lead", "monthly_returns", "result_sections", "result_title", "span"]
@@ -93,7 +97,11 @@ def lead(result: ResultLike) -> str:
     )
 
 
-def result_sections(result: ResultLike, sweep: SweepLike | None = None) -> list[Section]:
+def result_sections(
+    result: ResultLike,
+    sweep: SweepLike | None = None,
+    folds: Sequence[tuple[int, int]] = (),
+) -> list[Section]:
     """Build the sections of a result, in order.
 
     Parameters
@@ -102,6 +110,8 @@ def result_sections(result: ResultLike, sweep: SweepLike | None = None) -> list[
         The result.
     sweep : Sweep, optional
         The sweep that it was chosen from.
+    folds : sequence of (int, int), default ()
+        Judged bars of each fold, as :func:`equity_figure` takes them.
 
     Returns
     -------
@@ -111,7 +121,7 @@ def result_sections(result: ResultLike, sweep: SweepLike | None = None) -> list[
     know = caveat_list(result_caveats(result, sweep)) + range_table(result)
     return [
         Section("know", "What to know before believing this", know),
-        Section("equity", "Equity and drawdown", _equity(result)),
+        Section("equity", "Equity and drawdown", _equity(result, folds)),
         Section("statistics", "Statistics", _statistics(result)),
         Section("months", "Returns by month", _months(result)),
         trades_section(result),
@@ -121,21 +131,25 @@ def result_sections(result: ResultLike, sweep: SweepLike | None = None) -> list[
     ]
 
 
-def _equity(result: ResultLike) -> Html:
+def _equity(result: ResultLike, folds: Sequence[tuple[int, int]]) -> Html:
     m = result.metrics
     alt = (
         f"Equity from {formats.money(result.initial_equity)} to "
         f"{formats.metric('final_equity', m.get('final_equity'))} beside buy and hold, and the drawdown below, "
         f"{formats.metric('max_drawdown', m.get('max_drawdown'))} at worst."
     )
+    notes = ["Shaded: every other fold; the numbers count folds from 0."] if folds else []
+    if result.equity.height > MAX_POINTS:
+        notes.append("Lines are thinned to the extremes of equal stretches of bars.")
+    if folds:
+        alt += f" {formats.plural(len(folds), 'fold')} of judged bars are shaded in turn."
     return plot(
-        equity_figure(result),
+        equity_figure(result, folds),
         "fig-equity",
         caption="Equity marked at bar closes, and drawdown",
         alt=alt,
-        note="Lines are thinned to the extremes of equal stretches of bars."
-        if result.equity.height > 4000
-        else "",
+        table=equity_table(curves(result)),
+        note=" ".join(notes),
     )
 
 

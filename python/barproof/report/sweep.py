@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
-from typing import Any
-
 import numpy as np
 import polars as pl
 
 from barproof.report import formats
 from barproof.report.caveats import FEW_TRADES, caveat_list, sweep_caveats
-from barproof.report.inputs import Floats, SweepLike, column, milliseconds
-from barproof.report.page import Section, Tile, chooser, plot, tiles
+from barproof.report.inputs import Floats, ResultLike, SweepLike, column, milliseconds
+from barproof.report.numbers import bins_table, see, windows_table
+from barproof.report.page import Section, Tile, plot, tiles
+from barproof.report.sweep_explorer import Grid, explorer, grid_of, neighbours_table
 from barproof.report.sweep_figures import (
     axis_name,
+    distribution_bins,
     distribution_figure,
     effects,
-    heatmap_figure,
     levels,
+    parallel_figure,
     windows_figure,
 )
 from barproof.report.tables import Html, data_table, esc
@@ -64,11 +64,8 @@ TABLE = (
 MAX_LEVELS = 40
 """Levels up to which an axis is listed level by level."""
 
-MAX_VARIANTS = 140
-"""Heatmaps that a page holds."""
-
-MAX_CELLS = 60_000
-"""Cells of all heatmaps together, so that the page stays small."""
+MAX_AXES = 9
+"""Axes of the parallel coordinates."""
 
 NO_METRICS = frozenset(("combination", "window", "start", "end"))
 
@@ -155,7 +152,9 @@ def _axes(sweep: SweepLike, metric: str | None) -> list[list[str]]:
     return effects(sweep, metric) if metric is not None else [[a] for a in sweep.axes]
 
 
-def sweep_sections(sweep: SweepLike, metric: str | None, *, alone: bool) -> list[Section]:
+def sweep_sections(
+    sweep: SweepLike, metric: str | None, *, alone: bool, result: ResultLike | None = None
+) -> list[Section]:
     """Build the sections of a sweep, in order.
 
     Parameters
@@ -166,6 +165,8 @@ def sweep_sections(sweep: SweepLike, metric: str | None, *, alone: bool) -> list
         What combinations are ranked by; None where there is no metric at all.
     alone : bool
         Whether the page shows no result, so that the sweep brings its tiles and caveats.
+    result : Result, optional
+        Whose rules may be those of one combination, which is then the chosen one.
 
     Returns
     -------
@@ -178,7 +179,7 @@ def sweep_sections(sweep: SweepLike, metric: str | None, *, alone: bool) -> list
         text = "<p>The sweep has no combination with a metric.</p>"
         return [*sections, Section("sweep", "Sweep", text)]
     intro = "" if alone else f"{sweep_lead(sweep, metric)}<p></p>"
-    sections.append(Section("sweep", "Sweep", intro + _heatmaps(sweep, metric)))
+    sections.append(Section("sweep", "Sweep", intro + _heatmaps(sweep, metric, result)))
     sections.append(
         Section(
             "distribution",
@@ -196,60 +197,42 @@ def sweep_sections(sweep: SweepLike, metric: str | None, *, alone: bool) -> list
     return sections
 
 
-def _heatmaps(sweep: SweepLike, metric: str) -> str:
+def _heatmaps(sweep: SweepLike, metric: str, result: ResultLike | None) -> str:
+    """Lay out the metric over axes, over all of them at once, and around the chosen point."""
     axes = _axes(sweep, metric)
     if not axes or sweep.pooled.height < 2:
         return "<p>No axis varies, so there is no surface to show.</p>"
     known = [n for n in CHOICES if n in metric_names(sweep)]
     known = [n for n in known if np.isfinite(column(sweep.pooled, n)).any()]
     offered = [metric, *(n for n in known if n != metric)]
-    pairs: list[tuple[list[str], list[str] | None]] = (
-        [(a, b) for a, b in combinations(axes, 2)] if len(axes) > 1 else [(axes[0], None)]
-    )
-    pools = ("median", "best") if len(axes) > 2 else ("median",)
-    sizes = {tuple(a): len(levels(sweep.pooled, a)[1]) for a in axes}
-    kept: list[tuple[list[str], list[str] | None]] = []
-    cells = 0
-    for wide, tall in pairs:
-        cells += (
-            sizes[tuple(wide)] * (sizes[tuple(tall)] if tall else 1) * len(offered) * len(pools)
-        )
-        if kept and (
-            cells > MAX_CELLS or (len(kept) + 1) * len(offered) * len(pools) > MAX_VARIANTS
-        ):
-            break
-        kept.append((wide, tall))
-    figures: dict[tuple[str, ...], Any] = {}
-    for (name, pool), (i, (wide, tall)) in product(product(offered, pools), enumerate(kept)):
-        # The axis with more levels lies across, so that cells stay wide enough to read.
-        if tall is not None and sizes[tuple(tall)] > sizes[tuple(wide)]:
-            wide, tall = tall, wide
-        figures[name, pool, str(i)] = heatmap_figure(
-            sweep.pooled if tall is None else sweep, wide, tall, name, pool=pool
-        )
-    options = [
-        ("Metric", [(n, formats.label(n)) for n in offered]),
-        ("Cell shows", [(p, f"{p} of its combinations") for p in pools]),
-        ("Axes", [(str(i), _pair_name(wide, tall)) for i, (wide, tall) in enumerate(kept)]),
-    ]
-    note = "A surface that is even around its best cell is worth more than a lone peak."
-    if len(axes) > 2:
-        note = (
-            "Axes are ordered by how much they move the metric, the strongest pair first. Combinations that differ on "
-            "other axes only share a cell."
-        )
-    return chooser(
-        figures,
-        options,
-        "fig-heatmap",
-        caption="Metric over two axes" if len(axes) > 1 else "Metric over one axis",
-        alt=f"Heatmap over {_pair_name(*kept[0])}.",
+    grid = grid_of(sweep, metric, result)
+    parts: list[str] = [explorer(sweep, offered, grid)]
+    if len(axes) > 1 and np.isfinite(column(sweep.pooled, metric)).any():
+        parts.append(_parallel(sweep, metric, grid))
+    parts.append(neighbours_table(sweep, metric, grid))
+    return "".join(parts)
+
+
+def _parallel(sweep: SweepLike, metric: str, grid: Grid) -> Html:
+    values = column(sweep.pooled, metric)
+    names = [axis_name(axis) for axis in grid.axes][:MAX_AXES]
+    codes, labels = grid.codes[:, :MAX_AXES], grid.labels[:MAX_AXES]
+    figure, drawn = parallel_figure(codes, labels, names, values, metric, chosen=grid.chosen)
+    of = formats.plural(int(np.isfinite(values).sum()), "combination")
+    note = "Where lines of the best tenth bunch on an axis, that value matters; where they fan out, it does not."
+    if drawn < np.isfinite(values).sum():
+        note += f" Drawn: {formats.count(drawn)} of {of}, evenly over their ranks."
+    if len(grid.axes) > MAX_AXES:
+        note += f" Axes: the {MAX_AXES} of {len(grid.axes)} that move the metric most."
+    return plot(
+        figure,
+        "fig-parallel",
+        caption="Combinations over all axes",
+        alt=f"Parallel coordinates of {of} over {', '.join(names)} and the {formats.label(metric)}, the best tenth and "
+        "the chosen one apart.",
+        table=see("the table by level of each axis", "levels"),
         note=note,
     )
-
-
-def _pair_name(wide: list[str], tall: list[str] | None) -> str:
-    return axis_name(wide) if tall is None else f"{axis_name(wide)} × {axis_name(tall)}"
 
 
 def _distribution(sweep: SweepLike, metric: str) -> Html:
@@ -265,6 +248,7 @@ def _distribution(sweep: SweepLike, metric: str) -> Html:
         else ""
     )
     middle = formats.metric(metric, np.median(known) if known.size else np.nan)
+    edges, counts = distribution_bins(values)
     return plot(
         distribution_figure(values, metric, best),
         "fig-distribution",
@@ -272,6 +256,9 @@ def _distribution(sweep: SweepLike, metric: str) -> Html:
         alt=(
             f"Histogram of {formats.label(metric)} over {n} combinations, median {middle}, best "
             f"{formats.metric(metric, best)}."
+        ),
+        table=bins_table(
+            edges, counts, name=formats.label(metric), what="Combinations", metric=metric
         ),
         note=note,
     )
@@ -301,8 +288,8 @@ def _by_level(sweep: SweepLike, metric: str) -> str:
         caption = f"{formats.label(metric)} by {axis_name(axis)}"
         tables.append(data_table(heads, rows, caption=caption, visible_caption=False))
     if not tables:
-        return ""
-    title = f"<h3>{esc(formats.label(metric))} by level of each axis</h3>"
+        return '<p id="levels">Axes have too many levels to list.</p>'
+    title = f'<h3 id="levels">{esc(formats.label(metric))} by level of each axis</h3>'
     return f'{title}<div class="flow">{"".join(tables)}</div>'
 
 
@@ -358,5 +345,6 @@ def _windows(sweep: SweepLike, metric: str) -> str:
         caption=f"{formats.label(shown)} of combination {best}, window by window",
         alt=f"{formats.label(shown)} of the best combination in "
         f"{formats.plural(len(labels), 'window')}, {gained} positive.",
+        table=windows_table(labels, values, shown),
         note=f"{gained} of {len(labels)} windows gained.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,20 @@ import polars as pl
 
 from barproof.errors import LayoutError, ParameterError
 from barproof.report import formats
-from barproof.report.charts import ACCENT, GAIN, LOSS, NEUTRAL, count_axis, dress, fade
+from barproof.report.charts import ACCENT, GAIN, LOSS, NEUTRAL, alpha, count_axis, dress, fade
 from barproof.report.inputs import Floats, SweepLike, column
 
 __all__ = [
     "POOLS",
     "axis_name",
+    "distribution_bins",
     "distribution_figure",
     "effects",
     "heatmap_figure",
+    "levels",
+    "parallel_figure",
+    "pool_cells",
+    "tick_format",
     "windows_figure",
 ]
 
@@ -31,6 +36,9 @@ SIGNED = frozenset(
     ("total_return", "cagr", "sharpe", "sharpe_daily", "sortino", "calmar", "expectancy", "funding")
 )
 """Metrics whose sign is the first thing to see."""
+
+PLAIN_LINES, TOP_LINES = 260, 90
+"""Lines of parallel coordinates at most: of ordinary combinations, and of the best tenth."""
 
 TEXT_CELLS = 120
 """Cells up to which values are written into them."""
@@ -106,7 +114,7 @@ def heatmap_figure(
         raise ParameterError(f"`x` and `y` are both {', '.join(wide)}; name two different axes")
     x_code, x_labels = levels(frame, wide)
     y_code, y_labels = levels(frame, tall) if tall else (np.zeros(frame.height, np.intp), [""])
-    cells, sizes = _pool_cells(
+    cells, sizes = pool_cells(
         column(frame, metric),
         y_code * len(x_labels) + x_code,
         len(x_labels) * len(y_labels),
@@ -155,7 +163,7 @@ def heatmap_figure(
                 "yanchor": "bottom",
                 "outlinewidth": 0,
                 "nticks": 4,
-                "tickformat": _tick_format(metric),
+                "tickformat": tick_format(metric),
             },
         )
     )
@@ -176,7 +184,8 @@ def _columns(axis: str | Sequence[str] | None) -> list[str]:
     return [axis] if isinstance(axis, str) else list(axis)
 
 
-def _tick_format(metric: str) -> str:
+def tick_format(metric: str) -> str:
+    """Give the format of numbers on an axis of a metric, as d3 writes it."""
     if metric in formats.PERCENT | formats.PER_TRADE:
         return ".3~%"
     return ".3~s" if metric in formats.COUNT | formats.MONEY else ".3~g"
@@ -228,9 +237,10 @@ def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple("NaN" if isinstance(v, float) and v != v else v for v in row)
 
 
-def _pool_cells(
+def pool_cells(
     values: Floats, cell: npt.NDArray[np.intp], n_cells: int, pool: str, falling: bool
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Sum up the values of each cell, NaN left out, and count the combinations in it."""
     choices: dict[str, Callable[[Floats], Any]] = {
         "median": np.median,
         "mean": np.mean,
@@ -277,10 +287,19 @@ def effects(sweep: SweepLike, metric: str) -> list[list[str]]:
     found: list[tuple[float, list[str]]] = []
     for group in (g for g in groups if g):
         codes, labels = levels(frame, group)
-        medians = _pool_cells(values, codes, len(labels), "median", False)[0]
+        medians = pool_cells(values, codes, len(labels), "median", False)[0]
         medians = medians[np.isfinite(medians)]
         found.append((float(np.ptp(medians)) if medians.size else 0.0, group))
     return [group for _, group in sorted(found, key=lambda item: -item[0])]
+
+
+def distribution_bins(values: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Count combinations in bins, more of them where there are more combinations; gives edges and counts."""
+    from barproof.report.figures import histogram
+
+    seen = values[np.isfinite(values)]
+    edges, counts, _ = histogram(seen, int(np.clip(np.sqrt(seen.size) * 1.6, 6, 50)), tails=0.0)
+    return edges, counts
 
 
 def distribution_figure(values: Floats, metric: str, best: float) -> Any:
@@ -302,11 +321,8 @@ def distribution_figure(values: Floats, metric: str, best: float) -> Any:
     """
     import plotly.graph_objects as go
 
-    from barproof.report.figures import histogram
-
     seen = values[np.isfinite(values)]
-    bins = int(np.clip(np.sqrt(seen.size) * 1.6, 6, 50))
-    edges, counts, _ = histogram(seen, bins, tails=0.0)
+    edges, counts = distribution_bins(values)
     middle = (edges[:-1] + edges[1:]) / 2
     ranges = [
         f"{formats.metric(metric, a)} to {formats.metric(metric, b)}"
@@ -346,6 +362,115 @@ def distribution_figure(values: Floats, metric: str, best: float) -> Any:
             text=f"{name} {formats.metric(metric, at)}",
         )
     return figure
+
+
+class _Look(NamedTuple):
+    """How a group of lines is drawn."""
+
+    name: str
+    colour: str
+    width: float
+
+
+def _even(rows: npt.NDArray[np.intp], limit: int) -> npt.NDArray[np.intp]:
+    """Choose rows at even steps, all where they are few."""
+    at = np.unique(np.linspace(0, rows.size - 1, min(limit, rows.size)).astype(np.intp))
+    return rows[at]
+
+
+def parallel_figure(
+    codes: npt.NDArray[np.intp],
+    labels: Sequence[Sequence[str]],
+    names: Sequence[str],
+    values: Floats,
+    metric: str,
+    *,
+    chosen: int = -1,
+) -> tuple[Any, int]:
+    """Draw combinations as lines over the axes of a sweep and the metric.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, n_axes)
+        Level of each combination on each axis.
+    labels : sequence of sequence of str
+        Names of the levels of each axis.
+    names : sequence of str
+        Names of the axes.
+    values : ndarray of shape (n,)
+        The metric; combinations without a finite one are left out.
+    metric : str
+        Its name.
+    chosen : int, default -1
+        Combination that is drawn over all others.
+
+    Returns
+    -------
+    figure : plotly.graph_objects.Figure
+        Lines of the best tenth over those of the others; the chosen one on top.
+    drawn : int
+        Lines.
+    """
+    import plotly.graph_objects as go
+
+    known = np.flatnonzero(np.isfinite(values))
+    better = values[known] if metric in formats.LOWER_IS_BETTER else -values[known]
+    order = known[np.argsort(better, kind="stable")]
+    top = order[: max(1, len(order) // 10)]
+    # Evenly over the ranks: a screen has no room for ten thousand lines.
+    parts = [
+        (_Look("the others", alpha(NEUTRAL, 0.22), 1.0), _even(order[len(top) :], PLAIN_LINES)),
+        (_Look("best tenth", alpha(ACCENT, 0.5), 1.2), _even(top, TOP_LINES)),
+        (_Look("chosen", LOSS, 3.0), order[order == chosen]),
+    ]
+    parts = [(look, rows) for look, rows in parts if rows.size]
+    seen = values[known]
+    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+    width = high - low or 1.0
+    across = np.arange(len(names) + 1, dtype=np.float64)
+    figure = go.Figure()
+    for look, rows in parts:
+        tops = np.array([max(len(texts) - 1, 1) for texts in labels], dtype=np.float64)
+        # Lines that share a level lie side by side, in an order that says nothing.
+        beside = 0.0 if look.name == "chosen" else ((rows * 7919 % 101) / 101 - 0.5)[:, None] * 0.05
+        at = np.column_stack([codes[rows] / tops + beside, (values[rows] - low) / width])
+        gap = np.full((len(rows), 1), np.nan)
+        figure.add_trace(
+            go.Scatter(
+                x=np.tile(np.append(across, np.nan), len(rows)),
+                y=np.hstack([at, gap]).ravel(),
+                mode="lines+markers" if look.name == "chosen" else "lines",
+                name=look.name,
+                line={"color": look.colour, "width": look.width},
+                hoverinfo="skip",
+            )
+        )
+    dress(figure, height=400)
+    marks = [(len(names), s, formats.metric(metric, low + s * (high - low))) for s in (0, 0.5, 1)]
+    for j, texts in enumerate(labels):
+        every = max(1, -(-len(texts) // 12))
+        marks += [(j, i / max(len(texts) - 1, 1), texts[i]) for i in range(0, len(texts), every)]
+    # All at once: plotly checks the whole layout whenever something is added.
+    figure.update_layout(
+        annotations=[
+            {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": "left", "xshift": 4,
+             "font": {"size": 11}, "bgcolor": "rgba(128,138,148,0.12)"}
+            for x, y, text in marks
+        ],
+        shapes=[
+            {"type": "line", "x0": x, "x1": x, "y0": -0.04, "y1": 1.04, "line": {"width": 1, "color": NEUTRAL}}
+            for x in across
+        ],
+    )  # fmt: skip
+    figure.update_xaxes(
+        tickvals=list(range(len(names) + 1)),
+        ticktext=[*names, formats.label(metric)],
+        range=[-0.15, len(names) + 0.35],
+        showline=False,
+        fixedrange=True,
+    )
+    figure.update_yaxes(visible=False, range=[-0.06, 1.06], fixedrange=True)
+    return figure, sum(rows.size for _, rows in parts)
 
 
 def windows_figure(labels: Sequence[str], values: Floats, metric: str) -> Any:

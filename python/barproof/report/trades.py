@@ -8,8 +8,16 @@ import numpy as np
 import polars as pl
 
 from barproof.report import formats
-from barproof.report.figures import excursion_figure, exits_figure, price_figure, returns_figure
+from barproof.report.candle_explorer import candle_explorer
+from barproof.report.figures import (
+    attribution_figure,
+    excursion_figure,
+    exits_figure,
+    histogram,
+    returns_figure,
+)
 from barproof.report.inputs import ResultLike, column, mean, milliseconds, rule_fields, rule_sets
+from barproof.report.numbers import bins_table, excursions_table, see
 from barproof.report.page import Section, details, plot
 from barproof.report.tables import Html, data_table, facts
 
@@ -39,13 +47,8 @@ def trades_section(result: ResultLike) -> Section:
         if shown < trades.height
         else ""
     )
-    body = plot(
-        price_figure(result),
-        "fig-price",
-        caption="Entries and exits over the closing price",
-        alt=f"Closing price with entries and exits of {formats.plural(trades.height, 'trade')}.",
-        note=capped,
-    )
+    body = candle_explorer(result, table=see("the lists of trades", "trade-lists"))
+    edges, counts, _ = histogram(column(trades, "return"))
     body = Html(
         body
         + '<div class="columns">'
@@ -54,6 +57,9 @@ def trades_section(result: ResultLike) -> Section:
             "fig-returns",
             caption="Return per trade",
             alt=f"Histogram of the returns of {formats.plural(trades.height, 'trade')}, mean {typical}.",
+            table=bins_table(
+                edges, counts, name="Return per trade", what="Trades", metric="return"
+            ),
             note=beyond,
         )
         + plot(
@@ -61,11 +67,13 @@ def trades_section(result: ResultLike) -> Section:
             "fig-excursions",
             caption="Worst against best excursion",
             alt="Maximum adverse against maximum favourable excursion of trades, gains and losses apart.",
+            table=excursions_table(trades),
             note=capped,
         )
         + "</div>"
     )
-    return Section("trades", "Trades", body + _lists(trades) + _groups(result))
+    lists = f'<div id="trade-lists" tabindex="-1">{_lists(trades)}</div>'
+    return Section("trades", "Trades", body + lists + _groups(result))
 
 
 def _lists(trades: pl.DataFrame) -> str:
@@ -222,8 +230,51 @@ def exits_section(result: ResultLike) -> Section:
         f"{formats.percent(top['share'])} of trades."
     )
     body = data_table(heads, rows, caption="Exits by reason", visible_caption=False)
-    chart = plot(exits_figure(table), "fig-exits", caption="Sum of PnL by exit reason", alt=alt)
-    return Section("exits", "Exits", body + chart)
+    chart = plot(
+        exits_figure(table),
+        "fig-exits",
+        caption="Sum of PnL by exit reason",
+        alt=alt,
+        table=see("the table of exits by reason", "exits"),
+    )
+    over = plot(
+        attribution_figure(trades, list(table["reason"])),
+        "fig-attribution",
+        caption="What each exit reason gave, summed over time",
+        alt=f"Running sums of PnL, a line an exit reason; at the end {_ends(table)}.",
+        table=_attribution_table(trades, list(table["reason"])),
+        note="A result that one reason carries falls with it.",
+    )
+    return Section("exits", "Exits", f'{body}<div class="columns">{chart}{over}</div>')
+
+
+def _ends(table: pl.DataFrame) -> str:
+    """Say what each reason summed up to."""
+    return ", ".join(
+        f"{row['reason']} {formats.money(row['sum_pnl'])}" for row in table.iter_rows(named=True)
+    )
+
+
+def _attribution_table(trades: pl.DataFrame, reasons: list[str]) -> Html:
+    """Lay out the sum of PnL by month of exit and reason."""
+    months = trades.select(
+        pl.col("exit_time").dt.strftime("%Y-%m").alias("month"),
+        pl.col("reason").cast(pl.String),
+        pl.col("pnl"),
+    )
+    sums = {
+        (month, reason): pnl
+        for month, reason, pnl in months.group_by("month", "reason")
+        .agg(pl.col("pnl").sum())
+        .iter_rows()
+    }
+    rows = [
+        [month, *(formats.money(sums[month, r]) if (month, r) in sums else "" for r in reasons)]
+        for month in sorted({month for month, _ in sums})
+    ]
+    return data_table(
+        ["Month of exit", *reasons], rows, caption="PnL by month and exit reason", compact=True
+    )
 
 
 def _slippage(result: ResultLike, rate: float) -> float:

@@ -273,8 +273,9 @@ def _counts(audit: AuditLike) -> str:
         told = ", ".join(f"{counts[s]} {s}" for s in SEVERITIES if counts[s])
         more = f" <small>({esc(told)})</small>" if outcome not in ("pass", "skipped") else ""
         noun = one if len(some) == 1 else many
-        items.append(
-            f'<li><span class="outcome level-{outcome}">{len(some)} {noun}</span>{more}</li>'
-        )
+        told = f'<span class="outcome level-{outcome}">{len(some)} {noun}</span>'
+        if outcome == "skipped":
+            told = f'<a href="#unchecked">{told}</a>'
+        items.append(f"<li>{told}{more}</li>")
     items.append(f"<li>Exit code <strong>{esc(audit.exit_code)}</strong></li>")
     return f'<ul class="counts" aria-label="Findings by outcome">{"".join(items)}</ul>'

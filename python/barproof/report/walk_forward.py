@@ -10,6 +10,7 @@ import polars as pl
 from barproof.report import formats
 from barproof.report.charts import ACCENT, GAIN, LOSS, NEUTRAL, alpha, dress
 from barproof.report.inputs import Floats, ResultLike, column, milliseconds
+from barproof.report.numbers import see
 from barproof.report.page import Section, details, plot
 from barproof.report.sweep_figures import SIGNED, axis_name, levels
 from barproof.report.tables import Html, data_table, esc
@@ -238,6 +239,7 @@ def walk_forward_section(result: ResultLike) -> Section | None:
                     f"{formats.label(metric)} on the bars that chose and on the bars that judged, one pair a fold; "
                     f"the judged one is worse in {worse} of {formats.plural(choices.height, 'fold')}."
                 ),
+                table=see("the table of choices", "choices"),
                 note="A pair a fold, at the start of its judged bars. Long lines down: the choice fitted the past.",
             )
         )
@@ -252,11 +254,12 @@ def walk_forward_section(result: ResultLike) -> Section | None:
                 "fig-choices",
                 caption="Values that each fold chose",
                 alt=f"Values chosen over time. {_changes(choices, moving)}",
+                table=see("the table of choices", "choices"),
                 note=note,
             )
         )
     parts.append(_steady(choices, fixed, moving, choice_sentences(result)))
-    parts.append(_table(choices, metric, gap))
+    parts.append(f'<div id="choices">{_table(choices, metric, gap)}</div>')
     return Section("walk-forward", "Walk-forward: chosen, then judged", "".join(parts))
 
 
