@@ -33,7 +33,9 @@ def command(arguments: list[str] | None = None) -> str:
         return shlex.join(["barproof", *rest])
     installed = {"site-packages", "dist-packages", "lib"} & set(path.parts)
     if path.suffix == ".py" and path.name != "__main__.py" and not installed:
-        return shlex.join(["python", first, *rest])
+        module = getattr(sys.modules["__main__"], "__spec__", None) if arguments is None else None
+        what = [first] if module is None else ["-m", module.name]
+        return shlex.join(["python", *what, *rest])
     return ""
 
 

@@ -127,7 +127,7 @@ def result_sections(
         trades_section(result),
         exits_section(result),
         costs_section(result),
-        Section("rules", "Rules", _rules(result.rules)),
+        Section("rules", "Rules", _rules(result.rules, result.candles)),
     ]
 
 
@@ -251,7 +251,7 @@ def _month_cell(value: float | None, strongest: float) -> str:
     return f'<td class="{side}" style="--w:{weight}%">{formats.percent(value, 1)}</td>'
 
 
-def _rules(rules: Any) -> str:
+def _rules(rules: Any, candles: Any) -> str:
     """Lay out rules; of a schedule what stays the same once, and what changes as a table."""
     sets = rule_sets(rules)
     fields = [rule_fields(one) for _, one in sets]
@@ -271,7 +271,7 @@ def _rules(rules: Any) -> str:
     if len(sets) > 1 and changing:
         heads = ["From", *changing]
         rows = [
-            [_start(start), *(formats.show(f.get(n)) for n in changing)]
+            [_start(start, candles), *(formats.show(f.get(n)) for n in changing)]
             for (start, _), f in zip(sets, fields, strict=True)
         ]
         table = data_table(heads, rows, caption="Rules that change over the schedule")
@@ -285,7 +285,10 @@ def _rules(rules: Any) -> str:
     return "".join(parts)
 
 
-def _start(start: Any) -> str:
+def _start(start: Any, candles: Any) -> str:
+    """Say from when rules hold: the time of their first bar, where its number is known."""
     if isinstance(start, int | np.integer) and start > 10**11:
         return formats.time(int(start))
+    if isinstance(start, int | np.integer) and 0 <= start < len(candles):
+        return formats.time(milliseconds(candles.to_polars()["open_time"].slice(int(start), 1))[0])
     return "start" if start is None else str(start)

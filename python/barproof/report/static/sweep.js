@@ -66,8 +66,8 @@ function heat(host,spec,cells,limits,metric,wide,tall){
  spec.neighbours.forEach(function(i){var p=place(i);if(!done[p]){done[p]=true;shapes.push(frame(p[0],p[1],"dot"));}});
  shapes.push(frame(chosen[0],chosen[1],""));
  layout.shapes=shapes;
- layout.margin=Object.assign({},layout.margin,{t:56});
- Object.assign(layout.xaxis,{type:"category",title:{text:x.name,standoff:14},showline:false});
+ layout.margin=Object.assign({},layout.margin,{t:56,b:58});
+ Object.assign(layout.xaxis,{type:"category",title:{text:x.name,standoff:22},showline:false});
  Object.assign(layout.yaxis,{type:"category",title:{text:y.name},showgrid:false,showticklabels:tall!==null});
  return show(host,[{type:"heatmap",z:cells.z,x:x.labels,y:y.labels,text:cells.text,
   texttemplate:few?"%{text}":"",customdata:cells.n,colorscale:metric.scale,zmin:limits[0],zmax:limits[1],xgap:2,ygap:2,
