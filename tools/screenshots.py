@@ -239,7 +239,8 @@ def _timed(page: Path) -> dict[str, float]:
                     one, held = held.split(b"\0", 1)
                     told: dict[str, Any] = json.loads(one)
                     if told.get("id") == number:
-                        return told["result"]
+                        found: dict[str, Any] = told["result"]
+                        return found
 
             target = call("Target.createTarget", url=page.as_uri())["targetId"]
             session = call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
