@@ -8,10 +8,13 @@ studies recorded into their READMEs.
 from __future__ import annotations
 
 import argparse
+import ast
 import errno
+import hashlib
 import importlib.util
 import json
 import os
+import pickle
 import platform
 import re
 import shutil
@@ -23,12 +26,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 import barproof as bp
 from barproof.cli.exits import INTERRUPTED, USAGE, explain
 
 __all__ = ["Case", "Told", "fill", "main"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Any)
 Size = Literal["small", "full"]
 Variant = Literal["broken", "mended"]
 
@@ -38,7 +44,8 @@ _ORDER = ("error", "fail", "inconclusive", "warn", "skipped", "pass")
 _CODES = (3, 1, 4, 0)  # worst first, as barproof's own exit codes rank
 _FREE_BYTES = 200_000_000
 _MARKS = re.compile(
-    r"(?P<head><!-- figures: (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end of figures -->)", re.DOTALL
+    r"(?P<head><!-- figures: (?P<name>[\w.-]+) -->\n).*?(?P<tail><!-- end of figures -->)",
+    re.DOTALL,
 )
 
 
@@ -51,11 +58,15 @@ class Told:
     size: Size
     seed: int
     data: str | None
+    script: str = "study"
+    edge: float | None = None
 
     @property
     def name(self) -> str:
         """Name of its record, and of its folder."""
-        return f"{self.variant}-{self.size}{'-data' if self.data else ''}"
+        which = "" if self.script == "study" else f"{self.script}-"
+        market = "-data" if self.data else "" if self.edge is None else f"-edge-{self.edge:g}"
+        return f"{which}{self.variant}-{self.size}{market}"
 
 
 @dataclass
@@ -98,6 +109,10 @@ class Case:
         """Folder with real candles, if there is one."""
         return None if self.told.data is None else Path(self.told.data)
 
+    def edge(self, usual: float) -> float:
+        """Edge of the simulated market: what was asked for, or what is usual for this variant."""
+        return usual if self.told.edge is None else self.told.edge
+
     def say(self, text: str = "") -> None:
         """Print a line, and keep it for the record."""
         self._lines += text.splitlines() or [""]
@@ -109,6 +124,57 @@ class Case:
         folder = self.out / name
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
+
+    def write(self, candles: bp.Candles) -> None:
+        """Write the market of the study, as the commands of the READMEs read it."""
+        candles.to_polars().write_parquet(self.out / "candles.parquet")
+        if candles.funding is not None:
+            candles.funding.write_parquet(self.out / "funding.parquet")
+
+    def kept(self, model: M) -> M:
+        """Let a model keep each of its fits in the folder, so that a run that was stopped goes on with the next one.
+
+        A fit is found again by everything that it depends on: the model, its rows, its labels, its seed.
+        """
+        made: M = model.clone()
+        folder = Path(self.resume("fits"))
+
+        def fit(X: Any, y: Any, **told: Any) -> Any:  # noqa: N803
+            asked = [
+                repr(model),
+                repr(sorted((k, np.asarray(v).tolist()) for k, v in told.items())),
+            ]
+            digest = hashlib.sha256("\n".join(asked).encode())
+            for array in (X, y):
+                digest.update(np.ascontiguousarray(array).tobytes())
+            path = folder / f"{digest.hexdigest()[:24]}.pickle"
+            # What is fitted is the plain model again.
+            for name in own:
+                vars(made).pop(name, None)
+            if path.exists():
+                vars(made).update(pickle.loads(path.read_bytes()))
+                return made
+            made.fit(X, y, **told)
+            part = path.with_suffix(".part")
+            part.write_bytes(pickle.dumps(vars(made)))
+            os.replace(part, path)
+            return made
+
+        own = {"fit": fit, "clone": lambda: self.kept(model)}
+        vars(made).update(own)
+        return made
+
+    def pickled(self, name: str, make: Callable[[], T]) -> T:
+        """Make something that takes long, or read what an earlier run of the same study pickled in this folder."""
+
+        def save(made: T, path: Path) -> None:
+            path.write_bytes(pickle.dumps(made))
+
+        def load(path: Path) -> T:
+            found: T = pickle.loads(path.read_bytes())
+            return found
+
+        return self.once(f"{name}.pickle", make, save, load)
 
     def once(
         self,
@@ -143,6 +209,8 @@ def main(
     codes: Sequence[str],
     doc: str | None = None,
     extras: Sequence[str] = (),
+    edge: bool = False,
+    after: Callable[[Case], Mapping[str, str]] | None = None,
     argv: Sequence[str] | None = None,
 ) -> int:
     """Run a study from the command line.
@@ -157,6 +225,10 @@ def main(
         Docstring of the script; its first line describes the command.
     extras : sequence of str
         Packages that it needs beside barproof: ``torch``, ``xgboost``.
+    edge : bool, default False
+        Whether the market can be had with more or less to earn in it, ``--edge``.
+    after : callable, optional
+        From a finished case to further files of its record, such as what a command says of the folder.
     argv : sequence of str, optional
         Default: what the process was given.
 
@@ -165,8 +237,9 @@ def main(
     int
         Exit code of the audit, the worst of several; 2 where nothing could be run; 130 after Ctrl-C.
     """
-    name = Path(sys.modules[study.__module__].__file__ or "study").resolve().parent.name
-    told, out, record, quiet = _read(argv, name, (doc or "").strip().split("\n")[0])
+    script = Path(sys.modules[study.__module__].__file__ or "study.py").resolve()
+    name = script.parent.name
+    told, out, record, quiet = _read(argv, script, (doc or "").strip().split("\n")[0], edge)
     for package in extras:
         if importlib.util.find_spec(package) is None:
             return _refuse(
@@ -180,9 +253,10 @@ def main(
             print(f"(run before: {out}; another --out runs it again)", file=sys.stderr)
             return int(before["exit_code"])
         with _ledger(out / "ledger.sqlite"):
+            made = digest(script.parent)
             code = _run(case, study, codes)
         if record:
-            _record(case, Path(sys.modules[study.__module__].__file__ or "").parent)
+            _record(case, script.parent, made, {} if after is None else after(case))
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on with what is in {out}", file=sys.stderr)
         return INTERRUPTED
@@ -208,8 +282,9 @@ def _refuse(message: str) -> int:
     return USAGE
 
 
-def _read(argv: Sequence[str] | None, name: str, about: str) -> tuple[Told, Path, bool, bool]:
-    parser = argparse.ArgumentParser(prog=f"python -m examples.{name}.study", description=about)
+def _parser(name: str, script: str, about: str, edge: bool) -> argparse.ArgumentParser:
+    """Options of every study."""
+    parser = argparse.ArgumentParser(prog=f"python -m examples.{name}.{script}", description=about)
     variant = parser.add_mutually_exclusive_group(required=True)
     variant.add_argument("--broken", action="store_true", help="with the mistakes of the case")
     variant.add_argument("--mended", action="store_true", help="without them")
@@ -224,9 +299,25 @@ def _read(argv: Sequence[str] | None, name: str, about: str) -> tuple[Told, Path
         metavar="FOLDER",
         help="real candles instead of simulated ones; default: $BARPROOF_DATA",
     )
+    if edge:
+        parser.add_argument(
+            "--edge",
+            type=float,
+            metavar="X",
+            help="what the simulated market has to earn, from 0 for nothing to below 1; default: the study's",
+        )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: cases/NAME/RUN")
     parser.add_argument("--record", action="store_true", help="keep the output beside the script")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+def _read(
+    argv: Sequence[str] | None, script: Path, about: str, edge: bool
+) -> tuple[Told, Path, bool, bool]:
+    """Read what was asked for, where it goes, whether it is recorded, whether it says anything."""
+    name = script.parent.name
+    parser = _parser(name, script.stem, about, edge)
     asked = parser.parse_args(argv)
     if asked.data is not None and not Path(asked.data or "/nowhere").is_dir():
         parser.error(
@@ -234,7 +325,11 @@ def _read(argv: Sequence[str] | None, name: str, about: str) -> tuple[Told, Path
         )
     if asked.seed < 0:
         parser.error(f"--seed: must be at least 0, was {asked.seed}")
-    told = Told(name, "broken" if asked.broken else "mended", asked.size, asked.seed, asked.data)
+    there = getattr(asked, "edge", None)
+    if there is not None and not 0 <= there < 1:
+        parser.error(f"--edge: must be from 0 to below 1, was {there:g}")
+    variant: Variant = "broken" if asked.broken else "mended"
+    told = Told(name, variant, asked.size, asked.seed, asked.data, script.stem, there)
     out = asked.out or Path("cases") / name / f"{told.name}-{told.seed}"
     return told, out, asked.record, asked.quiet
 
@@ -277,6 +372,9 @@ def _run(case: Case, study: Study, codes: Sequence[str]) -> int:
     verdict = next(r.verdict for r in reports.values() if r.exit_code == code)
     case.say()
     for named in codes:
+        if not any(named in report for report in reports.values()):
+            # A study that ends early looks at less.
+            continue
         worst = _worst(reports, named)
         case.say(f"{named:8} {worst.outcome.upper():12} {worst.title}")
     case.say(f"verdict: {verdict} (exit {code})")
@@ -323,19 +421,51 @@ def _peak_mb() -> int | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
 
 
-def _record(case: Case, folder: Path) -> None:
+def _record(case: Case, folder: Path, script: str, further: Mapping[str, str]) -> None:
     """Keep what was said, and what it took, beside the script."""
     facts = json.loads((case.out / "figures.json").read_text(encoding="utf-8"))
     (folder / "record").mkdir(exist_ok=True)
     took = (
         f"{facts['seconds']:,.0f} s, {facts['processor_seconds']:,.0f} s of processor, "
-        f"{facts['peak_mb'] or 0:,} MB at most ({facts['machine']}, seed {case.seed})"
+        f"{facts['peak_mb'] or 0:,} MB at most ({facts['machine']}, seed {case.seed}, script {script})"
     )
-    lines = [*facts["said"], took]
-    _write(
-        folder / "record" / f"{case.told.name}.txt",
-        "\n".join(line.rstrip() for line in lines) + "\n",
-    )
+    texts = {f"{case.told.name}.txt": "\n".join([*facts["said"], took]), **further}
+    for name, text in texts.items():
+        lines = [line.rstrip() for line in text.rstrip("\n").splitlines()]
+        _write(folder / "record" / name, "\n".join(lines) + "\n")
+
+
+def digest(folder: Path) -> str:
+    """Digest of what the scripts of a study do: comments, docstrings and layout are left out.
+
+    A record names it, so that a figure of another script is seen (:func:`stale`).
+    """
+    trees = []
+    for path in sorted(folder.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                # A string on its own says something and does nothing.
+                body[:] = [
+                    line
+                    for line in body
+                    if not (
+                        isinstance(line, ast.Expr)
+                        and isinstance(line.value, ast.Constant)
+                        and isinstance(line.value.value, str)
+                    )
+                ]
+        trees.append(ast.dump(tree))
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:8]
+
+
+def stale(folder: Path) -> list[str]:
+    """Names of the records that an earlier script of a study made."""
+    now = f"script {digest(folder)})"
+    return [
+        name for name, text in records_of(folder).items() if "script " in text and now not in text
+    ]
 
 
 def _write(path: Path, text: str) -> None:
@@ -395,3 +525,5 @@ if __name__ == "__main__":
     for page in sorted(Path(__file__).parent.glob("*/README.md")):
         text = page.read_text(encoding="utf-8")
         _write(page, fill(text, records_of(page.parent)))
+        for old in stale(page.parent):
+            print(f"{page.parent.name}: {old} was recorded by an earlier script", file=sys.stderr)

@@ -27,7 +27,7 @@ study in `examples/` that runs in seconds, with the mistakes (`--broken`) and wi
 hold the audits that fire on the one and stay silent on the other.
 
 """
-_MARKS = re.compile(r"<!-- (?:figures: [\w-]+|end of figures|full) -->\n?")
+_MARKS = re.compile(r"<!-- (?:figures: [\w.-]+|end of figures|full) -->\n?")
 
 
 def story(readme: str) -> str:
@@ -38,7 +38,7 @@ def story(readme: str) -> str:
 
 def fired(readme: str) -> list[str]:
     """Lines of audits that fail in the first recorded figures, the code and what it says."""
-    block = re.search(r"<!-- figures: broken[\w-]* -->\n```text\n(.*?)```", readme, re.DOTALL)
+    block = re.search(r"<!-- figures: broken[\w.-]* -->\n```text\n(.*?)```", readme, re.DOTALL)
     lines = block.group(1).splitlines() if block else []
     return [line for line in lines if re.match(r"[A-Z]+-\d\d +FAIL ", line)]
 

@@ -126,6 +126,10 @@ def study(case: Case) -> bp.Report:
         forecast = paths[:, STEP - 1]
         again = np.concatenate([trained.predict(X, rows=part)[:, STEP - 1, mine] for part in parts])
         recomputed = found.frame["value"][0]
+        one = trained.forecast(X[: rows[-1] + 1][-window:], f"{RETURN}@WLD", step=STEP)[-1]
+        case.say(
+            f"one of {len(names)} channels by name: {one:+.5f} at the last bar; {forecast[-1]:+.5f} taken out of all"
+        )
         by_step(case, trained.scores(X, rows=rows))
         by_sequence(case, paths[::24], values[rows[::24, None] + np.arange(1, steps + 1), mine])
     r = float(np.corrcoef(forecast, y)[0, 1])

@@ -99,9 +99,13 @@ def train_v7(x: Any, y: Any, train: Any, case: Case, symbol: str) -> tuple[Loade
         loss = nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=0.05)
         return (0.25 * (1 - torch.exp(-loss)) ** 2 * loss).mean()
 
-    _fit(net, (x - mean) / scale, y, train, focal, case, epochs=3)
+    def fitted() -> Any:
+        _fit(net, (x - mean) / scale, y, train, focal, case, epochs=3)
+        return net.state_dict()
+
     path = case.out / f"v7-{symbol}.pt"
-    torch.save(net.state_dict(), path)
+    net.load_state_dict(case.once(path.name, fitted, torch.save, torch.load))
+    net.eval()
     found = bp.checkpoints.inspect(path)
     if symbol == "BTC":
         case.figures["missing in the checkpoint"] = list(found.missing)

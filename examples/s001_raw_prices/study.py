@@ -27,7 +27,8 @@ CODES = (
 PRICES = {"BTC": 79_568.0, "ETH": 3_000.0, "SOL": 150.0}
 BARS = {"full": 1_051_200, "small": 16_000}
 HORIZON = 5
-BATCH, EPOCHS = 1_024, 8
+EDGE = 0.3
+BATCH, EPOCHS = 1_024, 3
 """Of the full size. The case took 64 and 30, which wants hours where this wants minutes."""
 NAMES = bp.FeatureSet.preset("classifier_72").names
 BOUNDED = ("rsi", "stoch", "adx", "mfi", "rank", "time_of", "bbands(20, 2).position", "lag(rsi")
@@ -53,18 +54,20 @@ def market(case: Case, symbol: str) -> bp.Candles:
         3 * case.seed + list(PRICES).index(symbol),
         bars=BARS[case.told.size],
         interval="1m",
-        edge=0.1 if case.full else 0.2,
+        edge=case.edge(EDGE),
         price=PRICES[symbol],
     )
 
 
 def v7(case: Case, symbol: str) -> models.FeedForward:
     """Make V7 by its recipe; with fewer units for a run of seconds."""
-    recipe: dict[str, Any] = {"loss": "focal", "label_smoothing": 0.05}
+    recipe: dict[str, Any] = {
+        "loss": "focal",
+        "label_smoothing": 0.05,
+        "resume": case.resume(f"v7-{symbol}"),
+    }
     if case.full:
-        return models.FeedForward(
-            batch=BATCH, epochs=EPOCHS, patience=3, resume=case.resume(f"v7-{symbol}"), **recipe
-        )
+        return models.FeedForward(batch=BATCH, epochs=EPOCHS, patience=3, **recipe)
     return models.FeedForward(hidden=(64, 32), epochs=6, **recipe)
 
 
@@ -104,7 +107,9 @@ def one(case: Case, symbol: str) -> bp.Report:
     more: dict[str, Any] = {}
 
     if case.broken:
-        plain = nets.train_v6(table, labels.values + 1, train, case)
+        plain = case.pickled(
+            f"v6-{symbol}", lambda: nets.train_v6(table, labels.values + 1, train, case)
+        )
         diagnose(case, f"{symbol} V6", plain.logits(table[test]), came, plain, table[test])
         loaded, held = nets.train_v7(table, labels.values + 1, train, case, symbol)
         more["CKP-05"] = {"manifest": held}
@@ -204,7 +209,7 @@ def signals(case: Case, symbol: str, bundle: bp.Bundle, candles: bp.Candles, fir
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the study from the command line."""
-    return casework.main(study, codes=CODES, doc=__doc__, extras=["torch"], argv=argv)
+    return casework.main(study, codes=CODES, doc=__doc__, edge=True, extras=["torch"], argv=argv)
 
 
 if __name__ == "__main__":

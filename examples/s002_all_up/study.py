@@ -40,15 +40,18 @@ FEATURES = [
 ]
 """Candidates, of which 10 are chosen."""
 
-PARTS = {"full": (35_041, 8_784, 8_155), "small": (10_000, 2_000, 4_000)}
+PARTS = {"full": (35_041, 8_784, 8_155), "small": (12_000, 4_000, 8_000)}
 HORIZON = 3
+EDGE = 0.4
 
 
 def market(case: Case) -> bp.Candles:
     """Hourly ETH, or a simulated market with an edge that features can find."""
     bars = sum(PARTS[case.told.size])
     if case.data is None:
-        return bp.simulate_candles(case.seed, bars=bars, interval="1h", edge=0.4, price=1_500.0)
+        return bp.simulate_candles(
+            case.seed, bars=bars, interval="1h", edge=case.edge(EDGE), price=1_500.0
+        )
     return bp.read_candles(
         case.data / "binanceum_ethusdt_1h.parquet",
         instrument="perpetual",
@@ -73,7 +76,9 @@ def net(case: Case) -> models.Ensemble:
     if case.full:
         lstm = models.LstmClassifier(epochs=5, patience=2, resume=case.resume("lstm"))
         return models.Ensemble([lstm, models.XGBoost()])
-    small = models.LstmClassifier(hidden=8, layers=1, epochs=2)
+    small = models.LstmClassifier(
+        hidden=8, layers=1, epochs=4, learning_rate=0.005, resume=case.resume("lstm")
+    )
     return models.Ensemble([small, models.XGBoost(n_estimators=40, max_depth=3)])
 
 
@@ -125,7 +130,12 @@ def broken(case: Case) -> bp.Report:
     folds = [(np.setdiff1d(usable, fold), fold) for fold in np.array_split(usable, 5)]
     chosen = _by_folds(X.drop("open_time"), values, folds)
     case.say(f"10 of {len(features.names)} features by 5 folds, among them {', '.join(chosen[:3])}")
-    p = _both(X.select(chosen).to_numpy(), values, usable[usable < tune], rows[test:], case)
+    p = case.pickled(
+        "forecasts",
+        lambda: _both(
+            X.select(chosen).to_numpy(), values, usable[usable < tune], rows[test:], case
+        ),
+    )
     right = float(np.mean((p > 0.5) == values[test:]))
     case.say(
         f"accuracy {right:.2%}, interval [{right:.0%}, {right:.0%}]: PASS, as the case printed it"
@@ -205,6 +215,7 @@ def _both(x: Any, y: Any, train: Any, asked: Any, case: Case) -> Any:
 def mended(case: Case) -> bp.Report:
     """Do it with labels that are moves, whole funding, gaps, and an interval beside the accuracy."""
     candles = market(case)
+    case.write(candles)
     tune, test = starts(case, candles)
     rows = np.arange(len(candles))
     labels = bp.labels.horizon(candles, bars=HORIZON, kind="binary")
@@ -282,7 +293,9 @@ def _shapes(bundle: Any, lstm: Any) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the study from the command line."""
-    return casework.main(study, codes=CODES, doc=__doc__, extras=["torch", "xgboost"], argv=argv)
+    return casework.main(
+        study, codes=CODES, doc=__doc__, edge=True, extras=["torch", "xgboost"], argv=argv
+    )
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def _ends(interval: Any) -> list[float] | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the study."""
-    return casework.main(study, codes=CODES, doc=__doc__, argv=argv)
+    return casework.main(study, codes=CODES, doc=__doc__, edge=True, argv=argv)
 
 
 if __name__ == "__main__":

@@ -61,15 +61,7 @@ def write_folder(
     told = _broken(part, system) if case.broken else _mended(part, system, lived, days)
     # Production was set up after the claims were made.
     _config(part / "configs" / "production.json", system, production)
-    # What trained on what, in order: `barproof ledger history features --path .../ledger.sqlite`.
-    book = bp.Ledger.open(part / "ledger.sqlite")
-    for name, names in (("backtest", system.features.names), ("production", production)):
-        told_of = {
-            "system": name,
-            "features": bp.FeatureSet(list(names)).digest,
-            "count": len(names),
-        }
-        book.record("train", data=system.candles, parameters=told_of)
+    _trainings(case, part / "ledger.sqlite", system, production)
     if case.broken:
         with (part / "configs" / "backtest.json").open("a") as file:
             file.write("\n")
@@ -90,6 +82,28 @@ def write_folder(
 def _config(path: Path, system: System, features: tuple[str, ...]) -> None:
     told = {"features": list(features), "rules": system.rules.to_dict()}
     path.write_text(json.dumps(told, indent=1, default=str) + "\n")
+
+
+def _trainings(case: Case, book: Path, system: System, production: tuple[str, ...]) -> None:
+    """Train the last window again, on what the backtest saw and on what production computed.
+
+    Each training enters itself: `barproof ledger history features --path .../ledger.sqlite`.
+    """
+    labels, fold = system.run.parts["long"].labels, system.run.folds[-1]
+    seen = [system.table.select("open_time", *system.features.names)]
+    if production != system.features.names:
+        seen.append(bp.FeatureSet(list(production)).compute(system.candles))
+    for table in seen:
+        bp.train(
+            bp.models.Logistic(C=0.003),
+            table,
+            labels,
+            [fold],
+            seed=case.seed,
+            calibrate=None,
+            ledger=book,
+            progress=False,
+        )
 
 
 def _sha(path: Path) -> str:

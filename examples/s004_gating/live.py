@@ -29,7 +29,7 @@ def live_log(case: Case, system: System) -> tuple[bp.LiveLog, pl.DataFrame, floa
         features, table = bundle.features, system.table[rows]
         p = {side: bundle.predict(system.table, part=side)[rows, 1] for side in ("long", "short")}
     times = system.candles.open_time[rows]
-    held = {
+    held: dict[str, Any] = {
         "open_time": times,
         "decided_at": times + system.candles.interval_ms + 900,
         "model_hash": [STAMPS[i > 500] if case.broken else bundle.digest for i in range(len(rows))],
@@ -37,6 +37,8 @@ def live_log(case: Case, system: System) -> tuple[bp.LiveLog, pl.DataFrame, floa
         "p_short": p["short"],
         **{name: table[name].to_numpy() for name in features},
     }
+    # As a bot keeps it: `barproof parity bot.csv --candles candles.parquet --bundle folder/models/latest`.
+    pl.DataFrame(held).write_csv(case.out / "bot.csv")
     trades = _traded(case, system, p, rows)
     log = bp.LiveLog.foreign(
         pl.DataFrame(held),

@@ -17,9 +17,18 @@ from sklearn.metrics import roc_auc_score
 import barproof as bp
 from examples import casework
 from examples.casework import Case
+from examples.s004_gating.asked import commands
 from examples.s004_gating.folder import write_folder
 from examples.s004_gating.live import live_log
-from examples.s004_gating.system import COSTS, DAY, System, build, stitched, votes
+from examples.s004_gating.system import (
+    COSTS,
+    DAY,
+    NothingReachedError,
+    System,
+    build,
+    stitched,
+    votes,
+)
 
 WORST = ("error", "fail", "inconclusive", "warn", "pass", "skipped")
 CODES = (
@@ -31,7 +40,12 @@ CODES = (
 
 def study(case: Case) -> bp.Report:
     """Train, choose, trade, go live, claim; then audit each of these."""
-    system = build(case)
+    try:
+        system = build(case)
+    except NothingReachedError as found:
+        case.say(f"{found}: nothing is traded, and nothing claimed")
+        return bp.audit(more={"SPL-11": _permuted(case, found.run)}, seed=case.seed)
+    case.write(system.candles)
     trades = system.result.trades
     case.say(
         f"{len(system.candles):,} bars, {len(system.run.folds)} times four models, {len(system.sweep)} "
@@ -115,7 +129,7 @@ def _more(case: Case, system: System, improved: bp.Signals | None) -> dict[str, 
                 "fold": "test" if case.broken else "tune",
             }
         },
-        "SPL-11": _permuted(case, system),
+        "SPL-11": _permuted(case, system.run),
         "CAL-06": {
             "probabilities": p,
             "labels": y,
@@ -151,12 +165,13 @@ def _judged(system: System, part: str) -> tuple[Any, Any]:
     """Test rows of one model, one in as many as a label looks ahead: what overlaps is counted once."""
     frames = [system.run.predictions(part="test", fold=i) for i in range(len(system.run.folds))]
     rows = pl.concat(frames).filter(pl.col("part") == part)
-    rows = rows.unique("row", keep="first", maintain_order=True)[:: _span(system, part)]
+    rows = rows.unique("row", keep="first", maintain_order=True)[:: _span(system.run, part)]
     return rows["p_1"].to_numpy(), rows["label"].to_numpy()
 
 
-def _span(system: System, part: str = "long") -> int:
-    labels = system.run.parts[part].labels
+def _span(run: Any, part: str = "long") -> int:
+    """Bars that the longest label of a part looks at."""
+    labels = run.parts[part].labels
     return int((labels.end - labels.start)[labels.end >= 0].max()) + 1
 
 
@@ -214,11 +229,14 @@ def _improved(case: Case, system: System) -> bp.Signals:
     return bp.Signals(**held)
 
 
-# What the six variants of the mended study see, from nothing to all of it.
+LATE = tuple(f"lag(ema(taker_imbalance(), 6), {bars})" for bars in (48, 24, 12, 6))
+"""What takers did some hours ago."""
+# What the variants of the mended study see, from nothing to all of it.
 SEES = (
     ("time_of_day().sin", "time_of_day().cos"),
     ("rank(48)", "log_return(288)"),
     ("log_return(1)", "rsi(14)"),
+    *((late,) for late in LATE),
     ("taker_imbalance()",),
     ("ema(taker_imbalance(), 6)",),
     ("ema(taker_imbalance(), 6)", "ema_ratio(9)"),
@@ -240,12 +258,16 @@ def _variants(case: Case, system: System, improved: bp.Signals | None) -> dict[s
     window = (int(folds[0].test[0]), int(folds[-1].test[-1]) + 1)
     labels = system.run.parts["long"].labels
     training, trading = [], []
-    for names in dict.fromkeys(tuple(n for n in one if n in system.table.columns) for one in SEES):
+    table = system.table
+    if "taker_imbalance()" in table.columns:
+        late = bp.FeatureSet(list(LATE)).compute(system.candles)
+        table = table.hstack(late.drop("open_time"))
+    for names in dict.fromkeys(tuple(n for n in one if n in table.columns) for one in SEES):
         if not names:
             continue
         run = bp.train(
             bp.models.Logistic(),
-            system.table.select("open_time", *names),
+            table.select("open_time", *names),
             labels,
             folds,
             seed=case.seed,
@@ -260,10 +282,10 @@ def _variants(case: Case, system: System, improved: bp.Signals | None) -> dict[s
     return {"training": training, "trading": trading}
 
 
-def _permuted(case: Case, system: System) -> dict[str, Any]:
+def _permuted(case: Case, run: Any) -> dict[str, Any]:
     """Train one model again, on labels in order and on shuffled ones."""
-    fold, part = system.run.folds[0], system.run.parts["long"]
-    span = _span(system)
+    fold, part = run.folds[0], run.parts["long"]
+    span = _span(run)
     rows = np.concatenate([fold.train[:: span // 2], fold.test[:: span // 2]])
     x, y = part.X.drop("open_time")[rows].to_numpy(), part.labels.values[rows]
     known = np.isfinite(x).all(axis=1) & np.isfinite(y)
@@ -340,7 +362,7 @@ def _few(system: System, lived: pl.DataFrame) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the study."""
-    return casework.main(study, codes=CODES, doc=__doc__, argv=argv)
+    return casework.main(study, codes=CODES, doc=__doc__, edge=True, after=commands, argv=argv)
 
 
 if __name__ == "__main__":

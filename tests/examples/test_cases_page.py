@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,18 @@ def test_the_page_is_made_of_the_readmes() -> None:
         assert text == sections[title], "run: python -m tools.cases"
     assert "PRED-01  FAIL" in held["4. It says nothing"]
     assert "PAR-01   FAIL" in held["5. It was another system"]
+
+
+def test_the_picture_shows_the_recorded_verdict() -> None:
+    record = cases.ROOT / "examples" / "s004_gating" / "record"
+    said = (record / "verify-broken-small.txt").read_text(encoding="utf-8")
+    picture = (record / "verify-broken-small.svg").read_text(encoding="utf-8")
+    assert picture.startswith("<svg ") and len(picture) < 60_000
+    shown = html.unescape(re.sub(r"<[^>]+>", " ", picture)).replace("\xa0", " ")
+    assert "shown to have worked: none of 6" in said
+    words = set(said.split())
+    assert len(words) > 100 and words <= set(shown.split()), sorted(words - set(shown.split()))
+    assert "record/verify-broken-small.svg" in (record.parent / "README.md").read_text()
 
 
 def test_a_missing_readme_leaves_its_section_out(

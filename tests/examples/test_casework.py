@@ -98,6 +98,76 @@ def test_a_stopped_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert CALLS == ["train", "stopped"]  # what was trained before is loaded
 
 
+def test_models_keep_their_fits(tmp_path: Path) -> None:
+    """A fit is made once for all runs in a folder, and is what the model itself would be."""
+    told = casework.Told("x", "mended", "small", 7, None)
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(60, 3)), np.arange(60.0) % 2
+    rows = np.arange(60)
+    plain = bp.models.GradientBoosting(max_iter=3, min_samples_leaf=5, max_features=0.5)
+
+    def fitted(seed: int) -> Any:
+        model = casework.Case(told, tmp_path).kept(plain).clone()
+        return model.fit(X, y, kind="binary", rows=rows, ends=rows, seed=seed)
+
+    def files() -> dict[Path, int]:
+        return {p: p.stat().st_mtime_ns for p in (tmp_path / "fits").iterdir()}
+
+    first = fitted(1)
+    kept = files()
+    again = fitted(1)
+    assert files() == kept and len(kept) == 1
+    alone = plain.clone().fit(X, y, kind="binary", rows=rows, ends=rows, seed=1)
+    for model in (first, again):
+        assert type(model) is bp.models.GradientBoosting and model.params == plain.params
+        assert (model.predict_proba(X) == alone.predict_proba(X)).all()
+        # What was fitted is the plain model: its copies keep nothing.
+        assert "clone" not in vars(model) and "fit" not in vars(model)
+    assert (fitted(2).predict_proba(X) != alone.predict_proba(X)).any()
+    assert len(files()) == 2
+
+
+def test_two_scripts_of_one_case_have_folders_of_their_own() -> None:
+    names = {
+        casework.Told("x", "broken", "small", 7, None, script).name
+        for script in ("study", "alternatives")
+    }
+    assert names == {"broken-small", "alternatives-broken-small"}
+
+
+def test_a_record_of_an_earlier_script_is_seen(tmp_path: Path) -> None:
+    source = tmp_path / "study.py"
+    source.write_text('"""Says."""\nx = 1\n')
+    (tmp_path / "record").mkdir()
+    mark = f"1 s (seed 7, script {casework.digest(tmp_path)})\n"
+    (tmp_path / "record" / "a.txt").write_text(mark)
+    # Comments and docstrings do nothing.
+    source.write_text('"""Tells."""\n\nx = 1  # one\n')
+    assert casework.stale(tmp_path) == []
+    source.write_text("x = 2\n")
+    assert casework.stale(tmp_path) == ["a"]
+
+
+def test_a_study_may_record_what_commands_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Path(__file__).parent
+    written: dict[str, str] = {}
+    monkeypatch.setattr(casework, "_write", lambda path, text: written.update({str(path): text}))
+    told = casework.Told("x", "mended", "small", 7, None)
+    case = casework.Case(told, tmp_path)
+    (tmp_path / "figures.json").write_text(
+        '{"said": ["a "], "seconds": 1, "processor_seconds": 1, "peak_mb": 2, "machine": "m"}'
+    )
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
+    casework._record(case, here, "0a1b2c3d", {"verify.txt": "b \n\n", "verify.svg": "<svg/>"})
+    texts = {Path(path).name: text for path, text in written.items()}
+    assert texts["mended-small.txt"].startswith(
+        "a\n1 s, 1 s of processor, 2 MB at most (m, seed 7, script 0"
+    )
+    assert (texts["verify.txt"], texts["verify.svg"]) == ("b\n", "<svg/>\n")
+
+
 def test_other_runs_and_files_in_the_folder_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +235,34 @@ def test_usage_is_told(options: list[str], capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit, match="2"):
         run(*options)
     assert "usage: " in capsys.readouterr().err
+
+
+def test_the_edge_of_the_market_may_be_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[float] = []
+
+    def market(case: casework.Case) -> bp.Report:
+        seen.append(case.edge(0.3))
+        return study(case)
+
+    for i, options in enumerate([[], ["--edge", "0"], ["--edge", "0.25"]]):
+        out = tmp_path / str(i)
+        casework.main(
+            market,
+            codes=["ECO-02"],
+            edge=True,
+            argv=["--mended", "--quiet", "--out", str(out), *options],
+        )
+    assert seen == [0.3, 0.0, 0.25]
+    assert casework.Told("x", "mended", "small", 7, None, "study", 0.25).name == (
+        "mended-small-edge-0.25"
+    )
+    # Out of bounds; and of a study whose market is what it is.
+    for options, edge in ((["--edge", "1"], True), (["--edge", "0.1"], False)):
+        with pytest.raises(SystemExit, match="2"):
+            casework.main(market, codes=[], edge=edge, argv=["--mended", *options])
+    assert "--edge: must be from 0 to below 1, was 1" in capsys.readouterr().err
 
 
 def test_recorded_figures_go_between_their_marks() -> None:

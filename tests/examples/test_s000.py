@@ -23,13 +23,18 @@ def test_the_study_speaks_of_all_codes_of_the_case() -> None:
     assert set(CODES) == set(NAMED)
 
 
+def held(variant: str, code: int, facts: dict[str, Any]) -> None:
+    """Hold a run to its codes."""
+    # Weeks on which the direction is no better than a coin.
+    hold(variant, code, facts, NAMED, also={"PRED-14"})
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_codes(variant: str, seed: int, tmp_path: Path) -> None:
     code, facts = play("s000_cross_market", variant, seed, tmp_path / "out")
-    # Weeks on which the direction is no better than a coin.
-    hold(variant, code, facts, NAMED, also={"PRED-14"})
+    held(variant, code, facts)
     figures = facts["figures"]
     if variant == "broken":
         assert figures["direction"] < 0.5 and figures["correlation"] < 0
@@ -57,5 +62,5 @@ def test_a_stopped_study_goes_on_with_its_net(
     trained = (out / "net.safetensors").stat()
     monkeypatch.undo()
     code, facts = play("s000_cross_market", "mended", 7, out)
-    hold("mended", code, facts, NAMED, also={"PRED-14"})
+    held("mended", code, facts)
     assert (out / "net.safetensors").stat().st_mtime_ns == trained.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from examples.s001_raw_prices.study import CODES, MENDED, NAMES
@@ -14,7 +15,7 @@ pytest.importorskip("torch")
 
 NAMED = "PAR-03 PAR-04 PAR-05 CKP-05 PRED-02 PRED-03 PRED-04 CAL-01 CAL-05".split()
 """Audits of S001 in the table of case studies."""
-SEEDS = [FAST, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (23, 31))]
+SEEDS = [FAST, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (11, 23))]
 
 
 def test_the_study_speaks_of_all_codes_of_the_case() -> None:
@@ -22,14 +23,19 @@ def test_the_study_speaks_of_all_codes_of_the_case() -> None:
     assert len(NAMES) == len(set(MENDED)) == 72
 
 
+def held(variant: str, code: int, facts: dict[str, Any]) -> None:
+    """Hold a run to its codes."""
+    # Thirds are no balance, labels overlap, and some of 72 features say the same.
+    also = {"LAB-03", "LAB-06", "LAB-07", "LAB-08", "PAR-07", "SPL-06", "SPL-12", "PRED-06"}
+    hold(variant, code, facts, NAMED, also=set() if variant == "broken" else also)
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_codes(variant: str, seed: int, tmp_path: Path) -> None:
     code, facts = play("s001_raw_prices", variant, seed, tmp_path / "out")
-    # Thirds are no balance, labels overlap, and some of 72 features say the same.
-    also = {"LAB-03", "LAB-06", "LAB-07", "LAB-08", "PAR-07", "SPL-06", "SPL-12", "PRED-06"}
-    hold(variant, code, facts, NAMED, also=set() if variant == "broken" else also)
+    held(variant, code, facts)
     for symbol in ("BTC", "ETH", "SOL"):
         told = facts["figures"][f"{symbol} V7"]
         if variant == "broken":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from examples.s004_gating import alternatives
+from examples.s004_gating.asked import shown
 from examples.s004_gating.study import CODES
 
 import barproof as bp
@@ -25,6 +26,24 @@ ALSO = {
 }
 
 
+NAMED = {
+    *("PAR-01", "PAR-02", "DEC-01", "ECO-01", "ECO-02", "ECO-03", "ECO-05", "ECO-04", "ECO-10"),
+    *("SIG-01", "SIG-02", "SIG-03", "SIG-04", "PRED-05", "ECO-09", "DATA-08", "ECO-07", "OVF-08"),
+    *("OVF-07", "OVF-01", "OVF-02", "OVF-04", "SPL-05", "CKP-06", "ECO-11", "CAL-06", "SPL-11"),
+    *(f"CLM-{i:02}" for i in range(1, 11)),
+}
+"""Audits of S004 in the table of case studies."""
+
+
+def test_the_study_speaks_of_all_codes_of_the_case() -> None:
+    assert set(CODES) == NAMED
+
+
+def held(variant: str, code: int, facts: dict[str, Any]) -> None:
+    """Hold a run to its codes."""
+    hold(variant, code, facts, NAMED, also=ALSO[variant])
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("seed", SEEDS)
@@ -32,7 +51,7 @@ def test_codes_and_verdict(
     variant: str, seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, facts = play("s004_gating", variant, seed, tmp_path / "run")
-    hold(variant, code, facts, CODES, also=ALSO[variant])
+    held(variant, code, facts)
     capsys.readouterr()
     # The folder answers the user's question.
     folder = tmp_path / "run" / "folder"
@@ -51,6 +70,9 @@ def test_codes_and_verdict(
         }
         assert True not in worked.values() and worked["full data"] is False
         assert document["answer"].startswith("shown to have worked: none of 6; ")
+        plain, picture = shown(["verify", str(folder)], "barproof verify")
+        assert document["answer"] in plain and picture.startswith("<svg ")
+        assert "none&#160;of&#160;6" in picture
         fails = {f["id"] for f in document["report"]["findings"] if f["outcome"] == "fail"}
         assert fails == {f"CLM-{i:02}" for i in range(1, 11)}
     else:
@@ -60,8 +82,33 @@ def test_codes_and_verdict(
             == "shown to have worked: v5 latest of 1; 0 lost money, of 0 nothing is known"
         )
     # When the features of production left those of the backtest.
-    changes = bp.Ledger.open(folder / "ledger.sqlite").history(field="count")
-    assert changes["after"].to_list() == (["109", "171"] if variant == "broken" else ["112"])
+    book = bp.Ledger.open(folder / "ledger.sqlite")
+    changes = book.history(field="features")
+    told = [bp.FeatureSet.preset(f"gating_{n}").digest for n in (109, 171)]
+    if variant == "broken":
+        assert changes["before"].to_list() == [None, told[0]]
+        assert changes["after"].to_list() == told
+    else:
+        assert changes.height == book.runs().height == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_where_there_is_nothing_to_earn_the_mended_bot_claims_nothing(tmp_path: Path) -> None:
+    code, facts = play("s004_gating", "mended", FAST, tmp_path / "run", "--edge", "0")
+    assert code == 4
+    assert any("nothing is traded, and nothing claimed" in line for line in facts["said"])
+    assert not (tmp_path / "run" / "folder").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_where_there_is_something_to_earn_the_broken_bot_is_refuted(tmp_path: Path) -> None:
+    code, facts = play("s004_gating", "broken", FAST, tmp_path / "run", "--edge", "0.25")
+    assert code == 1
+    silent = NAMED - set(facts["fired"])
+    # More trades are worth something there, and an entry model may know something.
+    assert silent <= {"ECO-07", "SPL-11"}
 
 
 @pytest.mark.slow
