@@ -17,7 +17,7 @@ CASES = {
     "s003": "s003_flat",
     "s004": "s004_gating",
 }
-MISSES: dict[tuple[str, str], int] = {}
+MISSES = {("s004", "mended"): 10}
 """Seeds of twenty that may be missed, with the reason in the README of the case; none where nothing is said."""
 
 
