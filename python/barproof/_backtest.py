@@ -17,6 +17,7 @@ import polars as pl
 
 from barproof import _core
 from barproof._frames import METRICS, metrics_mapping, times, trades_frame
+from barproof._shown import shown
 from barproof._windows import Bound, Window, as_window, bar_at, union
 from barproof.candles import Candles
 from barproof.candles.table import show_time
@@ -132,6 +133,7 @@ def _is_positive(value: object) -> bool:
         return False
 
 
+@shown(lambda self: self.stats())
 @dataclass(eq=False)
 class Result:
     """What a backtest did.
@@ -342,9 +344,6 @@ class Result:
             f"Result({self.candles.symbol}, return {m['total_return']:+.2%}, sharpe {m['sharpe']:.2f}, "
             f"max drawdown {m['max_drawdown']:.2%}, {m['trades']} trades)"
         )
-
-    def _repr_html_(self) -> str:
-        return self.stats()._repr_html_()
 
 
 _HOLD = (

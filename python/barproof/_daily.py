@@ -17,7 +17,7 @@ __all__ = ["DailyReturns"]
 _DAILY_CHUNK = 1_024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DailyReturns:
     """Daily returns of every combination, windows one after the other.
 
@@ -34,6 +34,10 @@ class DailyReturns:
     dates: pl.Series
     combinations: NDArray[np.int64]
     _compute: Callable[[list[int]], NDArray[np.float64]]
+
+    def __repr__(self) -> str:
+        span = f" from {self.dates[0]} to {self.dates[-1]}" if len(self.dates) else ""
+        return f"DailyReturns({len(self.combinations):,} combinations x {len(self.dates):,} days{span})"
 
     def chunks(self, size: int = _DAILY_CHUNK) -> Iterator[NDArray[np.float64]]:
         """Walk over combinations without holding them all.

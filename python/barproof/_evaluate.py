@@ -20,6 +20,7 @@ from barproof._scores import (
     return_scores,
     wilson,
 )
+from barproof._shown import shown
 from barproof._windows import as_window
 from barproof.bundle import Bundle, FittedPart, own_table
 from barproof.errors import BarproofError, BundleError, LayoutError, ParameterError
@@ -58,6 +59,7 @@ _CALIBRATION = {
 }
 
 
+@shown(lambda self: self.frame)
 class Evaluation:
     """How a bundle did on some dates.
 
@@ -138,8 +140,13 @@ class Evaluation:
         ]
         return "\n".join([*text, *(f"note: {note}" for note in self.notes)])
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return self.table
+
+    def __repr__(self) -> str:
+        told = dict(zip(self.frame["metric"], self.frame["value"], strict=True))
+        first = ", ".join(f"{name} {value:.4g}" for name, value in list(told.items())[:4])
+        return f"Evaluation({self.rows[1] - self.rows[0]:,} bars, {first}, {self.frame.height} metrics)"
 
 
 def evaluate(

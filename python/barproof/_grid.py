@@ -13,6 +13,7 @@ import polars as pl
 
 from barproof import _core
 from barproof._draws import Between, Group, Method, draw, read_group
+from barproof._shown import axes, shown
 from barproof.errors import LayoutError, ParameterError, RulesError, ShapeError
 from barproof.rules import Rules, check_names
 
@@ -21,6 +22,7 @@ __all__ = ["Grid"]
 Where = Callable[[Mapping[str, Any]], bool]
 
 
+@shown(axes)
 class Grid:
     """Combinations of rules: a base, and axes along which fields vary.
 

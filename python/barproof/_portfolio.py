@@ -17,6 +17,7 @@ from barproof import _core
 from barproof._account import START_OF_TIME, Account, Limits, account, limits, rules_of
 from barproof._backtest import Boundary, Schedule, daily_frame, stats_frame
 from barproof._frames import metrics_mapping, times, trades_frame
+from barproof._shown import shown
 from barproof._windows import Bound, Window
 from barproof.candles import Candles
 from barproof.errors import ParameterError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["PortfolioResult", "portfolio"]
 
 
+@shown(lambda self: self.stats())
 @dataclass(eq=False)
 class PortfolioResult:
     """What an account of several symbols did.
@@ -277,9 +279,6 @@ class PortfolioResult:
             f"PortfolioResult({', '.join(self.symbols)}, return {m['total_return']:+.2%}, sharpe {m['sharpe']:.2f}, "
             f"max drawdown {m['max_drawdown']:.2%}, {m['trades']} trades, {self.refused.height} refused)"
         )
-
-    def _repr_html_(self) -> str:
-        return self.stats()._repr_html_()
 
 
 def _held(

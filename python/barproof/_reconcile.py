@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof._backtest import Result, _call
+from barproof._shown import shown
 from barproof.candles import Candles
 from barproof.errors import BarproofError, LayoutError, ParameterError, WindowError
 from barproof.rules import Costs, Rules
@@ -51,6 +52,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 _NEEDED = ("side", "entry_time", "entry_price", "exit_time", "exit_price", "quantity", "pnl")
 
 
+@shown(lambda self: self.parts)
 @dataclass(frozen=True, eq=False)
 class Reconciliation:
     """The gap between two runs, by cause.
@@ -81,9 +83,6 @@ class Reconciliation:
             f"{part} {amount:+,.2f}" for part, amount in told.select("part", "amount").iter_rows()
         )
         return f"Reconciliation(gap {self.gap:+,.2f}: {inner or 'none'})"
-
-    def _repr_html_(self) -> str:
-        return self.parts._repr_html_()
 
 
 def reconcile(

@@ -11,6 +11,7 @@ import polars as pl
 from barproof._calibration import apply_calibration
 from barproof._folds import Fold
 from barproof._frames import times
+from barproof._shown import fold_rows, shown
 from barproof.bundle import Bundle
 from barproof.errors import LayoutError, ParameterError, TrainingError
 from barproof.labels.sides import direction, fed
@@ -31,7 +32,7 @@ ONLY = "model"
 Purpose = Literal["test", "tune"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Part:
     """What one of several models is trained on.
 
@@ -52,6 +53,10 @@ class Part:
     labels: Labels
     select: Selector | None = None
 
+    def __repr__(self) -> str:
+        chosen = "" if self.select is None else f", {self.select!r}"
+        return f"Part({self.model!r}, {self.labels!r}{chosen})"
+
 
 @dataclass(frozen=True, eq=False)
 class FoldOutput:
@@ -61,6 +66,7 @@ class FoldOutput:
     tune: Floats
 
 
+@shown(fold_rows)
 class Run:
     """Models of every fold, and what they foresee out of sample.
 

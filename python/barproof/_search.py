@@ -15,6 +15,7 @@ from barproof._prepare import check_seed
 from barproof._progress import Progress, reporter
 from barproof._run import ONLY, Run
 from barproof._scores import class_scores, return_scores
+from barproof._shown import shown
 from barproof.errors import LayoutError, ParameterError, TrainingError
 from barproof.inference import CLASSES
 from barproof.labels import Labels
@@ -30,6 +31,7 @@ _HIGHER = ("accuracy", "auc", "auc_up", "auc_down", "direction", "correlation", 
 _LOWER = ("log_loss", "brier", "rmse")
 
 
+@shown(lambda self: self.frame.drop("model_digest", "ledger"))
 @dataclass(frozen=True, eq=False)
 class Search:
     """What a search tried, and what it chose.

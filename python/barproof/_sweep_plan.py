@@ -9,6 +9,7 @@ import numpy as np
 
 from barproof._frames import METRICS
 from barproof._machine import available_bytes
+from barproof._shown import facts_of, shown
 from barproof._sweep_job import Job, Leg, Piece, call, routes
 from barproof._windows import Window
 
@@ -58,6 +59,7 @@ class Route:
         return f"{self.combinations:,} {way}{groups}{why}"
 
 
+@shown(facts_of)
 @dataclass(frozen=True)
 class Plan:
     """What a sweep would take.

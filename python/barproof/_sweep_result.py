@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from barproof._backtest import Result, Setting, daily_frame, make_result
 from barproof._daily import DailyReturns
 from barproof._frames import METRICS
+from barproof._shown import best_rows, facts, shown
 from barproof._sweep_files import SweepFolder
 from barproof._sweep_job import RANGE, Job, Leg, call
 from barproof._windows import Window, overlap
@@ -106,7 +107,8 @@ class OfSymbol:
         return self.whole.scan().filter(pl.col("symbol") == self.symbol).drop("symbol")
 
 
-@dataclass(frozen=True)
+@shown(lambda self: facts({**self.rules.changed(), **self.metrics}))
+@dataclass(frozen=True, repr=False)
 class Best:
     """The combination that a metric prefers.
 
@@ -130,6 +132,15 @@ class Best:
     metrics: dict[str, float | int]
     signals: str | None = None
 
+    def __repr__(self) -> str:
+        of = "" if self.signals is None else f" of {self.signals!r}"
+        told = (
+            f", {self.metric} {self.metrics[self.metric]:.4g}"
+            if self.metric in self.metrics
+            else ""
+        )
+        return f"Best({self.combination:,}{of}: {self.rules!r}{told}, {self.metrics['trades']:,.0f} trades)"
+
 
 def _in_all(numbers: NDArray[np.uint32], times: int) -> NDArray[np.int64]:
     """Numbers that are there so many times, in order."""
@@ -140,6 +151,7 @@ def _in_all(numbers: NDArray[np.uint32], times: int) -> NDArray[np.int64]:
     return kept
 
 
+@shown(best_rows)
 class Sweep:
     """What a sweep found.
 

@@ -21,6 +21,7 @@ from barproof._prepare import (
     longest_spans,
 )
 from barproof._run import Part
+from barproof._shown import facts_of, shown
 from barproof.errors import ParameterError, TrainingError
 from barproof.inference import take_columns, usable_windows, window_of
 from barproof.labels import Labels
@@ -35,6 +36,7 @@ _PROBE_SECONDS = 0.5
 _LEAST = 256
 
 
+@shown(facts_of)
 @dataclass(frozen=True)
 class TrainingPlan:
     """What a training would take.

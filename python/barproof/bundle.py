@@ -17,6 +17,7 @@ import numpy as np
 from barproof import _core
 from barproof._bundle_files import LIMIT, read_folder, write_folder
 from barproof._calibration import apply_calibration
+from barproof._shown import part_rows, shown
 from barproof._tensors import read_tensors, write_tensors
 from barproof.errors import BarproofError, BundleError, LayoutError
 from barproof.inference import (
@@ -141,6 +142,7 @@ class Replay:
     same_bits: bool
 
 
+@shown(part_rows)
 class Bundle:
     """The models of one fold, with what made them.
 

@@ -21,6 +21,7 @@ import polars as pl
 from barproof import _core
 from barproof._ledger_file import COLUMNS, TRIGGERS, LedgerFile, highest, locate
 from barproof._ledger_views import export, history
+from barproof._shown import shown
 from barproof.errors import LayoutError, LedgerError, ParameterError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Broken:
         return self.reason if self.run is None else f"run {self.run:,} {self.reason}"
 
 
+@shown(lambda self: self.trials_by_data())
 class Ledger:
     """A record of every run and its number of trials, in one file.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from barproof import _core
 from barproof._fields import RulesFields
+from barproof._shown import facts, facts_of, shown
 from barproof.errors import ParameterError
 
 __all__ = ["Costs", "Rules"]
@@ -27,6 +28,7 @@ def check_names(names: Mapping[str, object] | list[str], what: str) -> None:
             raise ParameterError(f"unknown rule `{name}` in {what}; {hint}")
 
 
+@shown(lambda self: facts(self.to_dict()))
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Rules(RulesFields):
     """One combination of rules.
@@ -110,6 +112,7 @@ class Rules(RulesFields):
 Rules.__signature__ = signature(RulesFields)  # type: ignore[attr-defined]
 
 
+@shown(facts_of)
 @dataclass(frozen=True)
 class Costs:
     """Fees and slippage, as fractions per side.

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from barproof import _core
+from barproof._shown import array_rows, shown
 from barproof.errors import LayoutError, ParameterError, ShapeError, SignalError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def _as_floats(name: str, values: ArrayLike) -> Floats:
     return array
 
 
+@shown(array_rows)
 class Signals:
     """Model outputs, one value a bar, known at that bar's close; NaN is no signal.
 

@@ -280,4 +280,4 @@ def test_uncalibrated_bundles_are_noted() -> None:
     bundle = quiet(Logistic(), X, BINARY, bp.WalkForward(900, 500)).bundles[0]
     found = bp.evaluate(bundle, BARS, start=1_300, X=X)
     assert found.notes == ("not calibrated: there are no tune rows to calibrate on",)
-    assert repr(found) == found.table
+    assert str(found) == found.table

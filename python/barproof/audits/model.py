@@ -11,6 +11,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import polars as pl
 
+from barproof._shown import facts_of, shown
+
 __all__ = ["OUTCOMES", "SEVERITIES", "Finding", "Gate", "Measured", "Outcome", "Severity", "plain"]
 
 Outcome = Literal["pass", "warn", "fail", "inconclusive", "error", "skipped"]
@@ -170,7 +172,8 @@ class Gate:
         return all(_RELATIONS[operator](float(x), ends) for x in numbers if x is not None)
 
 
-@dataclass(frozen=True)
+@shown(facts_of)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """One audit's result; plain data throughout, to be read and not changed.
 
@@ -232,6 +235,9 @@ class Finding:
 
     def __hash__(self) -> int:
         return hash((self.id, self.outcome, self.title))
+
+    def __repr__(self) -> str:
+        return f"Finding({self.id} {self.outcome}, {self.severity}: {self.title})"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data that JSON can hold.

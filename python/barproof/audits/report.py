@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from barproof._shown import shown
 from barproof.audits.catalogue import AUDITS
 from barproof.audits.model import OUTCOMES, SEVERITIES, Finding, Outcome, Severity, plain
 from barproof.errors import ParameterError
@@ -55,6 +56,7 @@ class Diff:
         return "\n".join(lines) or "nothing changed"
 
 
+@shown(lambda self: self.to_frame().filter(pl.col("outcome") != "skipped").drop("slug", "group"))
 @dataclass(frozen=True)
 class Report:
     """Findings, worst first, and what they add up to.

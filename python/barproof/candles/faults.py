@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from barproof._shown import facts_of, shown
+
 __all__ = ["REPAIR_ORDER", "STRUCTURAL", "Fault", "listing", "quoted", "suggestion"]
 
 
@@ -40,6 +42,7 @@ REPAIR_ORDER = (
 """All repairs, in the order that makes sense where several are needed."""
 
 
+@shown(facts_of)
 @dataclass(frozen=True)
 class Fault:
     """One kind of fault in candles.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, cast, get_args
 
+from barproof._shown import facts_of, shown
 from barproof.errors import LayoutError, ParameterError
 
 __all__ = ["Instrument", "Kind", "as_instrument"]
@@ -15,6 +16,7 @@ Kind = Literal["perpetual", "spot", "equity", "fx"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
+@shown(facts_of)
 @dataclass(frozen=True)
 class Instrument:
     """A contract and its trading limits.

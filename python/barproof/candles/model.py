@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from barproof._core import Bars
+from barproof._shown import ends, shown
 from barproof.candles.calendars import find_holes
 from barproof.candles.faults import Fault
 from barproof.candles.funding import funding_faults, read_funding
@@ -100,6 +101,7 @@ def _rebuild_bar(
     return bar
 
 
+@shown(ends, height=len)
 class Candles(Sequence[Bar]):
     """Bars of one symbol, validated once, never changed.
 

@@ -28,7 +28,7 @@ _TAKEN = ("open_time", "open", "high", "low", "close", "volume", "column", "symb
 _WORDS = ("and", "or", "not")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OwnFeature:
     """A Python function as a feature; made by :func:`barproof.feature`.
 
@@ -48,6 +48,10 @@ class OwnFeature:
     fn: Callable[[Candles], Any]
     memory: Memory
     stream: Callable[[], Stepper] | None = None
+
+    def __repr__(self) -> str:
+        by_bar = "" if self.stream is None else ", streams"
+        return f"OwnFeature({self.name!r}, {self.memory}{by_bar})"
 
     def __post_init__(self) -> None:
         name, fn, memory, stream = self.name, self.fn, self.memory, self.stream

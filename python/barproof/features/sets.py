@@ -15,6 +15,7 @@ from barproof import _core
 from barproof._frames import times
 from barproof._machine import thread_count
 from barproof._progress import Progress
+from barproof._shown import feature_rows, shown
 from barproof.candles.interval import parse_interval
 from barproof.errors import FeatureError, LayoutError, ParameterError
 from barproof.features._telling import describe, explain, memory_facts
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["FeatureSet"]
 
 
+@shown(feature_rows)
 class FeatureSet(Sequence[str]):
     """Features in order, computed as one graph: equal parts once.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ExitLabels", "exits"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExitLabels(Labels):
     """Labels with what leaving and staying would have left.
 

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof import _core
+from barproof._shown import label_rows, shown
 from barproof.errors import LayoutError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ Kind = Literal["regression", "binary", "ternary"]
 Clock = Literal["open", "close"]
 
 
-@dataclass(frozen=True, eq=False)
+@shown(label_rows)
+@dataclass(frozen=True, eq=False, repr=False)
 class Labels:
     """One label a bar, with the bars that it looks at.
 
@@ -53,6 +55,10 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        told = f"{self.rule.get('name', 'no rule')}, {self.kind}, {len(self):,} bars, {self.defined.sum():,} defined"
+        return f"{type(self).__name__}({told})"
 
     @property
     def digest(self) -> str:

@@ -14,6 +14,7 @@ from barproof import _core
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._progress import Progress, reporter
+from barproof._shown import shown
 from barproof.errors import LayoutError, ParameterError
 from barproof.labels.combine import check_least, mean_volume, volume_filter
 from barproof.labels.forward import horizon, span_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["LabelSweep", "sweep"]
 
 
+@shown(lambda self: self.frame)
 @dataclass(eq=False)
 class LabelSweep:
     """What became of each cell.
@@ -89,9 +91,6 @@ class LabelSweep:
 
     def __repr__(self) -> str:
         return f"LabelSweep({self.candles.symbol}, {len(self):,} cells)"
-
-    def _repr_html_(self) -> str:
-        return self.frame._repr_html_()
 
 
 def _axis(name: str, value: Any) -> list[Any]:

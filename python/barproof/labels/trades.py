@@ -36,7 +36,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TradeLabels(Labels):
     """Labels with the trades that they are.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from barproof._shown import shown
 from barproof.errors import FileError
 from barproof.rules import Rules
 
@@ -71,6 +72,7 @@ _TABLES = ("session", "bars", "decisions", "trades", "events")
 _MOMENTS = ("entry_time", "exit_time", "signal_time")
 
 
+@shown(lambda self: self.decisions)
 @dataclass(frozen=True, eq=False)
 class LiveLog:
     """What a live system logged.

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from barproof._reconcile import Reconciliation, reconcile
+from barproof._shown import differences, shown
 from barproof.audits.decisions import REPLAYED
 from barproof.audits.model import Finding
 from barproof.bundle import Bundle
@@ -35,6 +36,7 @@ IDENTITY = ("PAR-01", "PAR-02", "DEC-01", "DEC-02", "DEC-03", "DEC-06", "DEC-07"
 """Findings that say whether two systems are one."""
 
 
+@shown(differences)
 @dataclass(frozen=True, eq=False)
 class Parity:
     """Whether live and backtest are one system.

@@ -33,7 +33,7 @@ FEW = 100
 _SIGNALS = ("long", "short")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WatchReference:
     """Deciles of features and probabilities on rows that are known to be sound.
 
@@ -64,6 +64,10 @@ class WatchReference:
     pace: Floats
     label: dict[str, Any] | None
     model: str
+
+    def __repr__(self) -> str:
+        told = ", ".join(name for name in self.names if name.startswith("p_"))
+        return f"WatchReference({self.features:,} features, {told or 'no probabilities'}, bundle {self.model[:12]})"
 
     @property
     def features(self) -> int:

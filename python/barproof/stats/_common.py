@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from barproof._shown import shown, stat_facts
 from barproof.errors import ParameterError
 
 __all__ = [
@@ -35,6 +36,7 @@ LARGEST = 1e60
 _EMPTY: dict[str, Any] = {"float": math.nan, "int": 0, "str": "", "bool": False}
 
 
+@shown(stat_facts)
 @dataclass(frozen=True, eq=False)
 class Stat:
     """A result; where it is undefined its numbers are NaN and `reason` says why.
