@@ -758,3 +758,20 @@ def test_the_temperature_of_three_classes() -> None:
     assert hot.outcome == "fail"
     assert hot.measured is not None and hot.measured.value == near(1e4, rel=0.2)
     assert audits.temperature(np.tile([9.0, 0.0, 0.0], (1_000, 1)), came).outcome != "pass"
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("bars", "horizon"), [(1_500, 24), (800, 12), (4_000, 96)])
+def test_few_long_labels_are_no_shifted_ones(bars: int, horizon: int, seed: int) -> None:
+    """Regression: sound labels over many bars failed LAB-06 on less than 25 times their length squared."""
+    returns = np.random.default_rng(seed).normal(0, 0.01, bars)
+    sums = np.convolve(returns, np.ones(horizon), "valid")
+    ahead = np.full(bars, np.nan)
+    ahead[: bars - horizon] = np.sign(sums[1:])
+    passed = np.full(bars, np.nan)
+    passed[horizon - 1 :] = np.sign(sums)
+    sound = audits.label_timing(ahead, returns, horizon=horizon)
+    assert sound.outcome == "pass", sound.title
+    assert f"all of its own {horizon} bars together" in sound.title
+    gone = audits.label_timing(passed, returns, horizon=horizon)
+    assert gone.outcome == "fail", gone.title

@@ -364,7 +364,7 @@ MESSAGES: dict[str, str] = {
     "bars of several": "a bar of a session of 2 symbols must be a mapping of symbol to bar, was tuple: such as {'A': bar}",
     "another symbol alone": "bars of X do not belong to the session of SIM: feed that symbol",
     "another symbol": "bar of C does not belong to the session of A, B: leave it out",
-    "another symbol in the bar": "bar of X does not belong to the session of SIM: feed that symbol",
+    "another symbol in the bar": "bar of X does not belong to the session of SIM: feed that symbol, or name it in `symbol` where the session begins",
     "another interval told": "bar of SIM is 1h long, the session runs on 5m: feed bars of the session's interval",
     "another interval by the close": "bar of SIM at 2022-01-04 11:20 is 1h long, the session runs on 5m: feed bars of the session's interval",
     "off the grid": "bar of SIM at 2022-01-04 11:20:01 lies off the grid of 5m bars that the session has seen: feed bars of the session's interval, stamped with their opening times",

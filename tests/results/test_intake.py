@@ -59,6 +59,20 @@ def test_what_was_understood_is_said() -> None:
     ]
 
 
+def test_both_times_of_a_terminals_history() -> None:
+    """Regression: of `Open Time` and `Close Time` only the second was understood."""
+    table = {
+        "Open Time": ["2024-01-02 10:00"],
+        "Close Time": ["2024-01-02 12:00"],
+        "Type": ["sell"],
+        "Open Price": [100.0],
+        "Close Price": [99.0],
+    }
+    found = bp.read_trades(pl.DataFrame(table))
+    assert [str(found[n][0])[11:16] for n in ("entry_time", "exit_time")] == ["10:00", "12:00"]
+    assert found["return"].round(12).to_list() == [0.01]
+
+
 def test_texts_are_made_safe() -> None:
     """Control characters, marks that turn the direction of writing, and formulas of spreadsheets."""
     bad = [

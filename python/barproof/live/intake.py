@@ -76,7 +76,8 @@ class Intake:
             told = bar.get("symbol", symbol)
             if told != symbol:
                 raise CandleError(
-                    f"bar of {told} does not belong to the session of {symbol}: feed that symbol"
+                    f"bar of {told} does not belong to the session of {symbol}: feed that symbol, "
+                    f"or name it in `symbol` where the session begins"
                 )
             length = bar.get("interval")
             if length is not None and parse_interval(length) != interval_ms:

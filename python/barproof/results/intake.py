@@ -41,7 +41,8 @@ TRADE_COLUMNS = (
 _ALIASES: dict[str, tuple[str, ...]] = {
     "return": ("returnpct", "profitratio", "netreturn", "tradereturn", "ret", "returns"),
     "entry_time": tuple(
-        "entrytimestamp entrydate entrydatetime entryindex opendate opentimestamp opened openedat dateopened".split()
+        "entrytimestamp entrydate entrydatetime entryindex opendate opentime opentimestamp opened openedat "
+        "dateopened".split()
     ),
     "exit_time": tuple(
         "exittimestamp exitdate exitdatetime exitindex closedate closetime closetimestamp closed closedat "

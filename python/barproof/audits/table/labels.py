@@ -56,7 +56,7 @@ ROWS = (
         "A correlation with a passed bar above 4 / sqrt(n_eff) "
         "that is more than half of the largest with the label's own "
         "bars fails, as does a label that goes with none of its "
-        "own bars; a smaller one warns, for momentum makes it too. "
+        "own bars, nor with the sum of their returns; a smaller one warns, for momentum makes it too. "
         "Fewer than 30 independent labels are inconclusive.",
         "The half is ours: the bound alone would fail every market whose returns are autocorrelated.",
         formula="`corr(label(t), return(t + k))` for k in -5 .. h + 5; n_eff = n / h",
