@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow fuzz fuzz-corpus lint format bench bench-kernels docs wheel generate clean
+.PHONY: help demo test test-rust test-python test-slow test-lowest fuzz fuzz-corpus lint format bench bench-kernels docs wheel wheel-check generate clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -27,6 +27,7 @@ help:
 	@echo "make demo       build, run the main job on a simulated market, write $(OUT)/report.html"
 	@echo "make test       all that a change needs: formats, lints, types, Rust and Python tests"
 	@echo "make test-slow  long runs: the engine against the twin, property tests with many cases"
+	@echo "make test-lowest  Python tests with the lowest version of each dependency, in .venv-lowest"
 	@echo "make fuzz       fuzz for MINUTES=10, with TARGET=indexed, intake or grammar; make fuzz-corpus keeps what it found"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
@@ -34,6 +35,7 @@ help:
 	@echo "make bench-kernels  kernels and engines by themselves, in Rust; reports in target/criterion/"
 	@echo "make docs       the documentation as a site, in site/"
 	@echo "make wheel      abi3 wheel in dist/"
+	@echo "make wheel-check  wheel and source package, tried in new environments of every Python that is found"
 	@echo "make generate   rewrite what derives from the tables of rules and metrics"
 	@echo "make clean      remove what the other targets made"
 
@@ -101,6 +103,17 @@ test-slow: $(BUILD_STAMP) $(DEV_STAMP)
 	PROPTEST_CASES=20000 cargo test --workspace --release --quiet
 	$(BIN)/python -m pytest -q -m slow --timeout 86400
 
+# Left out: the site, whose tools are not ours, and tests that want tools of other people or an extra.
+LOWEST := .venv-lowest
+
+$(LOWEST)/.made: tests/lowest.txt | $(BIN)/python
+	$(BIN)/python -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --requirement tests/lowest.txt
+	@touch $@
+
+test-lowest: $(BUILD_STAMP) $(LOWEST)/.made
+	PYTHONPATH=python $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -p no:cacheprovider --ignore tests/test_site.py
+
 # Fuzzing needs compiler flags that stable toolchains have, but hide.
 CARGO_FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
 FUZZ_LIMITS := -rss_limit_mb=3000 -timeout=60 -print_final_stats=1 $(if $(wildcard fuzz/$(TARGET).dict),-dict=fuzz/$(TARGET).dict)
@@ -167,7 +180,11 @@ wheel: $(BASE_STAMP)
 	$(need_rust)
 	$(BIN)/maturin build --release --out dist
 
+wheel-check: $(BASE_STAMP)
+	$(need_rust)
+	$(BIN)/python tools/packages.py --out dist
+
 clean:
-	rm -rf $(VENV) target fuzz/target fuzz/corpus/*/ dist site $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) target fuzz/target fuzz/corpus/*/ dist site $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f python/barproof/_core*.so
 	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -52,7 +52,7 @@ def test_shares_are_counted(run: Run, run_json: RunJson, files: Files) -> None:
     assert document["round_trip"] is None
     made = pl.read_parquet("l.parquet")
     assert made.columns == ["open_time", "label", "start", "end"]
-    assert (made["label"][:-13] == np.sign(moves) * (np.abs(moves) > 0.002)).all()
+    assert (made["label"][:-13].to_numpy() == np.sign(moves) * (np.abs(moves) > 0.002)).all()
     assert made["label"][-13:].is_nan().all()
     code, out, err = run("labels", *words)
     assert (code, err) == (0, "")

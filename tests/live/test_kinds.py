@@ -107,6 +107,8 @@ def test_every_kind_of_model(name: str) -> None:
     made = KINDS[name]
     if name in ("feed", "lstm", "bars", "own"):
         pytest.importorskip("torch")
+    if name in ("xgboost", "lightgbm"):
+        pytest.importorskip(name)
     of = bp.simulate_candles(7, bars=1_200, edge=0.3)
     bundle, X = scores(of, made() if callable(made) else made, "binary")
     rules = RULES

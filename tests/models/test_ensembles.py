@@ -60,6 +60,7 @@ def test_ensembles_by_hand_and_back_from_disk(how: str, labels: Any, tmp_path: P
 
 @pytest.mark.parametrize("how", ["mean", "stack"])
 def test_models_with_and_without_a_window_stand_together(how: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     # S002: an LSTM over 20 bars, and trees that see one.
     net = LstmClassifier(window=5, hidden=4, layers=1, epochs=1)
     made = quiet(Ensemble([net, Logistic(C=0.1)], how=how), X, BINARY, WALK, seed=3).bundles[0]

@@ -322,7 +322,7 @@ def test_wrapped_regressors_predict_returns() -> None:
     found = fit(Sklearn(LinearRegression()), X, y, "regression").predict(X)
     design = np.column_stack([X, np.ones(len(X))])
     np.testing.assert_allclose(
-        found, design @ np.linalg.lstsq(design, y)[0], rtol=METRIC, atol=METRIC
+        found, design @ np.linalg.lstsq(design, y, rcond=None)[0], rtol=METRIC, atol=METRIC
     )
 
 

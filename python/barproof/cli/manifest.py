@@ -176,7 +176,9 @@ def frame_digest(frame: pl.DataFrame) -> str:
     for name in frame.columns:
         column = frame[name]
         if column.dtype.is_numeric() or column.dtype.is_temporal() or column.dtype == pl.Boolean:
-            bits = column.to_physical().fill_null(0).to_numpy().tobytes().hex()
+            # Releases of polars differ in what a truth value filled with 0 becomes.
+            plain = column.cast(pl.Int32) if column.dtype == pl.Boolean else column.to_physical()
+            bits = plain.fill_null(0).to_numpy().tobytes().hex()
             parts.append(f"{name} {column.dtype} {column.is_null().to_numpy().tobytes().hex()}")
             parts.append(_core.digest("bits/1", [bits]))
         else:
