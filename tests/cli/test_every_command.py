@@ -275,6 +275,10 @@ WRONG = {
     "live": ["live", "--bundle", "{}", "-i", "spot", "--interval", "5m", *RULES, "--free"],
     "init": ["init", "p", "--candles", "{}", "-i", "spot"],
     "ledger list": ["ledger", "list", "--path", "{}"],
+    "ledger show": ["ledger", "show", "1", "--path", "{}"],
+    "ledger trials": ["ledger", "trials", "--path", "{}"],
+    "ledger history": ["ledger", "history", "--path", "{}"],
+    "ledger export": ["ledger", "export", "runs.csv", "--path", "{}"],
     "ledger verify": ["ledger", "verify", "--path", "{}"],
     "bundle inspect": ["bundle", "inspect", "{}"],
     "bundle verify": ["bundle", "verify", "{}"],
@@ -291,7 +295,7 @@ def test_wrong_input_is_one_line_and_code_2(run: Run, command: str, kind: str) -
     Path("binary.parquet").write_bytes(bytes(range(256)) * 9)
     Path("text.csv").write_text("what,is,this\n1,2,three\n")
     Path("empty.csv").write_text("")
-    if command.startswith("ledger") and kind == "empty.csv":
+    if command.startswith("ledger") and kind == "empty.csv" and command != "ledger show":
         pytest.skip("an empty file is an empty ledger")
     before = sorted(os.listdir())
     code, out, err = run(*(word.replace("{}", kind) for word in WRONG[command]))
@@ -319,6 +323,71 @@ def test_an_empty_folder(run: Run, command: str) -> None:
     assert os.listdir() == []
 
 
+MISTYPED = {
+    "": ["--version=3"],
+    "init": ["p", "--candles", "c.csv", "--instrument", "soon"],
+    "fetch": [*FETCH[1:-1], "soon", "--archive", "binance"],
+    "check": ["c.csv", "-i", "soon"],
+    "features": ["c.csv", "-i", "spot", "-f", "rsi(soon)"],
+    "labels": ["c.csv", "-i", "spot", "--bars", "soon"],
+    "train": ["c.csv", "-i", "spot", *STUDY, "--seed", "soon"],
+    "evaluate": ["c.csv", "-i", "spot", "-p", "p.csv", "--label-bars", "soon"],
+    "backtest": ["c.csv", "-i", "spot", "-s", "s.csv", "-r", "max_hold=soon", "--free"],
+    "sweep": ["c.csv", "-i", "spot", "-s", "s.csv", "-a", "max_hold=soon", "--free"],
+    "portfolio": ["A=c.csv", "-i", "spot", "--signals", "A=s.csv", "--max-positions", "soon"],
+    "audit": ["c.csv", "-i", "spot", "--seed", "soon"],
+    "parity": ["log", "--candles", "c.csv", "-i", "spot", "--bundle", "b", "--taker", "soon"],
+    "verify": ["--retrain=soon"],
+    "live": ["--bundle", "b", "-i", "spot", "--patience", "soon"],
+    "explain": ["soon"],
+    "demo": ["--bars", "soon"],
+    "doctor": ["--json=soon"],
+    "rules": ["--json=soon"],
+    "metrics": ["--json=soon"],
+    "ledger": ["soon"],
+    "ledger list": ["--last", "soon"],
+    "ledger show": ["soon"],
+    "ledger trials": ["--json=soon"],
+    "ledger history": ["--json=soon"],
+    "ledger export": ["runs.soon", "--path", "l.csv"],
+    "ledger verify": ["--head", "soon", "--path", "l.csv"],
+    "bundle": ["soon"],
+    "bundle inspect": ["b", "--all=soon"],
+    "bundle verify": ["b", "--limit-bytes", "soon"],
+    "bundle recreate": ["b", "c.csv", "-i", "spot", "--value", "soon"],
+}
+"""A value of the wrong type for each command: of a number, a choice, a flag or a name."""
+
+
+def one_line(told: tuple[int, str, str]) -> str:
+    """The one error of a run that wrote nothing and ended with the code of wrong usage."""
+    code, out, err = told
+    assert (code, out) == (2, ""), out + err
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, err
+    assert "this is a bug" not in err
+    assert "Traceback" not in err
+    assert not [name for name in os.listdir() if not name.endswith(".csv")]
+    return errors[0]
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_value_of_the_wrong_type(run: Run, command: str) -> None:
+    bars = "".join(f"2024-01-01 {h:02}:00:00,1,1,1,1,1\n" for h in range(24))
+    Path("c.csv").write_text("open_time,open,high,low,close,volume\n" + bars)
+    Path("l.csv").touch()  # an empty file is an empty ledger
+    Path("s.csv").write_text("open_time,long\n2024-01-01 00:00:00,0.6\n")
+    error = one_line(run(*command.split(), *MISTYPED[command]))
+    assert "soon" in error or "takes no" in error.lower() or "does not take a value" in error, error
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_an_option_that_nobody_has(run: Run, command: str) -> None:
+    error = one_line(run(*command.split(), "--nobody-has-this"))
+    assert "--nobody-has-this" in error
+    assert "--help`" in error
+
+
 @pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="needs a folder that nobody may write to"
 )
@@ -328,7 +397,28 @@ def test_an_empty_folder(run: Run, command: str) -> None:
         ("init", ["init", "/proc/p"]),
         ("fetch", ["--out", "/proc/p"]),
         ("features", ["--out", "/proc/p.parquet"]),
+        ("labels", ["--out", "/proc/p.parquet"]),
         ("train", ["--out", "/proc/p"]),
+        ("portfolio", ["--trades", "/proc/p.csv"]),
+        ("portfolio", ["--report", "/proc/p.html"]),
+        (
+            "live",
+            [
+                "live",
+                "--bundle",
+                "study/bundles/fold-0",
+                "--symbol",
+                "X",
+                "-i",
+                "spot",
+                "--interval",
+                "5m",
+                *RULES,
+                "--free",
+                "--state",
+                "/proc/p",
+            ],
+        ),
         ("evaluate", ["--out", "/proc/p.csv"]),
         ("backtest", ["--trades", "/proc/p.csv"]),
         ("backtest", ["--report", "/proc/p.html"]),
@@ -347,7 +437,7 @@ def test_a_folder_that_cannot_be_written_to(
     command: str,
     more: list[str],
 ) -> None:
-    words = more if more[0] in ("init", "ledger") else [*words_of(command), *more]
+    words = more if more[0] in ("init", "ledger", "live") else [*words_of(command), *more]
     code = main(words)
     _, err = capsys.readouterr()
     assert code == 2, err
@@ -382,3 +472,48 @@ def test_a_missing_extra_is_named_with_its_command(
     assert f"pip install 'barproof[{extra}]'" in err
     assert err.startswith("error: ")
     assert os.listdir() == ["c.parquet"]
+
+
+NOTHING_TO_READ = "doctor rules metrics explain demo fetch".split()
+"""Commands that take no path to read; what `demo` and `fetch` write to is tried below."""
+GROUPS = ["", "bundle", "ledger"]
+
+
+def marked(test: Callable[..., None], at: int = 0) -> set[str]:
+    """Commands that a test is parametrised over."""
+    for mark in test.pytestmark:  # type: ignore[attr-defined]
+        if mark.name == "parametrize" and "command" in mark.args[0]:
+            rows = mark.args[1]
+            return {row if isinstance(row, str) else row[at] for row in rows}
+    raise AssertionError(f"{test.__name__} is parametrised over no commands")
+
+
+WRITING = {"out", "out_dir", "html", "report", "trades", "state", "name"}
+"""Parameters that name what is written."""
+
+
+def test_every_command_stands_under_every_kind_of_bad_input() -> None:
+    """The table that says where each of the eight kinds is held, so that a new command cannot come without."""
+    every = set(ALL)
+    told = {
+        "wrong paths": marked(test_wrong_input_is_one_line_and_code_2)
+        | set(NOTHING_TO_READ + GROUPS),
+        "wrong types": marked(test_a_value_of_the_wrong_type),
+        "an empty project": marked(test_an_empty_folder) | {""},
+        # Both follow decisions bar by bar: tests/live/test_command.py and test_parity_command.py have their screens.
+        "a closed pipe": marked(test_a_reader_that_leaves)
+        | marked(test_a_reader_that_leaves_the_help),
+        "a narrow terminal, no colour": marked(test_narrow_screens_and_no_colour)
+        | marked(test_help),
+    }
+    assert {kind: sorted(every - held) for kind, held in told.items()} == {k: [] for k in told}
+    # What can write is among the folders that cannot be written to.
+    writes = {
+        name
+        for name, command in commands().items()
+        if any(
+            p.name in WRITING and "path" in str(p.type_descriptor).lower() for p in command.params
+        )
+    }
+    assert writes - marked(test_a_folder_that_cannot_be_written_to) - {"parity"} == set()
+    assert len(writes) >= 8

@@ -188,10 +188,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: Any) -> str:
-    """Message of the framework in the house's form, with the way to the help."""
+    """Message of the framework in the house's form, with the value that was given and the way to the help."""
     message = (
         " ".join(error.format_message().split()).rstrip(".?").replace(". Did you", "; did you")
     )
+    found = getattr(error.__cause__, "errors", list)()
+    if found and message.startswith("Invalid value for "):
+        # What pydantic says of a value leaves the value out.
+        where = message.removeprefix("Invalid value for ").partition(": ")[0]
+        bound = str(found[0]["msg"]).replace("Input should be", "must be").partition(", unable")[0]
+        message = f"invalid value {found[0]['input']!r} for {where}: {bound}"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "barproof"
     return f"{message[:1].lower()}{message[1:]}; see `{path} --help`"
