@@ -184,11 +184,17 @@ def main() -> int:
     for version, python in found.items():
         if wheel is not None:
             with tempfile.TemporaryDirectory() as folder:
-                print(f"{wheel.name} on {version}: {tried(wheel.resolve(), python, Path(folder))}")
+                print(
+                    f"{wheel.name} on {version}: {tried(wheel.resolve(), python, Path(folder))}",
+                    flush=True,
+                )
     if sdist is not None and found:
         version, python = next(iter(found.items()))
         with tempfile.TemporaryDirectory() as folder:
-            print(f"{sdist.name} on {version}: {tried(sdist.resolve(), python, Path(folder))}")
+            print(
+                f"{sdist.name} on {version}: {tried(sdist.resolve(), python, Path(folder))}",
+                flush=True,
+            )
     for line in told:
         print(line, file=sys.stderr)
     return 1 if told else 0
