@@ -192,7 +192,7 @@ def _usage(error: Any) -> str:
     message = (
         " ".join(error.format_message().split()).rstrip(".?").replace(". Did you", "; did you")
     )
-    found = getattr(error.__cause__, "errors", list)()
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if found and message.startswith("Invalid value for "):
         # What pydantic says of a value leaves the value out.
         where = message.removeprefix("Invalid value for ").partition(": ")[0]
