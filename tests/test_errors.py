@@ -41,6 +41,7 @@ TABLES = (
     "tests.candles.error_examples",
     "tests.features.error_examples",
     "tests.report.error_examples",
+    "tests.distributed.error_examples",
     "tests.cli.error_examples",
     "tests.cli.portfolio_error_examples",
     "tests.cli.study_error_examples",

@@ -41,9 +41,10 @@ API = {
     "Statistics": "stats",
     "Live": "LiveSession Decision LiveLog Watch WatchReference parity Parity",
     "Ledger": "Ledger",
-    "Errors": "BarproofError BundleError CandleError ConfigError DataWarning FeatureError FileError FundingError "
-    "InternalError Interrupted LayoutError LedgerError LookaheadError ParameterError PlanError RulesError "
-    "ShapeError SignalError TrainingError WindowError",
+    "Clusters": "RayExecutor",
+    "Errors": "BarproofError BundleError CandleError ClusterError ConfigError DataWarning FeatureError FileError "
+    "FundingError InternalError Interrupted LayoutError LedgerError LookaheadError ParameterError PlanError "
+    "RulesError ShapeError SignalError TrainingError WindowError",
 }
 """Subjects of the public names; each name has one."""
 

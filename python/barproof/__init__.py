@@ -29,6 +29,7 @@ from barproof.errors import (
     BarproofError,
     BundleError,
     CandleError,
+    ClusterError,
     ConfigError,
     DataWarning,
     FeatureError,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from barproof._search import Search, search
     from barproof.audits import Finding, Report, audit
     from barproof.audits.finding_lookahead import find_lookahead
+    from barproof.distributed.executor import RayExecutor
     from barproof.live.decision import Decision
     from barproof.live.log import LiveLog
     from barproof.live.parity import Parity, parity
@@ -90,6 +92,7 @@ _LAZY = {
     "LiveSession": "live.session",
     "ProcedureTest": "_procedure",
     "RandomEntries": "_controls",
+    "RayExecutor": "distributed.executor",
     "Reconciliation": "_reconcile",
     "Report": "audits",
     "ablation": "_ablation",
@@ -141,6 +144,7 @@ __all__ = [
     "BundleError",
     "CandleError",
     "Candles",
+    "ClusterError",
     "CombinatorialPurged",
     "ConfigError",
     "Costs",
@@ -178,6 +182,7 @@ __all__ = [
     "ProcedureTest",
     "PurgedKFold",
     "RandomEntries",
+    "RayExecutor",
     "Reconciliation",
     "Report",
     "Result",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from barproof import _core
 from barproof._account import START_OF_TIME, Account, account, limits
 from barproof._backtest import Boundary, Setting
+from barproof._executors import Executor, crew
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._portfolio import PortfolioResult, run_account
@@ -26,6 +27,9 @@ from barproof._windows import Window, as_windows
 from barproof.errors import LayoutError, ParameterError, WindowError
 from barproof.ledger import Recorded, door, enter
 from barproof.rules import Rules
+
+if TYPE_CHECKING:
+    from barproof.distributed.executor import Crew
 
 __all__ = ["AccountJob", "AccountSetting", "AccountSweep", "AccountWalkForward", "prepare_account"]
 
@@ -271,6 +275,7 @@ class AccountSweep(Sweep):
         min_trades: int = 0,
         boundary: Boundary = "carry",
         ledger: Recorded = None,
+        executor: Executor = None,
     ) -> AccountWalkForward:
         """Choose on the windows before each window, judge on it, and stitch the windows into one account.
 
@@ -290,6 +295,8 @@ class AccountSweep(Sweep):
             Positions live on from one window to the next under the rules of their signal bar, or are closed.
         ledger : Ledger, str, Path or bool, optional
             Where the run is counted; see :class:`barproof.Ledger`.
+        executor : {"local", "ray"} or RayExecutor, optional
+            Where the windows that choose are run, as for :func:`barproof.sweep`.
 
         Returns
         -------
@@ -319,10 +326,11 @@ class AccountSweep(Sweep):
         began = time.perf_counter()
         row = metric_row(metric, [])
         rows, parts = [], []
-        for number in range(earlier, len(spans)):
-            chosen = self._choose(spans[number - earlier : number], row, min_trades)
-            rows.append(self._judged(number, chosen, row["name"]))
-            parts.append((spans[number], None if chosen is None else chosen["combination"]))
+        with crew(executor) as team:
+            for number in range(earlier, len(spans)):
+                chosen = self._choose(spans[number - earlier : number], row, min_trades, team)
+                rows.append(self._judged(number, chosen, row["name"]))
+                parts.append((spans[number], None if chosen is None else chosen["combination"]))
         made = self._stitch(parts, boundary)
         facts = {"grid": self.grid.digest, "metric": row["name"], "earlier": str(earlier)}
         made.provenance.update({**facts, "setups": self.provenance["setups"]})
@@ -336,12 +344,17 @@ class AccountSweep(Sweep):
         return found
 
     def _choose(
-        self, windows: list[Window], row: dict[str, Any], min_trades: int
+        self, windows: list[Window], row: dict[str, Any], min_trades: int, team: Crew | None
     ) -> dict[str, Any] | None:
         """Pooled row of the combination that windows choose."""
         (leg,) = self._job.legs
         job = replace(self._job, legs=(replace(leg, windows=windows),))
-        done = [job.run(piece, None) for piece in job.pieces(whole=True)]
+        if team is None:
+            done = [job.run(piece, None) for piece in job.pieces(whole=True)]
+        else:
+            from barproof.distributed.sweeps import swept
+
+            done = swept(job, team)
         if any(one.interrupted for one in done):
             raise KeyboardInterrupt
         pooled = pl.concat([one.pooled for one in done])

@@ -6,22 +6,26 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from barproof import _core
+from barproof._executors import Executor, crew
 from barproof._progress import reporter
 from barproof._surrogates import KINDS, Kind, surrogate_candles
 from barproof.candles import Candles
 from barproof.errors import FileError, LayoutError, ParameterError
 from barproof.stats._common import Stat, check_level, undefined
 from barproof.stats.shares import clopper_pearson
+
+if TYPE_CHECKING:
+    from barproof.distributed.executor import Crew
 
 __all__ = ["ProcedureTest", "procedure_test"]
 
@@ -101,6 +105,7 @@ def procedure_test(
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: bool | Callable[[int, int], None] | None = None,
+    executor: Executor = None,
 ) -> ProcedureTest:
     """Test a whole study (features, training, choice, stitching) by running it where nothing can be found.
 
@@ -133,6 +138,9 @@ def procedure_test(
         In [0, 2**64).
     progress : bool or callable, optional
         Takes studies done and studies asked for.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where studies run: here, one after the other, by default, or on the workers of a Ray cluster, a study on one
+        processor each. The study travels there with what it refers to, and records nothing there.
 
     Returns
     -------
@@ -186,12 +194,13 @@ def procedure_test(
     tasks: list[_Task] = [(None, i) for i in range(count)]
     planted: list[_Task] = [(float(edge), i) for edge in asked for i in range(studies)]
     until = math.inf if budget is None else time.monotonic() + budget
-    with _Book.open(out, job.identity()) as book:
+    with crew(executor) as team, _Book.open(out, job.identity()) as book:
         real = book.take((None, -1), job)
         total = len(tasks) + (len(planted) if edges != "claimed" else studies + _LOOKS * _TRIES)
         claimed = math.nan
         with reporter(progress, total, "procedure") as report:
-            run = _Run(book, job, until, None if report is None else (lambda n: report(n, total)))
+            told = None if report is None else (lambda n: report(n, total))
+            run = _Run(book, job, until, told, team)
             run.all([*tasks, *planted])
             null = np.array([book.scores[t] for t in tasks if t in book.scores])
             if edges == "claimed" and math.isfinite(real) and len(null):
@@ -228,11 +237,15 @@ class _Run:
     job: _Job
     until: float
     report: Callable[[int], Any] | None
+    team: Crew | None = None
     done: int = 0
     complete: bool = True
 
     def all(self, tasks: list[_Task]) -> None:
         """Take tasks; those that nobody has time for are left out."""
+        if self.team is not None:
+            self._spread(tasks, self.team)
+            return
         for task in tasks:
             if time.monotonic() > self.until and not self.book.knows(task):
                 self.complete = False
@@ -241,6 +254,36 @@ class _Run:
             self.done += 1
             if self.report is not None:
                 self.report(self.done)
+
+    def _spread(self, tasks: list[_Task], team: Crew) -> None:
+        """Take tasks on a cluster: each is written down as it ends, and counted in their order."""
+        from barproof.distributed.executor import Task
+
+        asked = [task for task in dict.fromkeys(tasks) if not self.book.knows(task)]
+        self._tell(len(tasks) - len(asked))
+        shared = team.share(self.job)
+
+        def begun() -> Iterator[Task]:
+            for task in asked:
+                if time.monotonic() > self.until:
+                    self.complete = False
+                    return
+                yield Task(study_alone, shared, (task,))
+
+        rows: dict[int, dict[str, Any]] = {}
+        try:
+            for number, row in team.run(begun(), what="procedure test", threads=1):
+                rows[number] = row
+                self.book.write(row)
+                self._tell(1)
+        finally:
+            for number in sorted(rows):
+                self.book.keep(asked[number], rows[number])
+
+    def _tell(self, more: int) -> None:
+        self.done += more
+        if more and self.report is not None:
+            self.report(self.done)
 
     def median(self, edge: float) -> float:
         """Median score of a few studies on markets with an edge; NaN if the time was up."""
@@ -353,6 +396,29 @@ class _Job:
             value = float(metrics[self.score])
         return -math.inf if math.isnan(value) else value
 
+    def row(self, task: _Task) -> dict[str, Any]:
+        """Run a task, and say what came of it."""
+        began, error = time.perf_counter(), ""
+        try:
+            value = self.run(task)
+        except Exception as raised:
+            # On the real market an error is the caller's to see, and so is a result without a score.
+            if task == (None, -1):
+                raise
+            value, error = math.inf, f"{type(raised).__name__}: {raised}"
+        return {
+            "edge": task[0],
+            "number": task[1],
+            "score": value if math.isfinite(value) else str(value),
+            "seconds": time.perf_counter() - began,
+            "error": error,
+        }
+
+
+def study_alone(job: _Job, task: _Task) -> dict[str, Any]:
+    """Run a task in a worker."""
+    return job.row(task)
+
 
 class _Book:
     """Scores by task, in memory and in a file of JSON lines."""
@@ -379,7 +445,7 @@ class _Book:
             whole = [*rows, *([json.loads(lines[-1])] if lines and lines[-1].endswith("}") else [])]
             before = whole[0]["identity"] if whole else None
             for row in whole[1:]:
-                book._keep((row["edge"], row["number"]), row)
+                book.keep((row["edge"], row["number"]), row)
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(
                 f"{str(book._path.name)!r} is no file of a procedure test: give out= another name"
@@ -398,7 +464,8 @@ class _Book:
         book._file = book._path.open("a", encoding="utf-8")
         return book
 
-    def _keep(self, task: _Task, row: dict[str, Any]) -> None:
+    def keep(self, task: _Task, row: dict[str, Any]) -> None:
+        """Count a row."""
         self.scores[task] = float(row["score"])
         self.seconds += float(row["seconds"])
         if row["error"]:
@@ -412,26 +479,16 @@ class _Book:
         """Score of a task, run now if it was not."""
         if task in self.scores:
             return self.scores[task]
-        began, error = time.perf_counter(), ""
-        try:
-            value = job.run(task)
-        except Exception as raised:
-            # On the real market an error is the caller's to see, and so is a result without a score.
-            if task == (None, -1):
-                raise
-            value, error = math.inf, f"{type(raised).__name__}: {raised}"
-        row = {
-            "edge": task[0],
-            "number": task[1],
-            "score": value if math.isfinite(value) else str(value),
-            "seconds": time.perf_counter() - began,
-            "error": error,
-        }
-        self._keep(task, row)
+        row = job.row(task)
+        self.keep(task, row)
+        self.write(row)
+        return self.scores[task]
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append a row to the file, if there is one."""
         if self._file is not None:
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
-        return value
 
     def __enter__(self) -> _Book:
         return self

@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from barproof import _core
 from barproof._account_sweep import AccountJob, AccountSweep, prepare_account
 from barproof._daily import DailyReturns
+from barproof._executors import Executor, crew
 from barproof._grid import Grid
 from barproof._machine import available_bytes
 from barproof._progress import Progress, reporter
@@ -27,6 +28,9 @@ from barproof.errors import Interrupted, LedgerError, ParameterError, PlanError
 from barproof.ledger import Ledger, Recorded, door, enter
 from barproof.rules import Costs
 from barproof.signals import Signals
+
+if TYPE_CHECKING:
+    from barproof.distributed.executor import Crew
 
 __all__ = [
     "Best",
@@ -57,6 +61,7 @@ def plan(
     with_range: bool = False,
     intrabar_candles: Candles | Mapping[str, Candles] | None = None,
     out: str | Path | None = None,
+    executor: Executor = None,
 ) -> Plan:
     """Tell what a sweep would take, before it is run; arguments as for :func:`sweep`.
 
@@ -64,8 +69,8 @@ def plan(
     ----------
     candles, signals, grid, costs, windows, initial_equity, periods_per_year, engine, threads, with_range
         As for :func:`sweep`.
-    intrabar_candles, out
-        As for :func:`sweep`; nothing is written.
+    intrabar_candles, out, executor
+        As for :func:`sweep`; nothing is written. A cluster is asked for its processors, and its shards are counted.
 
     Returns
     -------
@@ -89,7 +94,8 @@ def plan(
     job.refuse_silence()
     pieces = job.pieces(whole=out is None)
     job.check(pieces)
-    return planned(job, pieces, kept=out is None)
+    with crew(executor) as team:
+        return planned(job, pieces, kept=out is None, team=team)
 
 
 def sweep(
@@ -112,6 +118,7 @@ def sweep(
     symbols: Sequence[Sequence[str]] | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
+    executor: Executor = None,
 ) -> Sweep:
     """Run every combination of a grid over every window, in parallel.
 
@@ -165,6 +172,9 @@ def sweep(
     ledger : Ledger, str, Path or bool, optional
         Where the combinations that were run are counted; see :class:`barproof.Ledger`. Default: the project's ledger,
         if there is a project; False leaves the sweep unrecorded, and its provenance says so.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where it runs: threads of this process by default, or the workers of a Ray cluster, to the same bits in the
+        same order; see :class:`barproof.RayExecutor`. There `threads` are those of the check before the run.
 
     Returns
     -------
@@ -181,6 +191,8 @@ def sweep(
         If `out` cannot be written, holds another sweep, or is being written by another process.
     LedgerError
         If the ledger cannot be written; after the run its `result` holds the sweep.
+    ClusterError
+        If the cluster cannot be used, or no worker survives a part of the sweep.
     RulesError, ParameterError, ShapeError, SignalError, FundingError, WindowError, LayoutError
         If an argument is out of bounds; the message names it.
 
@@ -226,7 +238,8 @@ def sweep(
             candles, signals, grid, windows, threads, with_range, intrabar_candles, **options
         )
     job.refuse_silence()
-    return _run(job, out, progress, ledger)
+    with crew(executor) as workers:
+        return _run(job, out, progress, ledger, workers)
 
 
 def sweep_part(
@@ -237,15 +250,20 @@ def sweep_part(
     windows: Any,
     threads: int,
     progress: bool | Progress | None,
+    workers: Crew | None = None,
     **options: Any,
 ) -> Sweep:
     """Sweep a part of a larger job: it is not recorded, signals may be silent, of finer candles all was said."""
     job = prepare(candles, signals, grid, windows, threads, False, told=True, **options)
-    return _run(job, None, progress, False)
+    return _run(job, None, progress, False, workers)
 
 
 def _run(
-    job: Job, out: str | Path | None, progress: bool | Progress | None, ledger: Recorded
+    job: Job,
+    out: str | Path | None,
+    progress: bool | Progress | None,
+    ledger: Recorded,
+    workers: Crew | None,
 ) -> Sweep:
     pieces = job.pieces(whole=out is None)
     need, free = job.memory(pieces, kept=out is None), available_bytes()
@@ -260,14 +278,14 @@ def _run(
             "combinations (`sample=`) or longer windows"
         )
     book = door(ledger)
-    if len(pieces) > 1:
+    if len(pieces) > 1 or workers is not None:
         job.check(pieces)
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         folder = None if out is None else stack.enter_context(_folder(job, pieces, out))
         work = _Work(job, pieces, folder)
         report = stack.enter_context(reporter(progress, work.total))
-        interrupted = work.run(report)
+        interrupted = work.run(report) if workers is None else work.spread(workers, report)
         found = work.sweep(time.perf_counter() - began)
         _count(book, job, found, folder, work.runs)
     if interrupted:
@@ -311,7 +329,7 @@ class _Work:
         self._job = job
         self._pieces = pieces
         self._folder = folder
-        self._done: list[Done] = []
+        self._done: dict[int, Done] = {}
         self._kept = 0
         self.total = job.width * len(job.legs)
 
@@ -320,7 +338,7 @@ class _Work:
         """Combinations finished, counted on every symbol."""
         if self._folder is not None:
             return sum(len(self._pieces[i]) for i in self._folder.finished)
-        return self._kept + sum(len(done.combinations) for done in self._done)
+        return self._kept + sum(len(done.combinations) for done in self._done.values())
 
     def run(self, report: Progress | None) -> bool:
         """Run what is not there yet; whether Ctrl-C ended it early."""
@@ -345,13 +363,39 @@ class _Work:
             report(before + done, self.total)
 
         done = self._job.run(piece, None if report is None else progress)
-        if self._folder is None:
-            self._done.append(done)
-        elif len(done.combinations) == len(piece):
-            self._folder.write(number, done.frame, done.pooled)
-            if report is not None:
-                report(self.runs, self.total)
+        self._take(number, done)
+        if self._folder is not None and number in self._folder.finished and report is not None:
+            report(self.runs, self.total)
         return done.interrupted
+
+    def _take(self, number: int, done: Done) -> None:
+        """Keep what a piece came to; a folder takes whole ones."""
+        if self._folder is None:
+            self._done[number] = done
+        elif len(done.combinations) == len(self._pieces[number]):
+            self._folder.write(number, done.frame, done.pooled)
+
+    def spread(self, workers: Crew, report: Progress | None) -> bool:
+        """Run what is not there yet on a cluster; whether Ctrl-C ended it early."""
+        from barproof.distributed.sweeps import spread
+
+        there = set() if self._folder is None else set(self._folder.finished)
+        finished = self.runs
+        if there and report is not None:
+            report(finished, self.total)
+
+        def count(more: int) -> None:
+            nonlocal finished
+            finished += more
+            if report is not None:
+                report(finished, self.total)
+
+        interrupted, rest = spread(
+            self._job, self._pieces, there, self._folder, workers, self._take, count
+        )
+        for number, done in rest:
+            self._take(number, done)
+        return interrupted
 
     def sweep(self, seconds: float) -> Sweep | None:
         """Wrap what is finished; None if nothing is."""
@@ -364,11 +408,10 @@ class _Work:
             return wrapped(self._job, InFolder(self._folder, rows, sum(sizes)), seconds)
         if not self._done:
             return None
-        store = InMemory(
-            _joined([d.frame for d in self._done]), _joined([d.pooled for d in self._done])
-        )
+        done = [self._done[number] for number in sorted(self._done)]
+        store = InMemory(_joined([d.frame for d in done]), _joined([d.pooled for d in done]))
         # The joined frames share their memory; what they were joined of may go.
-        self._kept, self._done = self.runs, []
+        self._kept, self._done = self.runs, {}
         return wrapped(self._job, store, seconds)
 
 

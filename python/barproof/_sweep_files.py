@@ -24,14 +24,19 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from barproof._machine import available_bytes
 from barproof.errors import DataWarning, FileError, LayoutError, PlanError
 
-__all__ = ["SweepFolder"]
+__all__ = ["SweepFolder", "Table", "table_sizes", "write_tables"]
+
+Table: TypeAlias = "pl.DataFrame | NDArray[np.uint8]"
+"""A frame, or the bytes of its file."""
 
 FORMAT = "barproof sweep 1"
 _FOLDERS = ("frame", "pooled", "done")
@@ -153,7 +158,7 @@ class SweepFolder:
             )
 
     def _file(self, folder: str, part: int) -> Path:
-        return self.path / folder / f"{part:05d}.{'json' if folder == 'done' else 'parquet'}"
+        return _file(self.path, folder, part)
 
     def _stands(self, part: int) -> bool:
         """Whether a part is finished and undamaged."""
@@ -178,24 +183,30 @@ class SweepFolder:
             record.unlink()
         return sound
 
-    def write(self, part: int, frame: pl.DataFrame, pooled: pl.DataFrame) -> None:
-        """Write a part; it counts once its record stands."""
-        record = {}
+    def write(self, part: int, frame: Table, pooled: Table) -> None:
+        """Write a part, as frames or as the bytes of their files; it counts once its record stands."""
         try:
-            for folder, table in (("frame", frame), ("pooled", pooled)):
-                file = self._file(folder, part)
-                _whole(
-                    file,
-                    lambda path, table=table: table.write_parquet(path, compression="lz4"),  # type: ignore[misc]
-                )
-                record[folder] = _digest(file)
-            text = json.dumps({"part": self._parts[part], **record})
-            _whole(self._file("done", part), lambda path: path.write_text(text, encoding="utf-8"))
+            record = write_tables(self.path, part, frame, pooled)
+            self._record(part, record)
         except OSError as error:
             raise FileError(
                 f"part {part} of the sweep could not be written to {str(self.path)!r}: {error.strerror or error}; "
                 "make room, then call the same sweep again"
             ) from error
+
+    def finish(self, part: int, record: Mapping[str, str], sizes: tuple[int, ...]) -> bool:
+        """Count a part that another process wrote, if its files are here; says whether they are.
+
+        Their digests are compared when the folder is next opened.
+        """
+        if table_sizes(self.path, part) != sizes:
+            return False
+        self._record(part, record)
+        return True
+
+    def _record(self, part: int, record: Mapping[str, str]) -> None:
+        text = json.dumps({"part": self._parts[part], **record})
+        _whole(self._file("done", part), lambda path: path.write_text(text, encoding="utf-8"))
         self.finished = sorted({*self.finished, part})
 
     @property
@@ -237,6 +248,33 @@ class SweepFolder:
                 "what you ask for"
             )
         return pl.concat([pl.read_parquet(file, glob=False) for file in files])
+
+
+def write_tables(path: Path, part: int, frame: Table, pooled: Table) -> dict[str, str]:
+    """Write the two files of a part; gives their digests."""
+    record = {}
+    for folder, table in (("frame", frame), ("pooled", pooled)):
+        file = _file(path, folder, part)
+
+        def write(path: Path, table: Table = table) -> None:
+            if isinstance(table, pl.DataFrame):
+                table.write_parquet(path, compression="lz4")
+            else:
+                path.write_bytes(table.data)
+
+        _whole(file, write)
+        record[folder] = _digest(file)
+    return record
+
+
+def table_sizes(path: Path, part: int) -> tuple[int, ...]:
+    """Bytes of the two files of a part; none of those that are not there."""
+    files = [_file(path, folder, part) for folder in ("frame", "pooled")]
+    return tuple(file.stat().st_size for file in files if file.exists())
+
+
+def _file(path: Path, folder: str, part: int) -> Path:
+    return path / folder / f"{part:05d}.{'json' if folder == 'done' else 'parquet'}"
 
 
 def _ours(path: Path) -> bool:

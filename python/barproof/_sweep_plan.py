@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from barproof._machine import available_bytes
 from barproof._shown import facts_of, shown
 from barproof._sweep_job import Job, Leg, Piece, call, routes
 from barproof._windows import Window
+
+if TYPE_CHECKING:
+    from barproof.distributed.executor import Crew
 
 __all__ = ["Plan", "Route", "planned"]
 
@@ -82,6 +86,8 @@ class Plan:
         Estimated wall time, from a probe; of `Sweep.plan` what it took.
     parts, disk_bytes : int
         With ``out=`` the parts that the folder will hold, and its estimated size; else 0.
+    workers, shards : int
+        With ``executor=`` workers that run at once, of `threads` each, and shards that are sent to them; else 1 and 0.
     """
 
     combinations: int
@@ -96,6 +102,8 @@ class Plan:
     seconds: float
     parts: int = 0
     disk_bytes: int = 0
+    workers: int = 1
+    shards: int = 0
 
     def __str__(self) -> str:
         disk = (
@@ -103,19 +111,35 @@ class Plan:
             if self.parts
             else ""
         )
+        crew = ""
+        if self.shards:
+            crew = f"{self.workers:,} workers for {self.shards:,} shards, each with "
         return (
             f"{self.combinations:,} combinations x {self.windows:,} windows = {self.rows:,} rows, "
-            f"{self.bar_steps / 1e9:,.2f} G bar steps on {self.threads} threads by {self.path}: "
+            f"{self.bar_steps / 1e9:,.2f} G bar steps on {crew}{self.threads} threads by {self.path}: "
             f"about {self.seconds:,.1f} s, {self.memory_bytes / 2**20:,.0f} MiB of "
             f"{self.available_bytes / 2**20:,.0f} MiB free{disk}; "
             + "; ".join(str(route) for route in self.paths)
         )
 
 
-def planned(job: Job, pieces: list[Piece], *, kept: bool, seconds: float | None = None) -> Plan:
-    """Plan of a job; `seconds` that it took, else they are estimated."""
+def planned(
+    job: Job,
+    pieces: list[Piece],
+    *,
+    kept: bool,
+    seconds: float | None = None,
+    team: Crew | None = None,
+) -> Plan:
+    """Plan of a job; `seconds` that it took, else they are estimated, on a cluster if there is one."""
     rows = job.rows
     found = routes(job, pieces)
+    workers, shards, threads = 1, 0, job.threads
+    if team is not None:
+        from barproof.distributed.sweeps import outlook
+
+        workers, shards, seconds = outlook(job, pieces, team)
+        threads = team.threads
     if seconds is None:
         seconds = _probe(job) + (0.0 if kept else _WRITE_SECONDS * rows)
     paths = tuple(Route(path, reason, *counts) for (path, reason), counts in found.items())
@@ -124,7 +148,7 @@ def planned(job: Job, pieces: list[Piece], *, kept: bool, seconds: float | None 
         windows=sum(len(leg.windows) for leg in job.legs),
         rows=rows,
         bar_steps=sum(leg.bars for leg in job.legs) * job.width,
-        threads=job.threads,
+        threads=threads,
         path="replay" if all(route.path == "replay" for route in paths) else "indexed",
         paths=paths,
         memory_bytes=job.memory(pieces, kept=kept),
@@ -132,12 +156,19 @@ def planned(job: Job, pieces: list[Piece], *, kept: bool, seconds: float | None 
         seconds=seconds,
         parts=0 if kept else len(pieces),
         disk_bytes=0 if kept else _DISK_BYTES * (rows + job.width * len(job.legs)),
+        workers=workers,
+        shards=shards,
     )
 
 
 def _probe(job: Job) -> float:
-    """Seconds that a job takes, from growing shares of it; what it costs to begin is not multiplied."""
+    """Seconds that a job takes, from growing shares of its first leg."""
     leg = job.legs[0]
+    return leg_seconds(job, leg) * sum(one.bars for one in job.legs) / leg.bars
+
+
+def leg_seconds(job: Job, leg: Leg) -> float:
+    """Seconds that a leg takes, from growing shares of it; what it costs to begin is not multiplied."""
     windows = _some(leg)
     share = leg.bars / sum(b - a for a, b in windows)
     n = len(job.grid)
@@ -165,9 +196,8 @@ def _probe(job: Job) -> float:
         # Noise can turn the slope over; what is left of the mean bounds it from below.
         each = min(each, max(rise, each / 20))
     whole = (seconds + each * (n - count)) * share
-    runs = job.sets * sum(one.bars for one in job.legs) / leg.bars
     ranged = 1 + len({way for way in job._ways(Piece(0, 0, 0, n)).values() if way is not None})
-    return whole * runs * ranged
+    return whole * job.sets * ranged
 
 
 def _some(leg: Leg) -> list[Window]:

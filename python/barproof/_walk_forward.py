@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from barproof import _core
 from barproof._backtest import Boundary, Result, Setting, make_result, served, setting
 from barproof._backtest import _call as run_once
 from barproof._choice import Choose, Chooser, Chosen, Metric, Scorer
+from barproof._executors import Executor, crew
 from barproof._folds import Fold, rows_digest
 from barproof._frames import METRICS, metrics_mapping, times
 from barproof._grid import Grid
@@ -31,6 +32,9 @@ from barproof.errors import Interrupted, LayoutError, ParameterError, RulesError
 from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
+
+if TYPE_CHECKING:
+    from barproof.distributed.executor import Crew
 
 __all__ = ["WalkForwardResult", "walk_forward_optimise"]
 
@@ -170,6 +174,7 @@ def walk_forward_optimise(
     threads: int | None = ...,
     progress: bool | Progress | None = ...,
     ledger: Recorded = ...,
+    executor: Executor = ...,
 ) -> WalkForwardResult: ...
 @overload
 def walk_forward_optimise(
@@ -190,6 +195,7 @@ def walk_forward_optimise(
     threads: int | None = ...,
     progress: bool | Progress | None = ...,
     ledger: Recorded = ...,
+    executor: Executor = ...,
 ) -> WalkForwardResult: ...
 @overload
 def walk_forward_optimise(
@@ -211,6 +217,7 @@ def walk_forward_optimise(
     threads: int | None = ...,
     progress: bool | Progress | None = ...,
     ledger: Recorded = ...,
+    executor: Executor = ...,
 ) -> WalkForwardResult: ...
 def walk_forward_optimise(
     data: Candles | RunLike,
@@ -232,6 +239,7 @@ def walk_forward_optimise(
     threads: int | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
+    executor: Executor = None,
 ) -> WalkForwardResult:
     """Choose rules on bars before each fold's test part, judge them on it, and stitch the parts into one backtest.
 
@@ -302,6 +310,8 @@ def walk_forward_optimise(
         Where the run is counted; see :class:`barproof.Ledger`. Its trials are the combinations of the grid: each is one
         configuration, however many folds it was tried in. Default: the project's ledger, if there is a project; False
         leaves the run unrecorded, and its provenance says so.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where the sweeps that choose run, as for :func:`barproof.sweep`.
 
     Returns
     -------
@@ -398,8 +408,11 @@ def walk_forward_optimise(
     }
     walk = _Walk(plan, grid, scorer, chooser, workers)
     try:
-        with reporter(progress, len(grid) * len(plan.steps), "walk-forward") as report:
-            walk.run(report)
+        with (
+            crew(executor) as team,
+            reporter(progress, len(grid) * len(plan.steps), "walk-forward") as report,
+        ):
+            walk.run(report, team)
         result = walk.stitch(boundary, facts)
     except KeyboardInterrupt as stop:
         finished, n = len(walk.found), len(plan.steps)
@@ -561,12 +574,12 @@ class _Walk:
         self._threads = threads
         self.found: list[_Found] = []
 
-    def run(self, report: Progress | None) -> None:
+    def run(self, report: Progress | None, team: Crew | None) -> None:
         """Choose and judge, fold by fold."""
         for step in self._plan.steps:
-            self.found.append(self._one(step, report))
+            self.found.append(self._one(step, report, team))
 
-    def _one(self, step: _Step, report: Progress | None) -> _Found:
+    def _one(self, step: _Step, report: Progress | None, team: Crew | None) -> _Found:
         made, grid = self._plan.made, self._grid
         signals = self._plan.signals(step.number)
         if step.rows is not None:
@@ -585,6 +598,7 @@ class _Walk:
             **self._plan.options,
             threads=self._threads,
             progress=progress if report is not None else False,
+            workers=team,
         )
         choice = self._chooser.take(swept.pooled)
         if choice is None:

@@ -14,6 +14,7 @@ __all__ = [
     "BarproofError",
     "BundleError",
     "CandleError",
+    "ClusterError",
     "ConfigError",
     "DataWarning",
     "FeatureError",
@@ -119,6 +120,10 @@ class LedgerError(BarproofError, ValueError):
     def __init__(self, message: str, result: Any = None) -> None:
         super().__init__(message)
         self.result = result
+
+
+class ClusterError(BarproofError, RuntimeError):
+    """A cluster cannot be used: not there, not the same barproof, or a shard that no worker survived."""
 
 
 class LayoutError(BarproofError, TypeError):

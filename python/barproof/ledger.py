@@ -412,10 +412,16 @@ Recorded: TypeAlias = "Ledger | str | Path | bool | None"
 """What `ledger=` accepts."""
 
 
+RECORDS = True
+"""False in a worker of a cluster, where the driver alone writes."""
+
+
 def door(ledger: Recorded) -> Ledger | str:
     """Ledger to record in, ready to be written before any work is done, or why there is none."""
     if ledger is False:
         return "unrecorded"
+    if not RECORDS:
+        return "unrecorded: in a worker of a cluster"
     if ledger is not None and not isinstance(ledger, (Ledger, str, Path, bool)):
         raise LayoutError(
             f"`ledger` must be a Ledger, a path, True or False, was {type(ledger).__name__}"

@@ -20,6 +20,7 @@ import numpy as np
 
 from barproof import _core
 from barproof._calibration import METHODS, apply_calibration, fit_calibration
+from barproof._executors import Executor, crew
 from barproof._folds import Fold, rows_digest
 from barproof._machine import thread_count
 from barproof._prepare import (
@@ -64,7 +65,7 @@ _PROBE_ROWS = 32
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class Job:
     """What every fold needs to know."""
 
     candles: Candles
@@ -92,6 +93,7 @@ def train(
     threads: int | None = None,
     progress: bool | Progress | None = None,
     watch: Watch | None = None,
+    executor: Executor = None,
 ) -> Run:
     """Train a model in every fold, and predict the rows that it has not seen.
 
@@ -132,6 +134,9 @@ def train(
     watch : callable, optional
         Called with an :class:`barproof.models.Epoch` after every epoch of every net, in the thread that trains; what it
         raises ends the training.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where folds are trained: threads of this process by default, or the workers of a Ray cluster, a fold on one
+        processor each, to the same bits. Epochs are then not told, so that `watch` is refused.
 
     Returns
     -------
@@ -151,6 +156,8 @@ def train(
         On Ctrl-C, a ``KeyboardInterrupt`` whose `partial` holds the folds that were finished.
     LedgerError
         If the ledger cannot be written; after the run its `result` holds the run.
+    ClusterError
+        If the cluster cannot be used, or no worker survives a fold.
 
     Examples
     --------
@@ -175,6 +182,11 @@ def train(
     check_memory(made, values, workers)
     if watch is not None and not callable(watch):
         raise LayoutError(f"`watch` must be a function of an Epoch, was {watch!r}")
+    if watch is not None and executor not in (None, "local"):
+        raise ParameterError(
+            "`watch` is called in the process that trains, which is a worker of the cluster: leave it out, or train "
+            "without `executor`"
+        )
     book = door(ledger)
     shown = reporter(progress, len(made), "train")
 
@@ -184,7 +196,7 @@ def train(
             watch(epoch)
 
     began = time.perf_counter()
-    job = _Job(
+    job = Job(
         candles,
         made,
         names,
@@ -195,8 +207,13 @@ def train(
         {"features_values": values_digest(names, values)},
         listen,
     )
-    with shown as report:
-        results, stopped = _run_folds(job, workers, report)
+    with crew(executor) as team, shown as report:
+        if team is None:
+            results, stopped = _run_folds(job, workers, report)
+        else:
+            from barproof.distributed.training import spread_folds
+
+            results, stopped = spread_folds(job, team, report)
     done = [i for i, result in enumerate(results) if result is not None]
     found = None
     if done:
@@ -234,29 +251,23 @@ def train(
     return found
 
 
-_Result = tuple[Bundle, dict[str, FoldOutput]]
+Outcome = tuple[Bundle, dict[str, FoldOutput]]
 
 
 def _run_folds(
-    job: _Job, workers: int, report: Progress | None
-) -> tuple[list[_Result | None], bool]:
+    job: Job, workers: int, report: Progress | None
+) -> tuple[list[Outcome | None], bool]:
     """Train every fold; on Ctrl-C those that run are finished, the others left out."""
-    # Loaded here, so that the limits below know its libraries.
-    import sklearn.ensemble
-    import sklearn.linear_model  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    results: list[_Result | None] = [None] * len(job.folds)
+    results: list[Outcome | None] = [None] * len(job.folds)
     stopped = False
 
-    def work(number: int) -> _Result:
-        # Sums over threads depend on how many there are. OpenMP keeps its limit a thread, BLAS one for all.
-        with threadpool_limits(1, user_api="openmp"):
-            return _train_fold(job, number)
+    def work(number: int) -> Outcome:
+        with one_thread("openmp"):
+            return train_fold(job, number)
 
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         pool = ThreadPoolExecutor(min(workers, len(job.folds)), "barproof-train")
-        tasks: list[Future[_Result]] = []
+        tasks: list[Future[Outcome]] = []
         try:
             tasks += [pool.submit(work, i) for i in range(len(job.folds))]
             left = set(tasks)
@@ -276,11 +287,24 @@ def _run_folds(
     return results, stopped
 
 
-def _failed(task: Future[_Result]) -> bool:
+def one_thread(of: str) -> Any:
+    """Keep a library to one thread: sums over threads depend on how many there are.
+
+    OpenMP keeps its limit a thread, BLAS one for all.
+    """
+    # Loaded first, so that the limits know its libraries.
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api=of)
+
+
+def _failed(task: Future[Outcome]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
 
 
-def _train_fold(job: _Job, number: int) -> _Result:
+def train_fold(job: Job, number: int) -> Outcome:
     fold = job.folds[number]
     fitted: dict[str, FittedPart] = {}
     outputs: dict[str, FoldOutput] = {}
@@ -300,12 +324,12 @@ def _train_fold(job: _Job, number: int) -> _Result:
     return Bundle(fitted, features, manifest, probe=_probe(job, fold, features, most)), outputs
 
 
-def _columns_of(job: _Job, features: tuple[str, ...]) -> Floats:
+def _columns_of(job: Job, features: tuple[str, ...]) -> Floats:
     """Table of these features, one row a bar; the run's own where it has no others."""
     return take_columns(job.values, np.array([job.names.index(name) for name in features]))
 
 
-def _probe(job: _Job, fold: Fold, features: tuple[str, ...], window: int) -> Floats:
+def _probe(job: Job, fold: Fold, features: tuple[str, ...], window: int) -> Floats:
     """Rows that a bundle is checked by when it is loaded: spread over train and test, whole ones first.
 
     For a model with a window: the bars up to some test rows.
@@ -323,7 +347,7 @@ def _probe(job: _Job, fold: Fold, features: tuple[str, ...], window: int) -> Flo
     return np.ascontiguousarray(job.values[np.ix_(np.concatenate(rows), columns)])
 
 
-def _train_part(job: _Job, number: int, name: str, ready: Ready) -> FittedPart:
+def _train_part(job: Job, number: int, name: str, ready: Ready) -> FittedPart:
     fold, part, kind = job.folds[number], ready.part, ready.part.labels.kind
     values, ends = part.labels.values, part.labels.end
     where = f"fold {number}" if name == ONLY else f"fold {number}, part `{name}`"
@@ -430,7 +454,7 @@ def _learnable(
 
 
 def _calibrated(
-    job: _Job, part: FittedPart, labels: Labels, rows: Ints, columns: Ints
+    job: Job, part: FittedPart, labels: Labels, rows: Ints, columns: Ints
 ) -> dict[str, Any]:
     if job.calibrate is None:
         return {"method": None, "reason": "calibrate=None"}
@@ -489,7 +513,7 @@ def model_digest(model: Model) -> str:
 
 
 def _manifest(
-    job: _Job, number: int, parts: dict[str, FittedPart], features: tuple[str, ...]
+    job: Job, number: int, parts: dict[str, FittedPart], features: tuple[str, ...]
 ) -> dict[str, Any]:
     fold, open_time = job.folds[number], job.candles.open_time
     rows = {
@@ -541,7 +565,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _provenance(job: _Job, folds: list[Fold], bundles: list[Bundle]) -> dict[str, str]:
+def _provenance(job: Job, folds: list[Fold], bundles: list[Bundle]) -> dict[str, str]:
     parts = job.parts.items()
     first = min(int(fold.test[0]) for fold in folds)
     last = max(int(fold.test[-1]) for fold in folds)

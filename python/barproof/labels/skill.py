@@ -71,6 +71,7 @@ def purged_skill(labels: Labels, rows: NDArray[np.float64], folds: int, max_rows
     """
     from scipy.special import ndtr
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     from barproof.splits import PurgedKFold, uniqueness
 
@@ -91,8 +92,12 @@ def purged_skill(labels: Labels, rows: NDArray[np.float64], folds: int, max_rows
             continue
         mean, spread = rows[train].mean(axis=0), rows[train].std(axis=0)
         spread[spread == 0] = 1.0
-        model = LogisticRegression(max_iter=200).fit((rows[train] - mean) / spread, truth[train])
-        area = area_of(model.decision_function((rows[test] - mean) / spread), truth[test])
+        # Sums over threads depend on how many there are.
+        with threadpool_limits(1):
+            model = LogisticRegression(max_iter=200)
+            model.fit((rows[train] - mean) / spread, truth[train])
+            scores = model.decision_function((rows[test] - mean) / spread)
+        area = area_of(scores, truth[test])
         ones = float(weight[test[truth[test]]].sum())
         zeros = float(weight[test[~truth[test]]].sum())
         areas.append(area)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +11,24 @@ import numpy as np
 import polars as pl
 
 from barproof import _core
+from barproof._executors import Executor, crew
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._progress import Progress, reporter
 from barproof._shown import shown
 from barproof.errors import LayoutError, ParameterError
+from barproof.labels.cells import Cells, HorizonCells, TradeCells
 from barproof.labels.combine import check_least, mean_volume, volume_filter
-from barproof.labels.forward import horizon, span_of
+from barproof.labels.forward import span_of
 from barproof.labels.model import Clock, Kind, Labels, check_kind, check_level
 from barproof.labels.skill import check_folds, feature_rows, purged_skill
-from barproof.labels.trades import engine_options, triple_barrier
+from barproof.labels.trades import engine_options
 from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 
 if TYPE_CHECKING:
     from barproof.candles import Candles
+    from barproof.distributed.executor import Crew
     from barproof.signals import Signals
 
 __all__ = ["LabelSweep", "sweep"]
@@ -125,6 +128,7 @@ def sweep(
     threads: int | None = None,
     progress: bool | Progress | None = None,
     ledger: Recorded = None,
+    executor: Executor = None,
 ) -> LabelSweep:
     """Look at a grid of label rules, in parallel: shares, moves against costs, uniqueness, and skill of a cheap model.
 
@@ -169,6 +173,8 @@ def sweep(
         A bar with the time left on stderr, or a function of (done, total). Default: a bar if stderr is a terminal.
     ledger : Ledger, str, Path or bool, optional
         As for :func:`barproof.sweep`.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where cells are counted and their skill is measured, as for :func:`barproof.sweep`.
 
     Returns
     -------
@@ -218,24 +224,26 @@ def sweep(
     volume = np.ascontiguousarray(mean_volume(candles, volume_bars), dtype=np.float64)
     matrix = None if features is None else feature_rows(features, candles, pool)
     book = door(ledger)
-    with reporter(progress, len(plan.rows), "labels") as report:
-        columns = plan.run(volume, pool, report)
-    columns = {name: values[plan.order] for name, values in columns.items()}
-    frame = pl.DataFrame(plan.rows, infer_schema_length=None).with_row_index("cell")
-    frame = frame.with_columns(
-        pl.Series(name, values) for name, values in _facts(columns, plan).items()
-    )
+    cells = _Kept(plan.cells, None if min_volume is None else volume_bars)
+    with crew(executor) as team:
+        with reporter(progress, len(plan.rows), "labels") as report:
+            if team is None:
+                columns = plan.cells.run(volume, pool, report)
+            else:
+                columns = _spread_cells(plan.cells, volume, len(plan.rows), team, report)
+        columns = {name: values[plan.order] for name, values in columns.items()}
+        frame = pl.DataFrame(plan.rows, infer_schema_length=None).with_row_index("cell")
+        frame = frame.with_columns(
+            pl.Series(name, values) for name, values in _facts(columns, plan).items()
+        )
+        if matrix is not None:
+            with reporter(progress, len(plan.rows), "skill") as report:
+                skill = Skills(cells, matrix, folds, max_rows)
+                frame = _with_skill(frame, skill, team, report)
 
     def make(cell: int) -> Labels:
-        row = plan.rows[cell]
-        labels: Labels = plan.make(cell, threads)
-        if min_volume is None:
-            return labels
-        return volume_filter(labels, least=row["min_volume"], bars=volume_bars)
+        return cells.labels(cell, threads)
 
-    if matrix is not None:
-        with reporter(progress, len(plan.rows), "skill") as report:
-            frame = _with_skill(frame, make, matrix, folds, max_rows, report)
     if min_volume is None:
         frame = frame.drop("min_volume")
     provenance = {
@@ -255,10 +263,40 @@ class _Plan:
 
     rows: list[dict[str, Any]]
     order: Any
-    run: Any
-    make: Any
+    cells: Cells
     cost: float | None
     said: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Labels of cells, without those of thin volume."""
+
+    cells: Cells
+    volume_bars: int | None
+
+    def labels(self, cell: int, threads: int | None) -> Labels:
+        """Labels of one cell."""
+        labels = self.cells.labels(cell, threads)
+        if self.volume_bars is None:
+            return labels
+        least = self.cells.rows[cell]["min_volume"]
+        return volume_filter(labels, least=least, bars=self.volume_bars)
+
+
+@dataclass(frozen=True, eq=False)
+class Skills:
+    """How the skill of a cell is measured."""
+
+    kept: _Kept
+    matrix: Any
+    folds: int
+    max_rows: int
+
+    def of(self, cell: int, threads: int | None) -> tuple[float, float, float]:
+        """Area, bound and p-value of a cell that can be learnt."""
+        labels = self.kept.labels(cell, threads)
+        return tuple(purged_skill(labels, self.matrix, self.folds, self.max_rows))  # type: ignore[return-value]
 
 
 def _check(candles: Any, costs: Any) -> None:
@@ -296,32 +334,9 @@ def _horizons(
     place = [np.argsort(np.argsort(values)) for values in (levels, least)]
     order = numbers[:, place[0]][:, :, place[1]].ravel()
 
-    def run(volume: Any, threads: int, progress: Progress | None) -> Any:
-        return _core.horizon_cells(
-            candles._bars,
-            lengths=lengths,
-            levels=sorted(levels),
-            ternary=kind == "ternary",
-            clock=clock,
-            volume=volume,
-            least=sorted(least),
-            threads=threads,
-            progress=progress,
-        )
-
-    def make(cell: int, threads: int | None) -> Labels:
-        row = rows[cell]
-        return horizon(
-            candles,
-            bars=row["bars"],
-            threshold=row["threshold"],
-            kind=kind,
-            clock=clock,
-            threads=threads,
-        )
-
+    cells = HorizonCells(rows, candles, lengths, levels, least, kind, clock)
     trip = 2 * (costs.taker + costs.slippage)
-    return _Plan(rows, order, run, make, trip, f"horizon, {kind}, {clock}")
+    return _Plan(rows, order, cells, trip, f"horizon, {kind}, {clock}")
 
 
 def _trades(
@@ -346,10 +361,8 @@ def _trades(
         if one not in ("long", "short"):
             raise ParameterError(f"`side` of a label sweep must be long or short, was {one!r}")
     level = check_level("threshold", threshold)
-    members = [grid[i] for i in range(len(grid))]
-    longest = max(members, key=lambda member: member.max_hold or 0)
-    options = engine_options(candles, longest, costs, signals, initial_equity, None)
-    del options["finer"]
+    longest = max((grid[i] for i in range(len(grid))), key=lambda member: member.max_hold or 0)
+    engine_options(candles, longest, costs, signals, initial_equity, None)
     rows = [
         {**grid.varying(i), "side": one, "min_volume": volume}
         for i in range(len(grid))
@@ -357,49 +370,20 @@ def _trades(
         for volume in least
     ]
 
-    def run(volume: Any, threads: int, progress: Progress | None) -> Any:
-        found = []
-        for number, one in enumerate(sides):
-            done = number * len(members) * len(least)
-
-            def report(now: int, _total: int, done: int = done) -> None:
-                if progress is not None:
-                    progress(done + now, len(rows))
-
-            cells = _core.trade_cells(
-                candles._bars,
-                grid.rules.to_dict(),
-                grid._columns,
-                len(grid),
-                long=one == "long",
-                threshold=level,
-                volume=volume,
-                least=least,
-                threads=threads,
-                progress=None if progress is None else report,
-                **options,
-            )
-            found.append(cells)
-        shape = (len(members), 1, len(least))
-        return {
-            name: np.concatenate([cells[name].reshape(shape) for cells in found], axis=1).ravel()
-            for name in found[0]
-        }
-
-    def make(cell: int, threads: int | None) -> Labels:
-        return triple_barrier(
-            candles,
-            members[cell // (len(sides) * len(least))],
-            costs=costs,
-            side=rows[cell]["side"],
-            threshold=level,
-            signals=signals,
-            initial_equity=initial_equity,
-            threads=threads,
-        )
-
+    cells = TradeCells(
+        rows,
+        candles,
+        grid,
+        (0, len(grid)),
+        sides,
+        least,
+        level,
+        costs,
+        signals,
+        initial_equity,
+    )
     said = f"triple_barrier, {grid.digest}, threshold {level!r}, equity {initial_equity!r}"
-    return _Plan(rows, np.arange(len(rows)), run, make, None, said)
+    return _Plan(rows, np.arange(len(rows)), cells, None, said)
 
 
 def _facts(columns: dict[str, Any], plan: _Plan) -> dict[str, Any]:
@@ -429,21 +413,25 @@ def _facts(columns: dict[str, Any], plan: _Plan) -> dict[str, Any]:
 
 
 def _with_skill(
-    frame: pl.DataFrame, make: Any, matrix: Any, folds: int, max_rows: int, report: Progress | None
+    frame: pl.DataFrame, skills: Skills, team: Crew | None, report: Progress | None
 ) -> pl.DataFrame:
     """Columns of the skill."""
     from barproof import stats
 
-    rows = []
-    shares = frame.select("positive_share", "negative_share", "labels").rows()
-    for cell, (up, down, _) in enumerate(shares):
-        # A cell of one class has no labels to learn; NaN is neither.
-        learnable = 0 < up < 1 or (up == 0 and 0 < down < 1)
-        rows.append(
-            purged_skill(make(cell), matrix, folds, max_rows) if learnable else (np.nan,) * 3
-        )
+    shares = frame.select("positive_share", "negative_share").rows()
+    # A cell of one class has no labels to learn; NaN is neither.
+    asked = [n for n, (up, down) in enumerate(shares) if 0 < up < 1 or (up == 0 and 0 < down < 1)]
+    rows = [(np.nan,) * 3] * len(frame)
+    if team is None:
+        found: Iterable[Any] = ((n, skills.of(n, None)) for n in asked)
+    else:
+        found = _spread_skill(skills, asked, team)
+    done = len(frame) - len(asked)
+    for cell, measured in found:
+        rows[cell] = measured
+        done += 1
         if report is not None:
-            report(cell + 1, len(frame))
+            report(done, len(frame))
     auc, low, p = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     held = np.full(len(p), np.nan)
     known = ~np.isnan(p)
@@ -455,3 +443,45 @@ def _with_skill(
         pl.Series("p_value", p),
         pl.Series("p_holm", held),
     )
+
+
+def _spread_cells(
+    cells: Cells, volume: Any, total: int, team: Crew, report: Progress | None
+) -> dict[str, Any]:
+    """Count cells on a cluster."""
+    from barproof.distributed.executor import Task
+
+    parts = cells.parts(4 * team.slots(team.threads))
+    # Candles lie in the store once, whichever part asks for them.
+    tasks = [Task(count_cells, team.share((part, volume)), (team.threads,)) for part in parts]
+    found: list[dict[str, Any]] = [{}] * len(tasks)
+    done = 0
+    for number, columns in team.run(tasks, what="label sweep"):
+        found[number] = columns
+        done += len(next(iter(columns.values())))
+        if report is not None:
+            report(done, total)
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
+def count_cells(asked: tuple[Cells, Any], threads: int) -> dict[str, Any]:
+    """Count the cells of a part in a worker."""
+    cells, volume = asked
+    return cells.run(volume, threads, None)
+
+
+def _spread_skill(
+    skills: Skills, asked: list[int], team: Crew
+) -> Iterator[tuple[int, tuple[float, float, float]]]:
+    """Measure the skill of cells on a cluster."""
+    from barproof.distributed.executor import Task
+
+    shared = team.share(skills)
+    tasks = [Task(cell_skill, shared, (cell,)) for cell in asked]
+    for number, measured in team.run(tasks, what="label skill", threads=1):
+        yield asked[number], measured
+
+
+def cell_skill(skills: Skills, cell: int) -> tuple[float, float, float]:
+    """Measure the skill of a cell in a worker."""
+    return skills.of(cell, 1)

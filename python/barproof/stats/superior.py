@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from barproof import _core
+from barproof._executors import Executor, crew
 from barproof._machine import thread_count
 from barproof._progress import reporter
 from barproof.errors import ParameterError
 from barproof.stats._common import Floats, Report, Stat, check_level, panel, series, undefined
 from barproof.stats.bootstrap import block_length, given_indices
 from barproof.stats.grouping import spread
+
+if TYPE_CHECKING:
+    from barproof.distributed.executor import Crew
 
 __all__ = ["RealityCheck", "Spa", "StepM", "reality_check", "spa", "stepm"]
 
@@ -132,6 +136,7 @@ class Setup:
     seed: int
     threads: int
     positions: NDArray[np.int64] | None = None
+    workers: Crew | None = None
 
     def known(self, trials: int) -> dict[str, Any]:
         """Tell what results say of it, defined or not."""
@@ -141,6 +146,45 @@ class Setup:
             "n": self.periods,
             "trials": trials,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """What is asked of every resample."""
+
+    returns: Floats
+    periods: int
+    deviations: Floats
+    offsets: tuple[Floats, Floats]
+    statistics: Floats
+    anew: bool
+    mean_block: float
+
+    def run(
+        self,
+        rows: int,
+        seed: int,
+        positions: NDArray[np.int64] | None,
+        before: Floats | None,
+        threads: int,
+        progress: Any,
+    ) -> tuple[Floats, NDArray[np.uint64]]:
+        """Maxima by resample, and how many resamples reach each trial."""
+        return _core.resampled_maxima(
+            self.returns,
+            periods=self.periods,
+            deviations=self.deviations,
+            offsets=self.offsets,
+            statistics=self.statistics,
+            before=None if before is None else np.ascontiguousarray(before).ravel(),
+            positions=None if positions is None else np.ascontiguousarray(positions).ravel(),
+            anew=self.anew,
+            mean_block=self.mean_block,
+            rows=rows,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
 
 
 class Superior:
@@ -193,21 +237,30 @@ class Superior:
         consistent = np.where(means >= bound, 0.0, root * means / safe)
         statistics = self.statistics(means, deviations)
         with reporter(report, setup.resamples, "resamples") as shown:
-            self._maxima, counts = _core.resampled_maxima(
+            question = Resampling(
                 np.ascontiguousarray(rows).ravel(),
-                periods=n,
-                deviations=np.ascontiguousarray(scale),
-                offsets=(lower, consistent),
-                statistics=statistics,
-                before=None if self._maxima is None else self._maxima.ravel(),
-                positions=None if setup.positions is None else setup.positions.ravel(),
-                anew=self._anew,
-                mean_block=setup.mean_block,
-                rows=setup.resamples,
-                seed=setup.seed,
-                threads=setup.threads,
-                progress=shown,
+                n,
+                np.ascontiguousarray(scale),
+                (lower, consistent),
+                statistics,
+                self._anew,
+                setup.mean_block,
             )
+            if setup.workers is None:
+                self._maxima, counts = question.run(
+                    setup.resamples,
+                    setup.seed,
+                    setup.positions,
+                    self._maxima,
+                    setup.threads,
+                    shown,
+                )
+            else:
+                from barproof.distributed.statistics import spread_resamples
+
+                self._maxima, counts = spread_resamples(
+                    question, setup, self._maxima, setup.workers, shown
+                )
         return counts
 
     def exceed(self, statistic: float, plain: float) -> tuple[NDArray[np.int64], int]:
@@ -310,7 +363,9 @@ def common_block(rows: Floats) -> float:
     return float(np.median(lengths)) if lengths else 1.0
 
 
-def _run(rows: Floats, setup: Setup, studentise: Studentise, progress: Report) -> Found | str:
+def _run(
+    rows: Floats, setup: Setup, studentise: Studentise, progress: Report, executor: Executor
+) -> Found | str:
     if studentise not in ("resample", "sample", "none"):
         raise ParameterError(f"`studentise` must be resample, sample or none, was {studentise!r}")
     job = Superior(setup, studentise=studentise)
@@ -319,7 +374,9 @@ def _run(rows: Floats, setup: Setup, studentise: Studentise, progress: Report) -
         return "no trial varies against the benchmark"
     statistics = job.statistics(means, deviations)
     order = np.argsort(statistics, kind="stable")
-    counts = job.resample(rows[order], means[order], deviations[order], progress)
+    with crew(executor) as workers:
+        job.setup = replace(setup, workers=workers)
+        counts = job.resample(rows[order], means[order], deviations[order], progress)
     reached = np.empty(len(rows), np.uint64)
     reached[order] = counts
     return job.found(means, deviations, reached)
@@ -336,6 +393,7 @@ def spa(
     studentise: Studentise = "resample",
     threads: int | None = None,
     progress: Report = None,
+    executor: Executor = None,
 ) -> Spa:
     """Test whether the best of many trials beats a benchmark at all.
 
@@ -360,6 +418,8 @@ def spa(
         Worker threads; the result has the same bits for any number.
     progress : bool or callable, optional
         As in :func:`barproof.sweep`.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where resamples are made: threads of this process by default, or the workers of a Ray cluster, to the same bits.
 
     Returns
     -------
@@ -394,7 +454,7 @@ def spa(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
     known = setup.known(len(rows))
-    found = reason or _run(rows, setup, studentise, progress)
+    found = reason or _run(rows, setup, studentise, progress, executor)
     if isinstance(found, str):
         return undefined(Spa, found, **known)
     return spa_of(found, **known)
@@ -427,12 +487,13 @@ def reality_check(
     indices: ArrayLike | None = None,
     threads: int | None = None,
     progress: Report = None,
+    executor: Executor = None,
 ) -> RealityCheck:
     """Test whether the trial with the best mean beats a benchmark.
 
     Parameters
     ----------
-    returns, benchmark, resamples, mean_block, seed, indices, threads, progress
+    returns, benchmark, resamples, mean_block, seed, indices, threads, progress, executor
         As in :func:`spa`.
 
     Returns
@@ -463,7 +524,7 @@ def reality_check(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
     known = setup.known(len(rows))
-    found = reason or _run(rows, setup, "none", progress)
+    found = reason or _run(rows, setup, "none", progress, executor)
     if isinstance(found, str):
         return undefined(RealityCheck, found, **known)
     p = (1 + found.exceed_plain) / (1 + setup.resamples)
@@ -482,6 +543,7 @@ def stepm(
     studentise: Studentise = "resample",
     threads: int | None = None,
     progress: Report = None,
+    executor: Executor = None,
 ) -> StepM:
     """Name the trials that beat a benchmark, with the chance of naming any falsely bounded.
 
@@ -489,7 +551,7 @@ def stepm(
     ----------
     level : float, default 0.05
         Family-wise.
-    returns, benchmark, resamples, mean_block, seed, indices, studentise, threads, progress
+    returns, benchmark, resamples, mean_block, seed, indices, studentise, threads, progress, executor
         As in :func:`spa`.
 
     Returns
@@ -519,7 +581,7 @@ def stepm(
         returns, benchmark, resamples, mean_block, seed, indices, threads
     )
     known = setup.known(len(rows))
-    found = reason or _run(rows, setup, studentise, progress)
+    found = reason or _run(rows, setup, studentise, progress, executor)
     if isinstance(found, str):
         return stepm_undefined(found, level, **known)
     return stepm_of(found, level, **known)

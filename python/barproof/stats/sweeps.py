@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from barproof import _core
 from barproof._daily import DailyReturns
+from barproof._executors import Executor, crew
 from barproof._machine import available_bytes, thread_count
 from barproof._progress import reporter
 from barproof.errors import LayoutError, ParameterError
@@ -109,6 +110,7 @@ def overfitting(
     memory: int | None = None,
     threads: int | None = None,
     progress: Report = None,
+    executor: Executor = None,
 ) -> Overfitting:
     """Compute what the best combination of a sweep is worth, over all of them.
 
@@ -130,6 +132,8 @@ def overfitting(
         Worker threads.
     progress : bool or callable, optional
         As in :func:`barproof.sweep`; counts combinations, each twice.
+    executor : {"local", "ray"} or RayExecutor, optional
+        Where resamples are made, as for :func:`barproof.stats.spa`; daily returns are computed here.
 
     Returns
     -------
@@ -176,7 +180,9 @@ def overfitting(
     setup = Setup(n, block, resamples, seed, thread_count(threads))
     with reporter(progress, 2 * job.count, "overfitting") as report:
         measured = _measure(job, setup, blocks, report)
-        stepm, adjusted_p = _superior(job, setup, measured, level, report)
+        with crew(executor) as workers:
+            setup = replace(setup, workers=workers)
+            stepm, adjusted_p = _superior(job, setup, measured, level, report)
     sharpe = measured.sharpe
     known = np.where(np.isfinite(sharpe), sharpe, -np.inf)
     at = int(np.argmax(known))
