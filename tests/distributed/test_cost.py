@@ -15,18 +15,19 @@ from tests.helpers import simulated
 
 
 def test_seconds_are_a_sum() -> None:
-    cost = WorkerCost(shard=2.0, bar=3.0, entry=5.0, trade=7.0, row=11.0)
-    assert cost.seconds(Counts(1, 0, 0, 0, 0)) == 2.0
-    assert cost.seconds(Counts(0, 1, 1, 1, 1)) == 26.0
+    cost = WorkerCost(shard=2.0, bar=3.0, entry=5.0, trade=7.0, combination=13.0, row=11.0)
+    assert cost.seconds(Counts(1, 0, 0, 0, 0, 0)) == 2.0
+    assert cost.seconds(Counts(0, 1, 1, 1, 0, 1)) == 26.0
+    assert cost.seconds(Counts(0, 0, 0, 0, 2, 0)) == 26.0
     assert DriverCost(9.0, 0.5, 0.25, 9.0).seconds(4, 8) == 4.0
 
 
 def test_a_fit_finds_what_made_the_runs() -> None:
     rng = np.random.default_rng(4)
-    cost = WorkerCost(1e-3, 4e-9, 3e-7, 1e-8, 2e-6)
+    cost = WorkerCost(1e-3, 4e-9, 3e-7, 1e-8, 5e-7, 2e-6)
     runs = []
     for _ in range(40):
-        counts = Counts(1, *(10 ** rng.uniform(3, 6, 4)).tolist())
+        counts = Counts(1, *(10 ** rng.uniform(3, 6, 5)).tolist())
         runs.append((counts, cost.seconds(counts)))
     found = WorkerCost.fit(runs)
     assert np.allclose(astuple(found), astuple(cost), rtol=1e-6)
@@ -39,7 +40,7 @@ def test_a_fit_finds_what_made_the_runs() -> None:
 
 def test_no_coefficient_is_below_zero() -> None:
     # More trades took less time: noise, which a coefficient must not follow.
-    runs = [(Counts(1, 0, 0, 10.0 * k, 0), 1.0 - 0.01 * k) for k in range(1, 9)]
+    runs = [(Counts(1, 0, 0, 10.0 * k, 0, 0), 1.0 - 0.01 * k) for k in range(1, 9)]
     assert WorkerCost.fit(runs).trade == 0.0
 
 

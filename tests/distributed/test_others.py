@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import barproof as bp
@@ -99,6 +100,9 @@ def test_label_sweeps(cluster: bp.RayExecutor, kind: str) -> None:
     )
     assert there.frame.schema == here.frame.schema
     for name in here.frame.columns:
+        assert there.frame[name].equals(here.frame[name], null_equal=True), name
+        if here.frame[name].dtype != pl.Float64:
+            continue
         assert there.frame[name].to_numpy().tobytes() == here.frame[name].to_numpy().tobytes(), name
     assert here.frame["auc"].is_not_nan().any()
     assert there.provenance == here.provenance
@@ -247,7 +251,7 @@ def test_a_study_whose_worker_is_killed_is_run_again(
 
     def deadly(candles: bp.Candles) -> float:
         mark = marks / candles.digest[:12]
-        if candles.digest != real and candles.close[5] > candles.close[4] and not mark.exists():
+        if candles.digest != real and not mark.exists() and len(list(marks.iterdir())) < 2:
             mark.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
         return float(candles.close[-1] / candles.close[0])
@@ -255,7 +259,7 @@ def test_a_study_whose_worker_is_killed_is_run_again(
     before = cluster.lost
     there = bp.procedure_test(deadly, bars, count=19, executor=cluster)
     died = [path.read_text() for path in marks.iterdir()]
-    assert cluster.lost - before >= len(died) > 0
+    assert cluster.lost - before >= len(died) >= 2
     assert str(os.getpid()) not in died
     # Now every mark is there, and nobody dies.
     alike(there, bp.procedure_test(deadly, bars, count=19))

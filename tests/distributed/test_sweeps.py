@@ -16,6 +16,7 @@ import pytest
 
 import barproof as bp
 from barproof import _sweep_job
+from barproof._account_sweep import AccountSweep
 from barproof.distributed import sweeps
 from tests.helpers import simulated
 from tests.test_sweep_files import same
@@ -115,8 +116,11 @@ def test_shared_accounts(cluster: bp.RayExecutor) -> None:
     here = run((candles, signals), **options)
     there = run((candles, signals), **options, executor=cluster)
     same(there, here)
+    assert isinstance(here, AccountSweep)
+    assert isinstance(there, AccountSweep)
     walked = [
-        one.walk_forward(executor=e, ledger=False) for one, e in ((here, None), (there, cluster))
+        here.walk_forward(ledger=False),
+        there.walk_forward(executor=cluster, ledger=False),
     ]
     assert walked[0].choices.equals(walked[1].choices)
     assert walked[0].equity.equals(walked[1].equity)

@@ -2,14 +2,15 @@
 
 ::
 
-    processor seconds = shards * shard + bars * bar + entries * entry + trades * trade + rows * row
+    processor seconds = shards * shard + bars * bar + entries * entry + trades * trade
+                        + combinations * combination + rows * row
     wall seconds      = start + put bytes * byte + max(processor seconds / processors, driver seconds)
     driver seconds    = shards * send + rows * take
 
-An *entry* is one that a group of combinations with the same thresholds looks at, once for all of them; a *trade* is one
-of one combination; a *row* is a combination on a window; *bars* are those that a process prepares. The coefficients are
-fitted to runs by least squares of the relative error, none below zero. What was fitted where, and how far it was off on
-runs ten times as large, stands in docs/distributed.md.
+An *entry* is one that a group of combinations with the same thresholds looks at, once for all of them; a *trade* is
+one of one combination; a *combination* has a row of the pooled frame; a *row* is a combination on a window; *bars* are
+those that a process prepares. The coefficients are fitted to runs by least squares of the relative error, none below
+zero. What was fitted where, and how far it was off on runs ten times as large, stands in docs/distributed.md.
 """
 
 from __future__ import annotations
@@ -28,26 +29,17 @@ class Counts:
 
     Attributes
     ----------
-    shards, bars, entries, trades, rows : float
+    shards, bars, entries, trades, combinations, rows : float
         Parts that are run; bars that are prepared, once a process and symbol; entries looked at; trades of all
-        combinations; combinations times windows.
+        combinations; combinations of all symbols; combinations times windows.
     """
 
     shards: float
     bars: float
     entries: float
     trades: float
+    combinations: float
     rows: float
-
-    def times(self, factor: float) -> Counts:
-        """Multiply what grows with the market; shards are as many."""
-        return Counts(
-            self.shards,
-            self.bars * factor,
-            self.entries * factor,
-            self.trades * factor,
-            self.rows * factor,
-        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class WorkerCost:
 
     Attributes
     ----------
-    shard, bar, entry, trade, row : float
+    shard, bar, entry, trade, combination, row : float
         Seconds each, at least 0.
     """
 
@@ -64,6 +56,7 @@ class WorkerCost:
     bar: float
     entry: float
     trade: float
+    combination: float
     row: float
 
     def seconds(self, counts: Counts) -> float:
@@ -81,7 +74,7 @@ class WorkerCost:
 
         Examples
         --------
-        >>> WorkerCost(0.001, 0.0, 0.0, 1e-8, 1e-6).seconds(Counts(10, 0, 0, 1_000_000, 1_000))
+        >>> WorkerCost(0.001, 0.0, 0.0, 1e-8, 0.0, 1e-6).seconds(Counts(10, 0, 0, 1_000_000, 9, 1_000))
         0.021
         """
         return float(sum(a * b for a, b in zip(astuple(self), astuple(counts), strict=True)))
@@ -102,8 +95,8 @@ class WorkerCost:
 
         Examples
         --------
-        >>> cost = WorkerCost(0.002, 1e-8, 5e-8, 1e-8, 1e-6)
-        >>> runs = [(Counts(k, k * k, k**3, 7 + k, 2.0**k), 0.0) for k in range(1, 9)]
+        >>> cost = WorkerCost(0.002, 1e-8, 5e-8, 1e-8, 1e-7, 1e-6)
+        >>> runs = [(Counts(k, k * k, k**3, 7.0, 2.0**k, 3.0**k), 0.0) for k in range(1, 9)]
         >>> found = WorkerCost.fit([(counts, cost.seconds(counts)) for counts, _ in runs])
         >>> abs(found.shard / cost.shard - 1) < 1e-6
         True
