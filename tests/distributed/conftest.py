@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,5 +21,7 @@ OPTIONS: dict[str, Any] = {
 def cluster() -> Iterator[bp.RayExecutor]:
     """Two processes of one thread each."""
     pytest.importorskip("ray", reason="needs the extra barproof[cluster]")
+    # Ray gives its workers the niceness 15: on a busy machine they would wait for everybody else.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     with bp.RayExecutor(threads=1, options=OPTIONS) as made:
         yield made
