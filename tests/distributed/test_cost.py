@@ -48,6 +48,7 @@ def test_the_wall_is_that_of_whoever_needs_longer(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(model, "DRIVER", DriverCost(start=1.0, send=0.01, take=1e-6, byte=1e-9))
     # The workers: 100 s on 10 processors; the driver 0.1 s for shards and 1 s for rows.
     assert wall_seconds(100.0, 10, 10, 1_000_000, 1e9) == pytest.approx(1 + 1 + 10)
+    assert wall_seconds(100.0, 10, 10, 1_000_000, 1e9, started=True) == pytest.approx(1 + 10)
     # The driver: 2 s for shards, 9 s for rows.
     assert wall_seconds(100.0, 1_000, 200, 9_000_000, 0.0) == pytest.approx(1 + 11)
 
@@ -64,4 +65,9 @@ def test_a_plan_counts_workers_and_shards(cluster: bp.RayExecutor) -> None:
     assert asked.threads == 1
     assert asked.rows == plain.rows
     assert "on 2 workers for 1 shards, each with 1 threads by indexed" in str(asked)
-    assert asked.seconds > model.DRIVER.start
+    cluster.team.started = False
+    cold = bp.plan(candles, signals, grid, **options, executor=cluster)
+    assert cold.seconds > model.DRIVER.start
+    bp.sweep(candles, signals, grid, **options, ledger=False, executor=cluster)
+    warm = bp.plan(candles, signals, grid, **options, executor=cluster)
+    assert warm.seconds < cold.seconds - 0.9 * model.DRIVER.start

@@ -149,12 +149,18 @@ class DriverCost:
         return shards * self.send + rows * self.take
 
 
-DRIVER = DriverCost(start=2.0, send=1.5e-3, take=6e-7, byte=6e-10)
+DRIVER = DriverCost(start=2.1, send=1.2e-3, take=1.0e-6, byte=9e-10)
 """As measured on the machine of docs/distributed.md; what `plan` counts with."""
 
 
 def wall_seconds(
-    processor_seconds: float, processors: int, shards: float, rows: float, put_bytes: float
+    processor_seconds: float,
+    processors: int,
+    shards: float,
+    rows: float,
+    put_bytes: float,
+    *,
+    started: bool = False,
 ) -> float:
     """Wall time of a job on a cluster: the workers or the driver, whoever needs longer.
 
@@ -168,6 +174,8 @@ def wall_seconds(
         That the driver sends and takes.
     put_bytes : float
         Of what is put into the object store.
+    started : bool, default False
+        Whether workers run already.
 
     Returns
     -------
@@ -175,4 +183,4 @@ def wall_seconds(
         Seconds.
     """
     working = max(processor_seconds / processors, DRIVER.seconds(shards, rows))
-    return DRIVER.start + put_bytes * DRIVER.byte + working
+    return (0.0 if started else DRIVER.start) + put_bytes * DRIVER.byte + working

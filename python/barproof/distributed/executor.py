@@ -259,6 +259,7 @@ class Crew:
             )
         self._shared: deque[Shared] = deque(maxlen=KEPT)
         self.probed: dict[Any, float] = {}
+        self.started = False
         self._remote = self._ray.remote(_entry())
 
     def _processors(self) -> list[float]:
@@ -392,6 +393,7 @@ class Crew:
         except errors.RayError as error:
             raise _LostError(_why(error, errors)) from error
         state = told["state"]
+        self.started = True
         if state == "done":
             self.executor.busy_seconds += told["seconds"]
             return told["found"]

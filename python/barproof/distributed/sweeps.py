@@ -215,7 +215,8 @@ def outlook(job: Job, pieces: list[Piece], crew: Crew) -> tuple[int, int, float]
     held = {id(made.candles): len(made.candles) for leg in job.legs for made in leg.settings}
     # Eight numbers a bar of candles and signals.
     put = 64.0 * sum(held.values())
-    return workers, shards, wall_seconds(seconds, processors, shards, job.rows, put)
+    took = wall_seconds(seconds, processors, shards, job.rows, put, started=crew.started)
+    return workers, shards, took
 
 
 def spread(
