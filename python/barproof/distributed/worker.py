@@ -40,7 +40,7 @@ def serve(want: dict[str, str], name: tuple[str, str], shared: Any, arguments: b
     if have != want:
         return {**where, "state": "versions", "have": have}
     # The driver alone writes the ledger.
-    ledger.RECORDS = False
+    before, ledger.RECORDS = ledger.RECORDS, False
     began = time.perf_counter()
     try:
         call = getattr(importlib.import_module(name[0]), name[1])
@@ -54,6 +54,8 @@ def serve(want: dict[str, str], name: tuple[str, str], shared: Any, arguments: b
         return {**where, "state": "error", "error": _portable(error)}
     except Exception as error:
         return {**where, "state": "error", "error": _portable(error)}
+    finally:
+        ledger.RECORDS = before
     return {**where, "state": "done", "found": found, "seconds": time.perf_counter() - began}
 
 
