@@ -176,6 +176,12 @@ def elsewhere() -> object:
     return None
 
 
+def unanswered() -> object:
+    """A head that listens, and says no."""
+    with mock.patch.object(executors, "_knock", lambda _: None):
+        return bp.RayExecutor("10.0.0.1:6379").__enter__()
+
+
 def watched() -> object:
     labels = bp.labels.horizon(BARS, bars=1, kind="binary")
     return bp.train(
@@ -248,7 +254,7 @@ EXAMPLES: list[Example] = [
         "cluster not reached",
         lambda: on(
             PlayedRay(connected=False, init=ConnectionError("no answer.\nlong tale")),
-            lambda: bp.RayExecutor("10.0.0.1:6379").__enter__(),
+            unanswered,
         ),
         bp.ClusterError,
         "no Ray can be reached or started at '10.0.0.1:6379': no answer; see that `ray status` answers there, and that "

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import pickle
+import socket
 import time
 import warnings
 from collections import deque
@@ -22,6 +23,9 @@ __all__ = ["Crew", "RayExecutor", "Task", "entered"]
 
 _LOOK_SECONDS = 0.1
 """How often Ctrl-C is looked for."""
+
+_KNOCK_SECONDS = 10.0
+"""How long a head may take to answer."""
 
 _IDLE_SECONDS = 30.0
 """Without a result for so long, it is asked whether any node can run a shard at all."""
@@ -203,6 +207,7 @@ def _connect(address: str | None, options: Mapping[str, Any]) -> bool:
     elif not os.environ.get("RAY_ADDRESS"):
         given = {"address": "local", "include_dashboard": False, **given}
     try:
+        _knock(address or os.environ.get("RAY_ADDRESS") or "")
         with warnings.catch_warnings():
             # What Ray says of its own coming defaults is not the caller's to mend.
             warnings.simplefilter("ignore")
@@ -219,6 +224,13 @@ def _connect(address: str | None, options: Mapping[str, Any]) -> bool:
             "both sides have the same versions of ray and Python"
         ) from error
     return True
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at host:port, which Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 @dataclass(frozen=True)
