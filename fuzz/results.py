@@ -10,13 +10,7 @@ changed, characters that a terminal obeys, a file that appeared, more than 200 M
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import sys
-import tempfile
-import time
-import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -25,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from fuzz.bundles import change
+from fuzz.forging import WORDS, Bounds, change, changed_bytes, one_line, run_cases, watched
 from tests.audits import claim_cases
 
 import barproof as bp
@@ -35,12 +29,6 @@ from barproof.results import holds_trades, measure, take_trades
 MOST_BYTES = 200 << 20
 MOST_SECONDS = 10.0
 BARS = 60
-WORDS = (
-    "", "NaN", "nan", "inf", "-inf", "1e999", "-1e-320", "9" * 400, "1,000.5", "1.5%", "$3", "0", "-1", "2024-01-01",
-    "2024-13-41", "1704067200000", "-9223372036854775808", "long", "SHORT", "buy", "Sell", "maybe", "=1+1", "@SUM(A1)",
-    "+cmd|' /C calc'!A0", "-2+3", "\x1b[31mred", "a\u202eb", "<script>alert(1)</script>", '"><img src=x onerror=1>',
-    "](javascript:alert(1))", "\x00", "\ufeff", "é" * 90, "None", "null", "true", "{", "[]",
-)  # fmt: skip
 HEADS = (
     "return", "ReturnPct", "Return", "Profit %", "profit_ratio", "entry_time", "EntryTime", "Entry Timestamp",
     "open_date", "exit_time", "ExitTime", "close_date", "side", "Direction", "is_short", "Size", "quantity", "amount",
@@ -126,16 +114,6 @@ def changed_csv(frame: pl.DataFrame, rng: np.random.Generator) -> bytes:
     ]
     data = str(rng.choice(["\n", "\n", "\r\n", "\r"])).join(lines).encode("utf-8", "surrogatepass")
     return changed_bytes(data, rng) if rng.random() < 0.15 else data
-
-
-def changed_bytes(data: bytes, rng: np.random.Generator) -> bytes:
-    """Cut, or set some bytes."""
-    if rng.random() < 0.4 or not data:
-        return data[: int(rng.integers(len(data) + 1))]
-    made = bytearray(data)
-    for _ in range(int(rng.integers(1, 9))):
-        made[int(rng.integers(len(made)))] = int(rng.integers(256))
-    return bytes(made)
 
 
 def freqtrade_document(rng: np.random.Generator) -> Any:
@@ -333,48 +311,8 @@ def case(seed: int, folder: Path) -> str:
     """Run one case; the finding, or nothing."""
     rng = np.random.default_rng(seed)
     run, told = (claim_case if rng.random() < 0.4 else trade_case)(folder, rng)
-    before = sorted(os.listdir(folder))
-    tracemalloc.start()
-    began = time.process_time()
-    found = ""
-    try:
-        found = run()
-    except bp.BarproofError as error:
-        text = str(error)
-        if not text or not text.isprintable():
-            found = f"{type(error).__name__} with the message {text[:200]!r}"
-    except BaseException as error:  # a finding, whatever it is; polars panics are no Exception
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        found = f"{type(error).__name__}: {str(error)[:200]}"
-    took, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    if took > MOST_SECONDS:
-        found += f" took {took:.0f} s"
-    if peak > MOST_BYTES:
-        found += f" took {peak / 2**20:.0f} MiB"
-    if sorted(os.listdir(folder)) != before:
-        found += " made files"
-    return f"case {seed}: {found} ({told})" if found else ""
-
-
-def main() -> None:
-    """Run cases until the time is over; exit code 1 if there is a finding."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=0, help="number of the first case")
-    asked = parser.parse_args()
-    until, seed, findings = time.monotonic() + 60 * asked.minutes, asked.seed, 0
-    while time.monotonic() < until:
-        with tempfile.TemporaryDirectory() as folder:
-            found = case(seed, Path(folder))
-        if found:
-            findings += 1
-            print(found, flush=True)
-        seed += 1
-    print(f"{seed - asked.seed:,} cases from {asked.seed}, {findings} findings")
-    sys.exit(1 if findings else 0)
+    return watched(seed, told, run, folder, Bounds(MOST_SECONDS, MOST_BYTES), one_line)
 
 
 if __name__ == "__main__":
-    main()
+    run_cases(__doc__, case)

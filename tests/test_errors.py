@@ -30,6 +30,7 @@ TABLES = (
     "tests.error_examples",
     "tests.labels.error_examples",
     "tests.seal_error_examples",
+    "tests.faults.error_examples",
     "tests.walk_forward_error_examples",
     "tests.sweep_error_examples",
     "tests.portfolio_error_examples",

@@ -123,6 +123,12 @@ class LedgerFile:
             return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
 
         if state() == (0, 0, 0):
+            if self.path.stat().st_size == 1:
+                # SQLite takes it for a file without anything in it.
+                raise LedgerError(
+                    f"ledger {self.name!r} is damaged: it is cut short to one byte; move it aside and restore a "
+                    "copy, or begin a new one"
+                )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
             # Another process may have been first.

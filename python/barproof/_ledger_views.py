@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from barproof._whole import whole
 from barproof.errors import LedgerError, ParameterError
 
 __all__ = ["export", "history"]
@@ -75,27 +75,29 @@ def export(runs: pl.DataFrame, path: Path) -> Path:
         raise ParameterError(
             f"`path` of an export must end in .csv, .parquet or .json, was {path.name!r}"
         )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if suffix == ".parquet":
-            runs.write_parquet(temporary)
-        elif suffix == ".json":
-            # A row as polars writes it, one document for all.
-            runs.with_columns(pl.col("time").dt.to_string("iso")).write_json(temporary)
-        else:
-            texts = [name for name, kind in runs.schema.items() if kind == pl.String]
-            runs.with_columns(
-                pl.when(pl.col(name).str.slice(0, 1).is_in(_FORMULA))
-                .then("'" + pl.col(name))
-                .otherwise(pl.col(name))
-                .alias(name)
-                for name in texts
-            ).write_csv(temporary)
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            _write(runs, temporary, suffix)
     except OSError as error:
         raise LedgerError(
             f"the ledger cannot be exported to {str(path)!r}: {error.strerror or 'the folder is absent or closed'}"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
+
+
+def _write(runs: pl.DataFrame, path: Path, suffix: str) -> None:
+    """Write runs in the form of a suffix."""
+    if suffix == ".parquet":
+        runs.write_parquet(path)
+    elif suffix == ".json":
+        # A row as polars writes it, one document for all.
+        runs.with_columns(pl.col("time").dt.to_string("iso")).write_json(path)
+    else:
+        texts = [name for name, kind in runs.schema.items() if kind == pl.String]
+        runs.with_columns(
+            pl.when(pl.col(name).str.slice(0, 1).is_in(_FORMULA))
+            .then("'" + pl.col(name))
+            .otherwise(pl.col(name))
+            .alias(name)
+            for name in texts
+        ).write_csv(path)

@@ -37,8 +37,21 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
+_PLENTY = 2**62
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""What a container may take and has taken, in the two forms that Linux tells it in."""
+
+
 def available_bytes() -> int:
-    """Memory that can be taken without swapping; unknown counts as plenty."""
+    """Memory that can be taken: of the machine without swapping, of the container, and of the limit of the process."""
+    return min(_of_machine(), _of_group(), _of_process())
+
+
+def _of_machine() -> int:
+    """Bytes that the machine has; unknown counts as plenty."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             for line in lines:
@@ -46,7 +59,34 @@ def available_bytes() -> int:
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return 2**62
+    return _PLENTY
+
+
+def _of_group() -> int:
+    """Bytes that the container has left, if it has a limit."""
+    for limit, used in _GROUPS:
+        try:
+            with open(limit, encoding="ascii") as most, open(used, encoding="ascii") as now:
+                return max(0, int(most.read()) - int(now.read()))
+        except (OSError, ValueError):
+            # Absent, or "max".
+            continue
+    return _PLENTY
+
+
+def _of_process() -> int:
+    """Bytes of addresses that the process has left, if it has a limit (``ulimit -v``)."""
+    try:
+        # Not on every system.
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return _PLENTY
+        with open("/proc/self/statm", encoding="ascii") as line:
+            return max(0, limit - int(line.read().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+    except (ImportError, OSError, ValueError):
+        return _PLENTY
 
 
 def kept_bytes() -> int:

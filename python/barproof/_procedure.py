@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +21,9 @@ from barproof import _core
 from barproof._executors import Executor, crew
 from barproof._progress import reporter
 from barproof._surrogates import KINDS, Kind, surrogate_candles
+from barproof._whole import whole
 from barproof.candles import Candles
-from barproof.errors import FileError, LayoutError, ParameterError
+from barproof.errors import DataWarning, FileError, LayoutError, ParameterError
 from barproof.stats._common import Stat, check_level, undefined
 from barproof.stats.shares import clopper_pearson
 
@@ -295,6 +298,21 @@ class _Run:
         return float(np.median(found)) if len(found) == _TRIES else math.nan
 
 
+def _stamped(row: dict[str, Any]) -> dict[str, Any]:
+    """Add the digest by which a row is known to be as it was written."""
+    return row | {"sum": _core.digest("procedure row/1", [json.dumps(row, sort_keys=True)])[:16]}
+
+
+def _sound(line: str) -> dict[str, Any] | None:
+    """Row of a line; None where it is not as it was written."""
+    try:
+        row = json.loads(line)
+        told = row.pop("sum")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return row if _stamped(row)["sum"] == told else None
+
+
 _TRIES = 5
 """Markets by which the score of an edge is known: enough for a median that one failure does not move far."""
 _LOOKS = 10
@@ -438,15 +456,10 @@ class _Book:
             return book
         lines: list[str] = []
         if book._path.exists():
-            lines = book._path.read_text(encoding="utf-8").splitlines()
+            lines = book._path.read_bytes().decode("utf-8", "replace").splitlines()
         try:
-            rows = [json.loads(line) for line in lines[:-1]]
-            # A kill may cut the last line short; its study is run again.
-            whole = [*rows, *([json.loads(lines[-1])] if lines and lines[-1].endswith("}") else [])]
-            before = whole[0]["identity"] if whole else None
-            for row in whole[1:]:
-                book.keep((row["edge"], row["number"]), row)
-        except (ValueError, KeyError, TypeError) as error:
+            before = dict(json.loads(lines[0])["identity"]) if lines else None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(
                 f"{str(book._path.name)!r} is no file of a procedure test: give out= another name"
             ) from error
@@ -456,12 +469,30 @@ class _Book:
                 f"{book._path.name!r} holds another procedure test: its `{changed}` is {before.get(changed)!r}, "
                 f"not {identity[changed]!r}; give out= another name"
             )
-        # Written anew without a line that was cut short.
-        kept = [json.dumps({"identity": identity}), *(json.dumps(row) for row in whole[1:])]
-        fresh = book._path.with_name(book._path.name + ".tmp")
-        fresh.write_text("\n".join(kept) + "\n", encoding="utf-8")
-        fresh.replace(book._path)
-        book._file = book._path.open("a", encoding="utf-8")
+        rows = [row for row in map(_sound, lines[1:]) if row is not None]
+        for row in rows:
+            book.keep((row["edge"], row["number"]), row)
+        # A kill may cut the last line short.
+        lost = len(lines[1:]) - len(rows) - bool(len(lines) > 1 and _sound(lines[-1]) is None)
+        if lost:
+            warnings.warn(
+                f"{lost:,} studies of {book._path.name!r} are damaged: they are run again",
+                DataWarning,
+                stacklevel=4,
+            )
+        try:
+            with whole(book._path) as fresh:
+                kept = [
+                    json.dumps({"identity": identity}),
+                    *(json.dumps(_stamped(row)) for row in rows),
+                ]
+                fresh.write_text("\n".join(kept) + "\n", encoding="utf-8")
+            book._file = book._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise FileError(
+                f"`out` {str(book._path)!r} cannot be written: {error.strerror or error}; choose a folder with room "
+                "and write permission"
+            ) from error
         return book
 
     def keep(self, task: _Task, row: dict[str, Any]) -> None:
@@ -487,12 +518,20 @@ class _Book:
     def write(self, row: dict[str, Any]) -> None:
         """Append a row to the file, if there is one."""
         if self._file is not None:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(_stamped(row)) + "\n")
+                self._file.flush()
+            except OSError as cause:
+                raise FileError(
+                    f"`out` {str(self._path)!r} cannot be written: {cause.strerror or cause}; make room, then call the "
+                    "same test again"
+                ) from cause
 
     def __enter__(self) -> _Book:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be written was told.
+            with contextlib.suppress(OSError):
+                self._file.close()

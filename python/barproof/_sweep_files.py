@@ -15,7 +15,6 @@ run again, with a warning; sweeps are deterministic, so that it comes out as it 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -31,6 +30,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof._machine import available_bytes
+from barproof._whole import whole
 from barproof.errors import DataWarning, FileError, LayoutError, PlanError
 
 __all__ = ["SweepFolder", "Table", "table_sizes", "write_tables"]
@@ -293,22 +293,8 @@ def _digest(path: Path) -> str:
 
 def _whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file under a temporary name, sync and rename it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole(path) as temporary:
         write(temporary)
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    with contextlib.suppress(OSError):
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 if sys.platform == "win32":  # pragma: no cover

@@ -7,6 +7,7 @@ file does not hold. It needs no library; tests hold it to that of the format.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -19,7 +20,17 @@ from numpy.typing import NDArray
 
 from barproof.errors import BundleError
 
-__all__ = ["Declared", "read_header", "read_tensors", "write_tensors"]
+__all__ = [
+    "Declared",
+    "read_header",
+    "read_sealed",
+    "read_tensors",
+    "write_sealed",
+    "write_tensors",
+]
+
+SEAL = "sha256"
+"""Name of the array that holds the digest of all others."""
 
 MOST_HEADER = 1 << 20
 """Bytes of a header; a net of ten thousand tensors needs less."""
@@ -185,3 +196,35 @@ def read_tensors(data: bytes, where: str) -> dict[str, NDArray[Any]]:
         flat = np.frombuffer(data, dtype=_NUMPY[one.dtype], count=one.count, offset=one.start)
         arrays[name] = flat.reshape(one.shape)
     return arrays
+
+
+def write_sealed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """File of named arrays that carries their digest."""
+    return write_tensors({**arrays, SEAL: _seal(arrays)})
+
+
+def read_sealed(data: bytes, where: str) -> dict[str, NDArray[Any]]:
+    """Arrays of a file that carries their digest.
+
+    Raises
+    ------
+    BundleError
+        As for :func:`read_tensors`, or if the arrays are not those that were written.
+    """
+    arrays = read_tensors(data, where)
+    told = arrays.pop(SEAL, None)
+    if told is None or told.tobytes() != _seal(arrays).tobytes():
+        raise BundleError(
+            f"{where} is damaged: its arrays have another digest than it says; restore it from a copy"
+        )
+    return arrays
+
+
+def _seal(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Digest of names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{len(name)} {name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)

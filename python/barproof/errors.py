@@ -38,6 +38,13 @@ __all__ = [
 class BarproofError(Exception):
     """Base of every error that barproof raises on purpose."""
 
+    def __str__(self) -> str:
+        # Messages quote names of columns and cells of strangers: no character of theirs may move a cursor.
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
 
 class ParameterError(BarproofError, ValueError):
     """An argument is out of its bounds or not one of its choices."""

@@ -11,7 +11,7 @@ import pytest
 
 import barproof as bp
 from barproof import models
-from barproof._tensors import read_tensors, write_tensors
+from barproof._tensors import read_sealed, read_tensors, write_sealed, write_tensors
 
 torch = pytest.importorskip("torch")
 
@@ -165,7 +165,7 @@ def test_the_same_bits_come_back(tmp_path: Path) -> None:
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = fitted(train=(0, 300)).save(tmp_path / "f.safetensors")
-    arrays = dict(read_tensors(path.read_bytes(), "f"))
+    arrays = read_sealed(path.read_bytes(), "f")
     text = arrays["told"].tobytes().replace(b'"lead", "B.close"', b'"B.close", "lead"')
     turned = np.frombuffer(text, dtype=np.uint8)
     for change, message in (
@@ -178,9 +178,12 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             "list of its features was changed",
         ),
     ):  # fmt: skip
-        path.write_bytes(write_tensors(change))
+        path.write_bytes(write_sealed(change))
         with pytest.raises(bp.BundleError, match=message):
             models.Forecaster.load(path)
+    path.write_bytes(write_tensors(arrays))
+    with pytest.raises(bp.BundleError, match="its arrays have another digest than it says"):
+        models.Forecaster.load(path)
 
 
 def test_a_killed_training_goes_on(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -20,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from barproof._frames import METRICS
+from barproof._whole import whole
 from barproof.cli.exits import ReaderGoneError
 from barproof.errors import ConfigError, FileError
 
@@ -218,31 +218,11 @@ def check_targets(
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary name in the same folder; on success it is synced and renamed, otherwise removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.absolute().parent)
+        with whole(path) as temporary:
+            yield temporary
     except OSError as error:
         raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable, where the system can open folders."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:

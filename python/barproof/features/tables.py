@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from barproof._frames import TIME, times
 from barproof._machine import thread_count
 from barproof._progress import Progress, reporter
+from barproof._whole import whole
 from barproof.errors import FeatureError, FileError, LayoutError, ParameterError
 from barproof.features.rooms import HUGE_PAGE, rooms
 
@@ -220,19 +221,14 @@ def _blocks(width: int, itemsize: int) -> int:
 @contextlib.contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary name beside a file, which takes its place when all is written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            yield temporary
     except OSError as error:
         raise FileError(
             f"`out` {str(path)!r} cannot be written: {error.strerror or error}; choose a folder with room and write "
             "permission"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _target(out: Any, suffix: str, what: str) -> Path:

@@ -16,6 +16,7 @@ import polars as pl
 
 from barproof._shown import shown
 from barproof.errors import FileError
+from barproof.live.sums import differing
 from barproof.rules import Rules
 
 __all__ = ["BARS", "DECISIONS", "FILE", "LiveLog"]
@@ -316,6 +317,11 @@ def _from_base(base: sqlite3.Connection, source: str) -> LiveLog:
         raise FileError(
             f"{source!r} has the format {told[:40]!r}, this version reads {FORMATS[0]}: read it with the version that "
             "wrote it"
+        )
+    harmed = differing(base)
+    if harmed is not None:
+        raise FileError(
+            f"{source!r} is damaged: the rows of `{harmed}` are not as they were written; restore a copy"
         )
     decisions, blobs = _decisions(base)
     events = _shaped(_rows(base, "events"), EVENTS)

@@ -175,19 +175,25 @@ class LiveSession:
             raise
 
     def _begin(self, books: Mapping[str, Candles]) -> None:
-        known = {} if self._store is None else self._store.session()
-        if self._store is not None and "bundle_digests" in known:
-            check_features(self._terms, self._store, known)
-            self._stepper = Stepper(self._terms, self._store)
-            check_same(self._stepper, self._store, known)
-            resume(self._stepper, self._store)
-        else:
+        if self._store is None or not self._resumed(self._store):
             self._stepper = Stepper(self._terms, self._store)
             if books:
                 self._stepper.warm(books)
             if self._store is not None:
                 self._stepper.write_beginning()
         self._intake = Intake(self._stepper)
+
+    def _resumed(self, store: Store) -> bool:
+        """Go on from a state, if the folder holds one."""
+        with store.reading():
+            known = store.session()
+            if "bundle_digests" not in known:
+                return False
+            check_features(self._terms, store, known)
+            self._stepper = Stepper(self._terms, store)
+            check_same(self._stepper, store, known)
+            resume(self._stepper, store)
+        return True
 
     @property
     def feeds(self) -> tuple[str, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from barproof.errors import FileError
+from barproof.errors import BarproofError, DataWarning, FileError
+from barproof.live.sums import TABLE, Sums, differing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -61,6 +64,7 @@ _TABLES = (
     # The account after every bar; features from time to time, with the bars since they are rebuilt.
     "CREATE TABLE accounts (symbol TEXT PRIMARY KEY, open_time INTEGER, body BLOB) WITHOUT ROWID",
     "CREATE TABLE checkpoints (symbol TEXT PRIMARY KEY, open_time INTEGER, body BLOB) WITHOUT ROWID",
+    TABLE,
 )
 
 _ADD = {
@@ -98,6 +102,13 @@ class Store:
                 f"`state` folder {str(self.folder)!r} cannot be made: {error.strerror or error}; give one that can be "
                 "written"
             ) from error
+        size = self.path.stat().st_size if self.path.is_file() else None
+        if size == 1:
+            # SQLite takes it for a file without anything in it.
+            raise FileError(
+                f"live log {str(self.path)!r} is damaged: it is cut short to one byte; restore the folder from a "
+                "copy, or give another"
+            )
         try:
             self._base = sqlite3.connect(self.path, timeout=1.0, isolation_level=None)
             self._base.execute("PRAGMA locking_mode = NORMAL")
@@ -105,19 +116,28 @@ class Store:
             self._base.execute("PRAGMA synchronous = FULL")
             # What is not written back grows the log beside the file, not the memory.
             self._base.execute("PRAGMA wal_autocheckpoint = 1000")
-            self._make()
+            self._make(size is not None)
+            self._sums = Sums.of(self._base)
         except sqlite3.Error as error:
             self._refuse(error)
 
-    def _make(self) -> None:
+    def _make(self, found: bool) -> None:
         base = self._base
         (tables,) = base.execute("SELECT count(*) FROM sqlite_master").fetchone()
         base.execute("BEGIN IMMEDIATE")
         try:
             if not tables:
+                if found:
+                    warnings.warn(
+                        f"live log {str(self.path)!r} is empty: a new session begins in it; restore the folder from a "
+                        "copy if there was one",
+                        DataWarning,
+                        stacklevel=4,
+                    )
                 for text in _TABLES:
                     base.execute(text)
                 base.execute("INSERT INTO session VALUES ('format', ?)", (FORMAT,))
+                Sums({}).write(base, Sums({}), ["session"])
             base.execute("COMMIT")
         except BaseException:
             base.execute("ROLLBACK")
@@ -141,6 +161,30 @@ class Store:
         raise FileError(
             f"live log {str(self.path)!r} cannot be written: {why}; {remedy}"
         ) from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read a state that somebody may have harmed: what is not as it was written is refused, whatever it breaks."""
+        try:
+            name = differing(self._base, ("session", "state", "events"))
+            if name is not None:
+                raise ValueError(f"the rows of `{name}` are not as they were written")
+            yield
+        except BarproofError:
+            raise
+        except (
+            self._errors,
+            ValueError,
+            KeyError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            OverflowError,
+        ) as error:
+            why = " ".join(str(error).split())[:160] or type(error).__name__
+            raise FileError(
+                f"live log {str(self.path)!r} cannot be read: {why}; restore the folder from a copy, or give another"
+            ) from error
 
     def session(self) -> dict[str, str]:
         """Read what was written once, and what changes with the model."""
@@ -173,8 +217,16 @@ class Store:
                 for key, value in (session or {}).items():
                     text = value if key == "format" else json.dumps(value)
                     base.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (key, text))
+                sums = self._sums
+                if sums is not None:
+                    whole = [
+                        *(["state"] if clock is not None else []),
+                        *(["session"] if session else []),
+                    ]
+                    sums = sums.added(rows).write(base, sums, whole)
                 self._before_commit()
                 base.execute("COMMIT")
+                self._sums = sums
             except BaseException:
                 if base.in_transaction:
                     base.execute("ROLLBACK")

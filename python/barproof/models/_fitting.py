@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import time
 import warnings
@@ -16,15 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from barproof import _core
-from barproof._tensors import read_tensors, write_tensors
-from barproof.errors import DataWarning
+from barproof._tensors import read_sealed, write_sealed
+from barproof._whole import whole
+from barproof.errors import BundleError, DataWarning, FileError
 from barproof.models._checks import check_loss, halved, no_precision
 from barproof.models._modules import Dense, folded
 from barproof.models._watch import Epoch, held_bytes, watcher
@@ -531,8 +531,18 @@ class _Saved:
         params = json.dumps(net.params, sort_keys=True, default=repr)
         identity = _core.digest("training/1", [params, str(task.seed), *shapes, data.hexdigest()])
         folder = Path(net.resume)
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder / f"{net.name.lower()}-{identity[:16]}.safetensors", identity)
+        saved = cls(folder / f"{net.name.lower()}-{identity[:16]}.safetensors", identity)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            saved._refuse(error)
+        return saved
+
+    def _refuse(self, error: OSError) -> NoReturn:
+        raise FileError(
+            f"`resume` {str(self.path.parent)!r} cannot be written: {error.strerror or error}; choose a folder with "
+            "room and write permission"
+        ) from error
 
     def write(self, module: Any, optimiser: Any, course: Course, best: dict[str, Any]) -> None:
         arrays: dict[str, Any] = {}
@@ -547,20 +557,31 @@ class _Saved:
             "stopped_by": course.stopped_by,
         }
         arrays["course"] = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as stream:
-            stream.write(write_tensors(arrays))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.path)
+        try:
+            with whole(self.path) as temporary:
+                temporary.write_bytes(write_sealed(arrays))
+        except OSError as error:
+            self._refuse(error)
 
     def read(
         self, module: Any, optimiser: Any, course: Course, best: dict[str, Any]
     ) -> dict[str, Any]:
+        """Put back what was written; a file that is damaged is left alone, and the training begins again."""
         if not self.path.exists():
             return best
-        arrays = read_tensors(self.path.read_bytes(), str(self.path))
-        told = json.loads(arrays.pop("course").tobytes())
+        why = "it is of another training"
+        try:
+            arrays = read_sealed(self.path.read_bytes(), "it")
+            told = json.loads(arrays.pop("course").tobytes())
+        except (BundleError, KeyError, ValueError) as error:
+            told, why = {}, str(error)
+        if told.get("identity") != self.identity:
+            warnings.warn(
+                f"the training under way in {str(self.path)!r} begins again: {why}",
+                DataWarning,
+                stacklevel=2,
+            )
+            return best
         parts: dict[str, dict[str, Any]] = {"now": {}, "best": {}}
         moments: dict[int, dict[str, Any]] = {}
         for name, array in arrays.items():

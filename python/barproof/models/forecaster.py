@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from barproof._scores import return_scores
-from barproof._tensors import read_tensors, write_tensors
-from barproof.errors import BundleError, LayoutError, ParameterError, TrainingError
+from barproof._tensors import read_sealed, read_tensors, write_sealed
+from barproof._whole import whole
+from barproof.errors import BundleError, FileError, LayoutError, ParameterError, TrainingError
 from barproof.inference import FeatureTable, features_digest, read_features, usable_windows
 from barproof.models._checks import check_arrays, load_torch, pick_device
 from barproof.models.nets import CrossMarketTransformer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forecaster"]
 
-FORMAT = "forecaster/1"
+FORMAT = "forecaster/2"
 
 
 class Forecaster:
@@ -355,6 +356,11 @@ class Forecaster:
         -------
         Path
             `path`.
+
+        Raises
+        ------
+        FileError
+            If the system refuses.
         """
         self._columns(self._table({name: [0.0] for name in self.features_}).names)
         told = {
@@ -368,12 +374,14 @@ class Forecaster:
         arrays = {name: value.numpy() for name, value in self._module.state_dict().items()}
         arrays["told"] = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as stream:
-            stream.write(write_tensors(arrays))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        try:
+            with whole(target) as temporary:
+                temporary.write_bytes(write_sealed(arrays))
+        except OSError as error:
+            raise FileError(
+                f"forecaster {str(path)!r} cannot be written: {error.strerror or error}; choose a folder with room and "
+                "write permission"
+            ) from error
         return target
 
     @classmethod
@@ -394,18 +402,32 @@ class Forecaster:
         ------
         BundleError
             If the file is damaged, or of something else.
+        FileError
+            If it cannot be read.
         TrainingError
             If torch is not installed.
         """
         where = f"forecaster {os.fspath(path)!r}"
-        found = read_tensors(Path(path).read_bytes(), where)
         try:
-            told = json.loads(found.pop("told").tobytes())
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise FileError(f"{where} cannot be read: {error.strerror or error}") from error
+        found = read_tensors(data, where)
+        try:
+            told = json.loads(found["told"].tobytes())
+            # Files of the first format carry no digest.
+            if told["format"] == FORMAT:
+                found = read_sealed(data, where)
+            del found["told"]
             made = cls(CrossMarketTransformer(**told["net"]), targets=told["targets"])
             names = tuple(told["features"])
-            sound = told["format"] == FORMAT and told["features_digest"] == features_digest(names)
+            sound = told["format"] in (FORMAT, "forecaster/1") and told[
+                "features_digest"
+            ] == features_digest(names)
             facts = dict(told["facts"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except BundleError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise BundleError(
                 f"{where} tells not what it is: {type(error).__name__}: {error}; it is damaged, or of something else"
             ) from error

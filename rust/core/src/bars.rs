@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub const DAY_MS: i64 = 86_400_000;
 
 /// A hundred million days, as far from 1970 as calendars reach: sums of times stay within the integers.
-const FARTHEST_MS: i64 = 100_000_000 * DAY_MS;
+pub(crate) const FARTHEST_MS: i64 = 100_000_000 * DAY_MS;
 
 /// One closed bar.
 #[derive(Clone, Copy, Debug, PartialEq)]

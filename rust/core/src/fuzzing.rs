@@ -6,12 +6,18 @@
 //!
 //! Built for tests and with the feature `fuzzing` only; it is no part of the crate's face.
 
+mod accounts;
 mod engines;
 mod intake;
 mod labels;
+mod live;
+mod states;
 
+pub use accounts::AccountCase;
 pub use engines::Case;
 pub use intake::{feature_text, numbers_at_the_door};
+pub use live::live_account;
+pub use states::stream_state;
 
 /// Choices from bytes, then from `SplitMix64`: enough for draws, and the same everywhere.
 #[derive(Clone, Debug)]

@@ -79,7 +79,7 @@ class Store:
             raise FileError(
                 f"`--out` {str(self.folder)!r} cannot be made a folder: {error.strerror or error}"
             ) from error
-        record.unlink(missing_ok=True)
+        # The record of an old part has the digest of the old file: it does not count for the new one.
         with whole_file(data) as temporary:
             taken.frame.write_parquet(temporary)
         told = {

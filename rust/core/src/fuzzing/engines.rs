@@ -13,9 +13,17 @@ use crate::signals::{SignalKind, Signals};
 use crate::simd::Simd;
 use crate::window::Window;
 
+/// Lengths of bars.
+pub(super) const INTERVALS: [i64; 4] = [60_000, 300_000, 3_600_000, 86_400_000];
+
 /// Walks with gaps, flat runs, wicks, holes in time; prices on a grid at times, so that levels are met exactly; bars
 /// whose high and low do not hold the others, which a reader lets pass with a warning.
 fn bars(draw: &mut Draw<'_>, n: usize) -> Bars {
+    bars_on(draw, n, None)
+}
+
+/// The same on a clock: an interval, and the time of the first bar.
+pub(super) fn bars_on(draw: &mut Draw<'_>, n: usize, clock: Option<(i64, i64)>) -> Bars {
     let mut columns = Columns::default();
     let grid = draw.chance(0.4);
     let step = 0.25;
@@ -28,8 +36,10 @@ fn bars(draw: &mut Draw<'_>, n: usize) -> Bars {
     let wild = draw.of(&[0.0, 1e-5, 0.001, 0.004, 0.03, 0.3]);
     let spikes = draw.of(&[0.0, 0.0, 0.0, 0.002, 0.05]);
     let torn = draw.of(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.3]);
-    let interval = draw.of(&[60_000, 300_000, 3_600_000, 86_400_000]);
-    let mut time = 1_700_000_000_000 / interval * interval;
+    let (interval, mut time) = clock.unwrap_or_else(|| {
+        let interval = draw.of(&INTERVALS);
+        (interval, 1_700_000_000_000 / interval * interval)
+    });
     let mut price = draw.of(&[100.0, 1e-6, 3e7, 4.0, 1e-30, 1e30]);
     for _ in 0..n {
         let flat = draw.chance(0.15);
@@ -86,7 +96,7 @@ fn funding(draw: &mut Draw<'_>, from: i64, to: i64, interval: i64, n: usize) -> 
 }
 
 /// Dense and rare signals, in runs and one by one, some that never say anything; on a grid that thresholds share.
-fn signals(draw: &mut Draw<'_>, exits: [bool; 2], n: usize) -> Signals {
+pub(super) fn signals(draw: &mut Draw<'_>, exits: [bool; 2], n: usize) -> Signals {
     let kind = draw.of(&[SignalKind::Probability, SignalKind::Score]);
     let rare = draw.of(&[0.0, 0.0, 0.5, 0.5, 0.97, 0.97, 1.0]);
     let run = draw.of(&[1, 1, 1, 40]);
@@ -116,7 +126,7 @@ fn signals(draw: &mut Draw<'_>, exits: [bool; 2], n: usize) -> Signals {
 }
 
 /// Rules of any kind, exits where there are signals for them; some contradict themselves or the signals.
-fn rules(draw: &mut Draw<'_>, exits: [bool; 2], fill: Fill) -> Rules {
+pub(super) fn rules(draw: &mut Draw<'_>, exits: [bool; 2], fill: Fill) -> Rules {
     let high = draw.of(&[0.5, 0.8, 0.95]);
     let kinds =
         [DistanceKind::Price, DistanceKind::Equity, DistanceKind::Atr, DistanceKind::Signal];
@@ -187,7 +197,7 @@ fn rules(draw: &mut Draw<'_>, exits: [bool; 2], fill: Fill) -> Rules {
 }
 
 /// Combinations that enter as `base` does and leave differently, with some that share nothing.
-fn product(draw: &mut Draw<'_>, base: &Rules, exits: [bool; 2]) -> Vec<Rules> {
+pub(super) fn product(draw: &mut Draw<'_>, base: &Rules, exits: [bool; 2]) -> Vec<Rules> {
     let mut made = vec![];
     let count = draw.of(&[2, 8, 20]);
     let leaves = |draw: &mut Draw<'_>, there: bool| {
@@ -215,7 +225,7 @@ fn product(draw: &mut Draw<'_>, base: &Rules, exits: [bool; 2]) -> Vec<Rules> {
 }
 
 /// Rules whose entries can be shared by those who leave differently.
-fn plain(rules: &Rules) -> Rules {
+pub(super) fn plain(rules: &Rules) -> Rules {
     Rules {
         reverse: false,
         entry: Entry::Market,
@@ -237,8 +247,8 @@ pub struct Case {
     /// Instrument.
     pub instrument: Instrument,
     window: Window,
-    segments: Vec<(usize, Rules)>,
-    boundary: Boundary,
+    pub(super) segments: Vec<(usize, Rules)>,
+    pub(super) boundary: Boundary,
     windows: Vec<Window>,
     pub(super) threads: usize,
     pub(super) equity: f64,
@@ -347,7 +357,7 @@ impl Case {
 }
 
 /// Every number of a combination by its bits; any NaN is one.
-fn numbers(found: &Combination) -> impl Iterator<Item = u64> {
+pub(super) fn numbers(found: &Combination) -> impl Iterator<Item = u64> {
     let metrics = found.windows.iter().chain([&found.pooled]).flat_map(Metrics::values);
     let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
     metrics.chain(found.daily.iter().copied()).map(bits)

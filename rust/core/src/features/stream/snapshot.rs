@@ -1,7 +1,8 @@
 //! The state of an engine as bytes, and back.
 
 use super::super::node::{Reader, Visit, Writer};
-use super::{Engine, State};
+use super::{Engine, State, Ticks};
+use crate::bars::FARTHEST_MS;
 use crate::digest::Digest;
 use crate::{Error, Result};
 
@@ -31,6 +32,29 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether what was read are times and counts that bars can lead to: anybody can make a checksum, and sums of times
+    /// must stay within the integers.
+    fn is_sound(&self) -> bool {
+        let within =
+            |time: &i64| *time == i64::MIN || time.unsigned_abs() <= FARTHEST_MS.unsigned_abs();
+        let long = |clock: &Ticks| {
+            clock.long.as_ref().is_none_or(|long| {
+                let most = FARTHEST_MS / clock.interval_ms;
+                long.at.unsigned_abs() <= most.unsigned_abs()
+                    && (0..=1).contains(&long.live)
+                    && (0..=2).contains(&long.whole)
+            })
+        };
+        let step = |state: &State| match state {
+            State::Node(_) => true,
+            State::Hold { time, .. } => within(time),
+        };
+        (0..=FARTHEST_MS).contains(&self.bars)
+            && self.last.iter().all(within)
+            && self.clocks.iter().all(long)
+            && self.states.iter().all(step)
     }
 
     /// What the engine is: features, symbols and interval.
@@ -92,7 +116,7 @@ impl Engine {
         let mut fresh = Self::new(self.graph.clone(), &self.feeds[0], self.interval_ms)?;
         let mut reader = Reader::new(payload);
         fresh.visit(&mut reader);
-        if reader.finish().is_err() {
+        if reader.finish().is_err() || !fresh.is_sound() {
             return refuse("does not hold the state of these features");
         }
         Ok((fresh, more.to_vec()))
@@ -131,6 +155,17 @@ mod tests {
         forged.extend(checksum(&forged).as_bytes());
         let refused = e.restored(&forged, "rebuild it").err().unwrap();
         assert_eq!(refused.to_string(), "snapshot is damaged: rebuild it");
+        // Times beyond all calendars, whose sums would leave the integers.
+        let mut forged = good[..good.len() - 64].to_vec();
+        // Behind the length and bytes of what the caller keeps: the number of bars, then the last time.
+        let last = MAGIC.len() + 4 + 64 + 8 + 3 + 8;
+        forged[last..last + 8].copy_from_slice(&(i64::MAX - 1).to_le_bytes());
+        forged.extend(checksum(&forged).as_bytes());
+        let refused = e.restored(&forged, "rebuild it").err().unwrap();
+        assert_eq!(
+            refused.to_string(),
+            "snapshot does not hold the state of these features: rebuild it"
+        );
         // Bytes that are no state of these features.
         let mut long = good[..good.len() - 64].to_vec();
         long.push(0);
