@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow test-lowest fuzz fuzz-corpus lint format bench bench-kernels docs wheel wheel-check generate clean
+.PHONY: help demo test test-rust test-python test-slow test-lowest fuzz fuzz-corpus soak mutants coverage miri lint format bench bench-kernels docs wheel wheel-check generate clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -14,6 +14,7 @@ WORKERS   ?= 2
 
 # Of `make fuzz`: one of those in fuzz/Cargo.toml, and how long.
 TARGET    ?= indexed
+SEED      ?= 0
 MINUTES   ?= 10
 SANITIZER ?= none
 
@@ -28,7 +29,12 @@ help:
 	@echo "make test       all that a change needs: formats, lints, types, Rust and Python tests"
 	@echo "make test-slow  long runs: the engine against the twin, property tests with many cases"
 	@echo "make test-lowest  Python tests with the lowest version of each dependency, in .venv-lowest"
-	@echo "make fuzz       fuzz for MINUTES=10, with TARGET=indexed, intake or grammar; make fuzz-corpus keeps what it found"
+	@echo "make fuzz       fuzz for MINUTES=10, with TARGET=indexed, account, live, labels, snapshot, intake, grammar, or of the"
+	@echo "                Python edge bundles, results, candles; make fuzz-corpus keeps what it found"
+	@echo "make soak       live bars and sweeps over and over for MINUTES=10: memory, handles and bits stay"
+	@echo "make mutants    mutate FILES='...' of the core, and see what the tests notice"
+	@echo "make coverage   lines that the tests of Python and Rust reach"
+	@echo "make miri       the tests that touch unsafe code, interpreted; wants a nightly toolchain with miri"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
 	@echo "make bench      benchmarks against peers; records go to benches/record/, tables to docs/performance.md"
@@ -127,16 +133,46 @@ fuzz/corpus/$(TARGET): | fuzz/corpus/$(TARGET).tar.gz
 	mkdir -p $@
 	tar -xzf fuzz/corpus/$(TARGET).tar.gz -C $@
 
+# Those at the Python edge: a case is a number, there is no corpus.
+PYTHON_FUZZ := bundles results candles
+
+ifneq ($(filter $(TARGET),$(PYTHON_FUZZ)),)
+fuzz: $(BUILD_STAMP) $(DEV_STAMP)
+	$(BIN)/python -m fuzz.$(TARGET) --minutes $(MINUTES) --seed $(SEED)
+else
 fuzz: | fuzz/corpus/$(TARGET)
 	$(need_rust)
 	$(need_fuzz)
 	$(CARGO_FUZZ) run --fuzz-dir fuzz --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$$(( $(MINUTES) * 60 )) -max_len=8192 $(FUZZ_LIMITS)
+endif
 
 fuzz-corpus: | fuzz/corpus/$(TARGET)
 	$(need_rust)
 	$(need_fuzz)
 	$(CARGO_FUZZ) cmin --fuzz-dir fuzz --sanitizer $(SANITIZER) $(TARGET)
 	tar -czf fuzz/corpus/$(TARGET).tar.gz --sort=name --owner=0 --group=0 --mtime=@0 -C fuzz/corpus/$(TARGET) .
+
+soak: $(BUILD_STAMP) $(DEV_STAMP)
+	$(BIN)/python tools/soak.py --minutes $(MINUTES)
+
+# One at a time: each builds the core once. FILES are globs below the repository.
+FILES ?= rust/core/src/backtest/metrics.rs
+mutants:
+	$(need_rust)
+	@cargo mutants --version >/dev/null 2>&1 || { echo "missing: cargo-mutants. Install it: cargo install cargo-mutants --locked" >&2; exit 1; }
+	cargo mutants --package barproof-core $(foreach file,$(FILES),--file '$(file)') --output target/mutants
+
+coverage: $(BUILD_STAMP) $(DEV_STAMP)
+	@cargo llvm-cov --version >/dev/null 2>&1 || { echo "missing: cargo-llvm-cov. Install it: rustup component add llvm-tools && cargo install cargo-llvm-cov --locked" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet pytest-cov
+	$(BIN)/python -m pytest -q -n $(WORKERS) --cov=barproof --cov-report=term:skip-covered tests
+	cargo llvm-cov --package barproof-core --summary-only
+
+# Those with unsafe blocks; the whole suite would take days.
+MIRI ?= simd features::wide
+miri:
+	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "missing: miri. Install it: rustup component add --toolchain nightly miri rust-src" >&2; exit 1; }
+	MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test --package barproof-core --lib -- $(MIRI)
 
 lint: $(BUILD_STAMP) $(DEV_STAMP)
 	$(need_rust_checkers)

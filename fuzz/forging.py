@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 import barproof as bp
 
@@ -35,6 +36,14 @@ WORDS = (
     "2024-13-41", "1704067200000", "-9223372036854775808", "long", "SHORT", "buy", "Sell", "maybe", "=1+1", "@SUM(A1)",
     "+cmd|' /C calc'!A0", "-2+3", "\x1b[31mred", "a\u202eb", "<script>alert(1)</script>", '"><img src=x onerror=1>',
     "](javascript:alert(1))", "\x00", "\ufeff", "é" * 90, "None", "null", "true", "{", "[]",
+)  # fmt: skip
+HEADS = (
+    "return", "ReturnPct", "Return", "Profit %", "profit_ratio", "entry_time", "EntryTime", "Entry Timestamp",
+    "open_date", "exit_time", "ExitTime", "close_date", "side", "Direction", "is_short", "Size", "quantity", "amount",
+    "EntryPrice", "Avg Entry Price", "open_rate", "ExitPrice", "Avg Exit Price", "close_rate", "pnl", "PnL", "fees",
+    "Commission", "symbol", "pair", "reason", "Tag", "Status", "is_open", "stop", "leverage", "signal_time", "time",
+    "Date(UTC)", "Side", "Price", "Executed", "equity", "Equity", "p_0", "p_1", "prediction", "label", "fold", "part",
+    "open_time", "high", "low", "x",
 )  # fmt: skip
 
 
@@ -117,6 +126,39 @@ def changed_bytes(data: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(int(rng.integers(1, 9))):
         made[int(rng.integers(len(made)))] = int(rng.integers(256))
     return bytes(made)
+
+
+def changed_csv(frame: pl.DataFrame, rng: np.random.Generator) -> bytes:
+    """Write a table as CSV with other heads, other cells, rows too few and too many, other separators and bytes."""
+    rows = [list(frame.columns), *[["" if v is None else str(v) for v in r] for r in frame.rows()]]
+    for _ in range(int(rng.integers(1, 5))):
+        how = int(rng.integers(8))
+        row, column = (
+            int(rng.integers(len(rows))),
+            int(rng.integers(len(rows[0]))) if rows[0] else 0,
+        )
+        if how <= 2 and column < len(rows[row]):
+            rows[row][column] = WORDS[rng.integers(len(WORDS))]
+        elif how == 3 and rows[0]:
+            rows[0][column] = HEADS[rng.integers(len(HEADS))]
+        elif how == 4:
+            for held in rows:
+                del held[column : column + 1]
+        elif how == 5 and row:
+            del rows[row]
+        elif how == 6 and row:
+            rows += [list(rows[row])] * int(rng.choice([1, 40]))
+        else:
+            word = WORDS[rng.integers(len(WORDS))]
+            for held in rows[1:]:
+                held[column : column + 1] = [word]
+    mark = str(rng.choice([",", ",", ",", ";", "\t", "|"]))
+    lines = [
+        mark.join('"' + c.replace('"', '""') + '"' if rng.random() < 0.9 else c for c in r)
+        for r in rows
+    ]
+    data = str(rng.choice(["\n", "\n", "\r\n", "\r"])).join(lines).encode("utf-8", "surrogatepass")
+    return changed_bytes(data, rng) if rng.random() < 0.15 else data
 
 
 class Bounds(NamedTuple):

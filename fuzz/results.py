@@ -19,7 +19,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from fuzz.forging import WORDS, Bounds, change, changed_bytes, one_line, run_cases, watched
+from fuzz.forging import (
+    HEADS,
+    WORDS,
+    Bounds,
+    change,
+    changed_bytes,
+    changed_csv,
+    one_line,
+    run_cases,
+    watched,
+)
 from tests.audits import claim_cases
 
 import barproof as bp
@@ -29,14 +39,6 @@ from barproof.results import holds_trades, measure, take_trades
 MOST_BYTES = 200 << 20
 MOST_SECONDS = 10.0
 BARS = 60
-HEADS = (
-    "return", "ReturnPct", "Return", "Profit %", "profit_ratio", "entry_time", "EntryTime", "Entry Timestamp",
-    "open_date", "exit_time", "ExitTime", "close_date", "side", "Direction", "is_short", "Size", "quantity", "amount",
-    "EntryPrice", "Avg Entry Price", "open_rate", "ExitPrice", "Avg Exit Price", "close_rate", "pnl", "PnL", "fees",
-    "Commission", "symbol", "pair", "reason", "Tag", "Status", "is_open", "stop", "leverage", "signal_time", "time",
-    "Date(UTC)", "Side", "Price", "Executed", "equity", "Equity", "p_0", "p_1", "prediction", "label", "fold", "part",
-    "open_time", "high", "low", "x",
-)  # fmt: skip
 ODD_RECORDS: tuple[dict[str, Any], ...] = (
     {"artefact": "../trades.csv"}, {"artefact": "/etc/passwd"}, {"artefact": "link.csv"}, {"artefact": "."},
     {"artefact": "equity.parquet"}, {"artefact": "run.json", "pointer": "/metrics"}, {"pointer": "/" * 60},
@@ -81,39 +83,6 @@ def sound_tables(candles: Any) -> dict[str, pl.DataFrame]:
 
 CANDLES = bp.simulate_candles(1, bars=BARS)
 TABLES = sound_tables(CANDLES)
-
-
-def changed_csv(frame: pl.DataFrame, rng: np.random.Generator) -> bytes:
-    """Write a table as CSV with other heads, other cells, rows too few and too many, other separators and bytes."""
-    rows = [list(frame.columns), *[["" if v is None else str(v) for v in r] for r in frame.rows()]]
-    for _ in range(int(rng.integers(1, 5))):
-        how = int(rng.integers(8))
-        row, column = (
-            int(rng.integers(len(rows))),
-            int(rng.integers(len(rows[0]))) if rows[0] else 0,
-        )
-        if how <= 2 and column < len(rows[row]):
-            rows[row][column] = WORDS[rng.integers(len(WORDS))]
-        elif how == 3 and rows[0]:
-            rows[0][column] = HEADS[rng.integers(len(HEADS))]
-        elif how == 4:
-            for held in rows:
-                del held[column : column + 1]
-        elif how == 5 and row:
-            del rows[row]
-        elif how == 6 and row:
-            rows += [list(rows[row])] * int(rng.choice([1, 40]))
-        else:
-            word = WORDS[rng.integers(len(WORDS))]
-            for held in rows[1:]:
-                held[column : column + 1] = [word]
-    mark = str(rng.choice([",", ",", ",", ";", "\t", "|"]))
-    lines = [
-        mark.join('"' + c.replace('"', '""') + '"' if rng.random() < 0.9 else c for c in r)
-        for r in rows
-    ]
-    data = str(rng.choice(["\n", "\n", "\r\n", "\r"])).join(lines).encode("utf-8", "surrogatepass")
-    return changed_bytes(data, rng) if rng.random() < 0.15 else data
 
 
 def freqtrade_document(rng: np.random.Generator) -> Any:

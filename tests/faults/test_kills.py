@@ -132,7 +132,7 @@ jobs = {
     "features": lambda: bp.FeatureSet(names).compute(candles),
     "labels": lambda: bp.labels.triple_barrier(candles, leaving, costs=costs).values,
     "train": lambda: bp.train(models.Logistic(), X, labels, walk, threads=1, **off).predictions(),
-    "bootstrap": lambda: bp.stats.sharpe_interval(result.daily_returns, seed=3),
+    "bootstrap": lambda: bp.stats.mean_interval(candles.close[1:] / candles.close[:-1] - 1, seed=3),
     "audit": lambda: bp.audit(result=result, ledger=False, resample=False).to_json(),
 }
 chance = random.Random(int(sys.argv[1]))

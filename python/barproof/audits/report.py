@@ -283,7 +283,7 @@ class Report:
         try:
             data = json.loads(text)
             schema = data["schema"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ParameterError(
                 "the text is no audit report: it must be the JSON that to_json() wrote"
             ) from error
@@ -295,7 +295,7 @@ class Report:
             findings = tuple(Finding.from_dict(f) for f in data["findings"])
             rest = {name: data[name] for name in ("fail_on", "inputs", "provenance")}
             return cls(findings, tuple(data["required"]), **rest)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
             raise ParameterError(
                 f"the audit report lacks what its schema asks for ({error}): audit again"
             ) from error

@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
+from barproof._machine import available_bytes
 from barproof.candles.columns import words
 from barproof.errors import FileError, LayoutError
 
@@ -23,6 +24,8 @@ __all__ = ["collect", "load", "symbol_from_name"]
 EXTENSIONS = (".parquet", ".pq", ".feather", ".ipc", ".arrow", ".csv", ".tsv", ".txt")
 PACKED = (".gz", ".zip")
 
+_LEAST_UNPACKED = 1 << 20
+_PIECE = 1 << 20
 NULLS = ["", "NaN", "nan", "NA", "N/A", "null", "NULL", "None", "-"]
 
 # Columns of exchange archives that come without a header, by number of fields.
@@ -174,8 +177,10 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
         )
     try:
         if kind in (".parquet", ".pq"):
-            return pl.read_parquet(path)
+            _check_room(path, pl.scan_parquet(path, glob=False), name)
+            return pl.read_parquet(path, glob=False)
         if kind in (".feather", ".ipc", ".arrow"):
+            _check_room(path, pl.scan_ipc(path), name)
             return pl.read_ipc(path)
         return _read_text(_unpack(path, packed, name), path, name)
     except (
@@ -195,7 +200,7 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
 def _unpack(path: Path, packed: str, name: str) -> bytes:
     if packed == ".gz":
         with gzip.open(path) as stream:
-            return stream.read()
+            return _bounded(stream, path, name)
     if packed == ".zip":
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.namelist() if not m.endswith("/") and "__MACOSX" not in m]
@@ -205,8 +210,36 @@ def _unpack(path: Path, packed: str, name: str) -> bytes:
                 raise FileError(
                     f"`{name}` file {path.name!r} must hold one CSV, it holds {held}: unpack it"
                 )
-            return archive.read(tables[0])
+            with archive.open(tables[0]) as member:
+                return _bounded(member, path, name)
     return path.read_bytes()
+
+
+def _bounded(stream: IO[bytes], path: Path, name: str) -> bytes:
+    """Unpack a member, as long as it leaves room for the table that is made of it."""
+    most = max(_LEAST_UNPACKED, available_bytes() // 4)
+    parts, size = [], 0
+    while part := stream.read(_PIECE):
+        parts.append(part)
+        size += len(part)
+        if size <= most:
+            continue
+        raise FileError(
+            f"`{name}` file {path.name!r} unpacks to more than {most:,} bytes, a quarter of the free memory: unpack "
+            "it, and read a part"
+        )
+    return b"".join(parts)
+
+
+def _check_room(path: Path, frame: pl.LazyFrame, name: str) -> None:
+    """Refuse a table that does not fit before any of it is read: a few bytes can unfold to billions of rows."""
+    rows, width = int(frame.select(pl.len()).collect().item()), len(frame.collect_schema())
+    need, free = 8 * rows * max(width, 1), available_bytes()
+    if need > free:
+        raise FileError(
+            f"`{name}` file {path.name!r} holds {rows:,} rows of {width:,} columns, at least {need:,} bytes, and "
+            f"{free:,} are free: read a part of it with polars.scan_parquet"
+        )
 
 
 def _read_text(data: bytes, path: Path, name: str) -> pl.DataFrame:

@@ -292,6 +292,8 @@ def load_config(path: Path | None) -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no valid TOML: {_lower(str(error))}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply: a setting lies two levels deep") from None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
