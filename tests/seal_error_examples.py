@@ -65,6 +65,6 @@ EXAMPLES: list[Example] = [
         "export place",
         with_book(lambda book: book.export("gone/runs.csv")),
         LedgerError,
-        "the ledger cannot be exported to 'gone/runs.csv': the folder is absent or closed",
+        "the ledger cannot be exported to 'gone/runs.csv': No such file or directory",
     ),
 ]

@@ -115,7 +115,8 @@ def main() -> int:
     started = steady[-1][2] - steady[0][2]
     told = {
         "rounds": len(seen), "bars": 300 * len(seen), "resident_mib": round(last / 2**20, 1),
-        "growth": round(growth, 4), "handles": opened, "threads": started, "digests": len(digests), "minutes": asked.minutes,
+        "growth": round(growth, 4), "handles": opened,
+        "threads": started, "digests": len(digests), "minutes": asked.minutes,
     }  # fmt: skip
     print(json.dumps(told))
     if asked.json is not None:

@@ -80,7 +80,7 @@ def export(runs: pl.DataFrame, path: Path) -> Path:
             _write(runs, temporary, suffix)
     except OSError as error:
         raise LedgerError(
-            f"the ledger cannot be exported to {str(path)!r}: {error.strerror or 'the folder is absent or closed'}"
+            f"the ledger cannot be exported to {str(path)!r}: {error.strerror or error}"
         ) from error
     return path
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
+import polars as pl
 
 import barproof as bp
 from barproof._procedure import _Book
 from barproof._tensors import read_sealed, write_sealed, write_tensors
+from barproof.cli.config import load_config
 from barproof.live.state import Store
 from barproof.models.forecaster import Forecaster
 from barproof.models.nets import CrossMarketTransformer
@@ -119,6 +123,28 @@ def harmed_log() -> object:
         return bp.LiveLog.read(".")
 
 
+def little(free: int) -> Any:
+    return mock.patch("barproof.candles.sources.available_bytes", return_value=free)
+
+
+def unfolding() -> object:
+    with here(), little(1_000):
+        Path("x.csv.gz").write_bytes(gzip.compress(bytes(2 << 20)))
+        return bp.read_candles("x.csv.gz", instrument="spot")
+
+
+def many_rows() -> object:
+    with here(), little(1_000):
+        pl.DataFrame({"open_time": range(200)}).write_parquet("x.parquet")
+        return bp.read_candles("x.parquet", instrument="spot")
+
+
+def deep_configuration() -> object:
+    with here():
+        Path("barproof.toml").write_text("a = " + "[" * 20_000)
+        return load_config(Path("barproof.toml"))
+
+
 EXAMPLES: list[Example] = [
     (
         "arrays with another digest",
@@ -167,6 +193,32 @@ EXAMPLES: list[Example] = [
         short_ledger,
         bp.LedgerError,
         "ledger 'l.sqlite' is damaged: it is cut short to one byte; move it aside and restore a copy, or begin a new one",
+    ),
+    (
+        "no decision",
+        lambda: bp.Decision.from_json("{}"),
+        bp.ParameterError,
+        "the text is no decision: it must be the JSON that to_json() wrote",
+    ),
+    (
+        "an archive that unfolds",
+        unfolding,
+        bp.FileError,
+        "`source` file 'x.csv.gz' unpacks to more than 1,048,576 bytes, a quarter of the free memory: unpack it, and read "
+        "a part",
+    ),
+    (
+        "a table of very many rows",
+        many_rows,
+        bp.FileError,
+        "`source` file 'x.parquet' holds 200 rows of 1 columns, at least 1,600 bytes, and 1,000 are free: read a part of "
+        "it with polars.scan_parquet",
+    ),
+    (
+        "a configuration nested deeply",
+        deep_configuration,
+        bp.ConfigError,
+        "barproof.toml is nested too deeply: a setting lies two levels deep",
     ),
     (
         "a live log of one byte",

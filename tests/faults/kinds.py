@@ -239,7 +239,8 @@ def checkpoint(path: Path, variant: int) -> Any:
 
 
 def table(path: Path, variant: int) -> object:
-    return write_frame(path, result(variant).trades)
+    write_frame(path, result(variant).trades)
+    return path
 
 
 KINDS = (

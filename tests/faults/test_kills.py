@@ -133,7 +133,8 @@ jobs = {
     "labels": lambda: bp.labels.triple_barrier(candles, leaving, costs=costs).values,
     "train": lambda: bp.train(models.Logistic(), X, labels, walk, threads=1, **off).predictions(),
     "bootstrap": lambda: bp.stats.mean_interval(candles.close[1:] / candles.close[:-1] - 1, seed=3),
-    "audit": lambda: bp.audit(result=result, ledger=False, resample=False).to_json(),
+    "audit": lambda: [(f.id, f.outcome, f.measured)
+                      for f in bp.audit(result=result, ledger=False, resample=False)],
 }
 chance = random.Random(int(sys.argv[1]))
 for name, job in jobs.items():

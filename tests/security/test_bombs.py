@@ -80,7 +80,7 @@ def test_what_fits_is_read(tmp_path: Path) -> None:
     candles = bp.simulate_candles(1, bars=500)
     candles.to_polars().write_parquet(tmp_path / "x.parquet")
     with gzip.open(tmp_path / "x.csv.gz", "wb") as stream:
-        candles.to_polars().write_csv(stream)
+        stream.write(candles.to_polars().write_csv().encode())
     for name in ("x.parquet", "x.csv.gz"):
         assert len(bp.read_candles(tmp_path / name, instrument="spot", on_fault="ignore")) == 500
 

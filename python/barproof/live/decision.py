@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from barproof.errors import ParameterError
+
 __all__ = ["SCHEMA", "Decision", "decision_schema", "schema_text"]
 
 SCHEMA = "barproof-decision/1"
@@ -127,13 +129,23 @@ class Decision(NamedTuple):
         -------
         Decision
             Equal to the one that was written.
+
+        Raises
+        ------
+        ParameterError
+            If it is none.
         """
-        held = json.loads(text)
-        zone = held.pop("entry_zone")
-        held.update({f"p_{name}": value for name, value in held.pop("probabilities").items()})
-        held.update(held.pop("digests"))
-        held.pop("schema")
-        return cls(entry_zone=None if zone is None else (zone[0], zone[1]), **held)
+        try:
+            held = json.loads(text)
+            zone = held.pop("entry_zone")
+            held.update({f"p_{name}": value for name, value in held.pop("probabilities").items()})
+            held.update(held.pop("digests"))
+            held.pop("schema")
+            return cls(entry_zone=None if zone is None else (zone[0], zone[1]), **held)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ParameterError(
+                "the text is no decision: it must be the JSON that to_json() wrote"
+            ) from error
 
 
 _SIDES = ("long", "short", "exit_long", "exit_short")
