@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-slow test-lowest fuzz fuzz-corpus soak mutants coverage miri lint format bench bench-kernels docs wheel wheel-check generate clean
+.PHONY: help demo test test-rust test-python test-slow test-lowest fuzz fuzz-corpus soak mutants coverage miri lint format bench bench-kernels instructions docs wheel wheel-check generate clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -23,6 +23,7 @@ BUILD_STAMP    := $(VENV)/.built
 BASE_STAMP     := $(VENV)/.base
 DEV_STAMP      := $(VENV)/.dev
 PEERS_STAMP    := $(VENV)/.peers
+APART_STAMP    := $(VENV)/.peers-apart
 
 help:
 	@echo "make demo       build, run the main job on a simulated market, write $(OUT)/report.html"
@@ -37,7 +38,8 @@ help:
 	@echo "make miri       the tests that touch unsafe code, interpreted; wants a nightly toolchain with miri"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
-	@echo "make bench      benchmarks against peers; records go to benches/record/, tables to docs/performance.md"
+	@echo "make bench      all benchmarks against peers (40 minutes); records go to benches/record/, tables to docs/"
+	@echo "make instructions  count instructions under callgrind and compare with benches/instructions.csv"
 	@echo "make bench-kernels  kernels and engines by themselves, in Rust; reports in target/criterion/"
 	@echo "make docs       the documentation as a site, in site/"
 	@echo "make wheel      abi3 wheel in dist/"
@@ -90,6 +92,12 @@ $(PEERS_STAMP): pyproject.toml $(BUILD_STAMP)
 	  $(PEERS) | while read -r peer; do \
 	    $(BIN)/python -m pip install --quiet "$$peer" || echo "$$peer could not be installed and is left out" >&2; \
 	  done; fi
+
+# What pybroker needs contradicts what others need: it lives in an environment of its own, and is left out without it.
+$(APART_STAMP): pyproject.toml | $(BIN)/python
+	@if $(PYTHON) -m venv $(VENV)/peers && $(VENV)/peers/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	  $(VENV)/peers/bin/python -m pip install --quiet --group bench-apart; then touch $@; else \
+	  echo "pybroker could not be installed and is left out" >&2; fi
 
 # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -199,13 +207,14 @@ bench-kernels:
 	$(need_rust)
 	cargo bench -p barproof-core
 
-bench: $(BUILD_STAMP) $(PEERS_STAMP)
-	$(BIN)/python -m benches.workload_a --record
-	$(BIN)/python -m benches.workload_b --record
-	$(BIN)/python -m benches.workload_d --record
-	$(BIN)/python -m benches.real_data --record
-	$(BIN)/python -m benches.feature_rows --record
+bench: $(BUILD_STAMP) $(PEERS_STAMP) $(APART_STAMP)
+	$(BIN)/python -m benches.everything
 	$(BIN)/python -m benches.table
+
+instructions: | $(BIN)/python
+	$(need_rust)
+	@command -v valgrind >/dev/null 2>&1 || { echo "missing: valgrind. On Debian and Ubuntu: apt-get install valgrind" >&2; exit 1; }
+	$(BIN)/python -m benches.instructions $(if $(UPDATE),--update)
 
 # What mkdocs says of its own future is nobody's business here.
 docs: $(DEV_STAMP)

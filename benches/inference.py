@@ -1,10 +1,11 @@
-"""Inference on the processor: beside the same net fed with windows that lie ready, and beside the libraries' own calls.
+"""Workload C, inference on the processor: beside the same net fed with windows that lie ready, and beside libraries.
 
-``python -m benches.inference [--record] [--quick] [--cases nets libraries memory]``. Answers are compared before times
-are taken, contenders take turns, everything runs on one thread, and seconds are those of the processor, so that a
-machine that others use tells the same. `memory` walks a table of 240 channels over a million
-bars in a process of its own and reports what it held beyond the table: a peak that would be 115 GB if windows were
-made.
+``python -m benches.inference [--record] [--quick] [--cases nets encoder libraries memory]``. `encoder` is the net of
+4.8 million parameters in single precision, in bfloat16 and by onnxruntime, which is fed windows that lie ready.
+Answers are compared before times are taken, contenders take turns, everything runs on one thread, and seconds are
+those of the processor, so that a machine that others use tells the same. `memory` walks a table of 240 channels over
+a million bars in a process of its own and reports what it held beyond the table: a peak that would be 115 GB if
+windows were made.
 """
 
 from __future__ import annotations
@@ -28,8 +29,19 @@ from barproof import models
 from barproof.bundle import FittedPart
 
 Floats = NDArray[np.float64]
-CASES = ("nets", "libraries", "memory")
-PACKAGES = ("numpy", "torch", "scikit-learn", "xgboost", "lightgbm")
+CASES = ("nets", "encoder", "libraries", "memory")
+PACKAGES = ("numpy", "torch", "scikit-learn", "xgboost", "lightgbm", "onnxruntime")
+ENCODER = "encoder, 120 x 240"
+ENCODER_ROWS = 96
+ENCODER_NAMES = (
+    "barproof",
+    "resident windows",
+    "barproof, bf16",
+    "resident windows, bf16 autocast",
+    "onnxruntime, resident windows",
+)
+HALF = 2e-2
+"""Of probabilities in bfloat16, whose products keep eight bits."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,102 @@ def nets(quick: bool, runs: int) -> list[tuple[str, int, list[Taken]]]:
         ]
         found.append((name, rows, in_turn(pair, runs)))
     return found
+
+
+def encoder_jobs(rows: int, only: str | None = None) -> dict[str, Callable[[], Floats]]:
+    """The encoder's contenders by name, or one of them with no more than it needs; ImportError where that is absent."""
+    import torch
+
+    from barproof.models import _fitting
+
+    torch.set_num_threads(1)
+    wanted = ENCODER_NAMES if only is None else (only,)
+    values = table(rows + 119, 240)
+    at = np.arange(119, len(values))
+    jobs: dict[str, Callable[[], Floats]] = {}
+    windows: Any = None
+    for name in wanted:
+        half = name.endswith(("bf16", "autocast"))
+        net = models.CrossMarketTransformer(inference="bf16" if half else "f32")
+        part, module = ready(net, 240, values)
+        batch = _fitting._rows_at_once(net, 240, torch.device("cpu"))
+        if name.startswith("barproof"):
+            jobs[name] = lambda part=part: part.predict(values, calibrated=False, rows=at)
+            continue
+        if windows is None:
+            windows = windows_ready(module, values, 120)
+        if name.startswith("onnxruntime"):
+            jobs[name] = onnx_job(module, windows, batch)
+        elif half:
+            jobs[name] = lambda m=module, w=windows, b=batch: autocast(m, w, b)
+        else:
+            jobs[name] = lambda m=module, w=windows, b=batch: resident(m, w, b)
+    return jobs
+
+
+def autocast(module: Any, windows: Any, batch: int) -> Floats:
+    """The plain loop in bfloat16, as torch offers it."""
+    import torch
+
+    with torch.autocast("cpu", torch.bfloat16):
+        return resident(module, windows, batch)
+
+
+def onnx_session(module: Any, windows: Any) -> Any:
+    """The net exported for as many windows, in onnxruntime on one thread; other numbers it would not take."""
+    import io
+    import logging
+    import warnings
+
+    import onnxruntime
+    import torch
+
+    file = io.BytesIO()
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module.body, (windows,), dynamo=True, verbose=False).save(file)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(file.getvalue(), options, providers=providers)
+
+
+def onnx_job(module: Any, windows: Any, batch: int) -> Callable[[], Floats]:
+    """The same net, exported and run by onnxruntime in batches of the same size."""
+    parts = windows.split(batch)
+    sessions = {len(part): onnx_session(module, part) for part in parts}
+    fed = [(sessions[len(part)], part.numpy()) for part in parts]
+
+    def run() -> Floats:
+        made = [session.run(None, {session.get_inputs()[0].name: part})[0] for session, part in fed]
+        logits = np.concatenate(made).astype(np.float64)
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found: Floats = shifted / shifted.sum(axis=1, keepdims=True)
+        return found
+
+    return run
+
+
+def encoder(quick: bool, runs: int) -> list[tuple[str, int, list[Taken]]]:
+    """Our call in both precisions beside torch's loop and onnxruntime on windows that lie ready."""
+    rows = ENCODER_ROWS // (8 if quick else 1)
+    jobs: dict[str, Callable[[], Floats]] = {}
+    for name in ENCODER_NAMES:
+        try:
+            jobs |= encoder_jobs(rows, name)
+        except ImportError as missing:
+            print(f"left out: {name} ({missing})")
+    answer = jobs["barproof"]()
+    notes = {}
+    for name, job in jobs.items():
+        apart = float(np.abs(job() - answer).max())
+        if apart > (HALF if "bf16" in name else 1e-5):
+            raise SystemExit(f"{name} differs by {apart:.1e}: nothing is timed")
+        notes[name] = "" if name == "barproof" else f"answers within {apart:.0e}"
+    made = [Contender(name, job, note=notes[name]) for name, job in jobs.items()]
+    return [(ENCODER, rows, in_turn(made, runs))]
 
 
 def libraries(quick: bool, runs: int) -> list[tuple[str, int, list[Taken]]]:
@@ -280,7 +388,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     asked = parser.parse_args()
     rows: list[dict[str, object]] = []
-    for case, measure in (("nets", nets), ("libraries", libraries)):
+    for case, measure in (("nets", nets), ("encoder", encoder), ("libraries", libraries)):
         if case in asked.cases:
             for name, n, taken in measure(asked.quick, asked.runs):
                 rows += record_of(name, n, taken)

@@ -20,6 +20,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from benches import timing
 
 import barproof as bp
 
@@ -249,7 +250,8 @@ def main() -> None:
     for name, unit, p50, p99, note in rows:
         print(f"{name:42} {p50:12,.1f} {p99:12,.1f} {unit:4} {note}")
     if given.record:
-        stamp = time.strftime("%Y-%m-%d_%H%M", time.gmtime())
+        began = os.environ.get(timing.RUN) or time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+        stamp = began.replace(" ", "_").replace(":", "")
         path = Path(__file__).parent / "record" / f"{stamp}_live.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             out = csv.writer(file)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "benches" / "record"
+RUN = "BARPROOF_BENCH_RUN"
+"""Names, by its time, the run that several records belong to; see `everything`."""
 FIELDS = (
     "case", "contender", "bars", "combinations", "threads", "runs", "median_s", "min_s", "max_s", "trades",
     "m_candle_combinations_per_s", "times_barproof", "peak_mib", "note",
@@ -27,6 +29,10 @@ FEATURE_FIELDS = (
     "times_barproof", "peak_mib", "note",
 )  # fmt: skip
 PACKAGES = ("numpy", "polars", "numba", "vectorbt", "vectorbt-rust", "raptorbt")
+ALL_PACKAGES = (
+    "numpy", "polars", "pandas", "numba", "vectorbt", "vectorbt-rust", "raptorbt", "backtesting", "akquant", "TA-Lib",
+    "tulipy", "kand", "polars-talib", "torch", "onnxruntime", "arch", "ml4t-diagnostic",
+)  # fmt: skip
 FEATURE_PACKAGES = (
     "numpy", "polars", "pandas", "numba", "TA-Lib", "tulipy", "kand", "polars-talib", "talipp",
 )  # fmt: skip
@@ -132,7 +138,7 @@ def setting(barproof: str, packages: Sequence[str] = PACKAGES) -> dict[str, str]
     # The record itself is no change of what is measured.
     changed = _git("status", "--porcelain", "--", "rust", "python", "Cargo.lock")
     return {
-        "date": f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}",
+        "date": os.environ.get(RUN) or f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M}",
         "commit": _git("rev-parse", "--short", "HEAD") + ("+changes" if changed else ""),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {_processor()}",
         "load": f"{os.getloadavg()[0]:.1f}",

@@ -1,4 +1,4 @@
-"""Workload D: CSCV, SPA and StepM over a thousand trials, through the ordinary Python calls, against numpy and arch.
+"""Workload D: CSCV, SPA and StepM over a thousand trials, a paired bootstrap: against numpy, arch, ml4t-diagnostic.
 
 Also every overfitting statistic of a sweep of ten thousand combinations, with the peak memory of the process.
 
@@ -10,9 +10,12 @@ fewer resamples where the whole would take minutes; the note says so, and the fi
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import resource
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from benches import timing
@@ -23,7 +26,7 @@ import barproof as bp
 from barproof import stats
 
 Floats = NDArray[np.float64]
-CASES = ("cscv", "superior", "sweep")
+CASES = ("cscv", "superior", "paired", "sweep")
 
 
 def panel(days: int, trials: int) -> Floats:
@@ -55,19 +58,8 @@ def numpy_plain(returns: Floats, blocks: int, most: int | None = None) -> Floats
 
 def numpy_sums(returns: Floats, blocks: int) -> Floats:
     """CSCV by sums over blocks, all halves at once by matrix products: an expert's numpy."""
-    parts = np.array_split(np.arange(len(returns)), blocks)
-    first = np.array([returns[p].sum(axis=0) for p in parts])
-    second = np.array([(returns[p] ** 2).sum(axis=0) for p in parts])
-    sizes = np.array([len(p) for p in parts], dtype=float)
-    halves = np.zeros((math.comb(blocks, blocks // 2), blocks))
-    for row, half in enumerate(combinations(range(blocks), blocks // 2)):
-        halves[row, list(half)] = 1.0
-    n = halves @ sizes
-    s1, s2 = halves @ first, halves @ second
-    ratio = s1 / n[:, None] / np.sqrt((s2 - s1 * s1 / n[:, None]) / (n[:, None] - 1))
-    # In lexicographic order the rest of a half stands at the other end.
-    chosen, judged = ratio, ratio[::-1]
-    value = judged[np.arange(len(n)), chosen.argmax(axis=1)]
+    chosen, judged = ratios(returns, blocks)
+    value = judged[np.arange(len(chosen)), chosen.argmax(axis=1)]
     below = (judged < value[:, None]).sum(axis=1)
     equal = (judged == value[:, None]).sum(axis=1)
     rank = (below + (equal + 1) / 2) / (returns.shape[1] + 1)
@@ -101,6 +93,28 @@ def numpy_parts(returns: Floats, blocks: int, part: int = 32) -> Floats:
             rank = (below + (equal + 1) / 2) / (returns.shape[1] + 1)
             out.append(np.log(rank / (1 - rank)))
     return np.concatenate(out)
+
+
+def ratios(returns: Floats, blocks: int) -> tuple[Floats, Floats]:
+    """Sharpe ratio of every trial in each half and in the rest of it."""
+    parts = np.array_split(np.arange(len(returns)), blocks)
+    first = np.array([returns[p].sum(axis=0) for p in parts])
+    second = np.array([(returns[p] ** 2).sum(axis=0) for p in parts])
+    sizes = np.array([len(p) for p in parts], dtype=float)
+    halves = np.zeros((math.comb(blocks, blocks // 2), blocks))
+    for row, half in enumerate(combinations(range(blocks), blocks // 2)):
+        halves[row, list(half)] = 1.0
+    n = halves @ sizes
+    s1, s2 = halves @ first, halves @ second
+    ratio = s1 / n[:, None] / np.sqrt((s2 - s1 * s1 / n[:, None]) / (n[:, None] - 1))
+    # In lexicographic order the rest of a half stands at the other end.
+    return ratio, ratio[::-1]
+
+
+def ml4t_pbo() -> Callable[[Floats, int], float]:
+    """PBO by ml4t-diagnostic, which takes what each trial did in each half; ImportError where it is absent."""
+    found: Any = importlib.import_module("ml4t.diagnostic.evaluation.stats.backtest_overfitting")
+    return lambda returns, blocks: float(found.compute_pbo(*ratios(returns, blocks)).pbo)
 
 
 class Bench:
@@ -153,6 +167,25 @@ class Bench:
             expert[:some], numpy_plain(returns, blocks, some), rtol=1e-9, atol=1e-12
         ):
             raise SystemExit("the two numpy forms differ: nothing is timed")
+        others = []
+        try:
+            peer = ml4t_pbo()
+        except ImportError as missing:
+            print(f"left out: ml4t-diagnostic ({missing})")
+        else:
+            if not math.isclose(peer(returns, blocks), float(np.mean(ours <= 0)), rel_tol=1e-12):
+                raise SystemExit("ml4t-diagnostic's PBO is another: nothing is timed")
+            others.append(
+                (
+                    Contender(
+                        "ml4t-diagnostic",
+                        lambda: peer(returns, blocks),
+                        runs=3,
+                        note="ratios by matrix products, PBO alone",
+                    ),
+                    1.0,
+                )
+            )
         self.measure(
             "cscv",
             [
@@ -185,13 +218,17 @@ class Bench:
                     ),
                     math.comb(16, 8) / some,
                 ),
+                *others,
             ],
         )
 
     def superior(self) -> None:
         """SPA and StepM with all their p-values."""
-        from arch.bootstrap import SPA, StepM
-
+        try:
+            from arch.bootstrap import SPA, StepM
+        except ImportError as missing:
+            print(f"left out: arch ({missing})")
+            return
         returns, zero = self.returns, np.zeros(len(self.returns))
         count = max(99, self.resamples // 50)
         block = 10
@@ -237,6 +274,40 @@ class Bench:
                     ),
                 ],
             )
+
+    def paired(self) -> None:
+        """Two series over the same days, resampled alike."""
+        try:
+            from arch.bootstrap import StationaryBootstrap
+        except ImportError as missing:
+            print(f"left out: arch ({missing})")
+            return
+        a, b = self.returns[:, 0], self.returns[:, 1]
+        count, block = self.resamples, 10
+        peer = StationaryBootstrap(block, a - b, seed=1)
+        state = peer.state
+        index = np.array([peer.update_indices() for _ in range(count)])
+        peer.state = state
+        low, high = peer.conf_int(np.mean, count, method="percentile", size=0.95).ravel()
+        found = stats.paired_difference(a, b, indices=index)
+        if not np.allclose([found.low, found.high], [low, high], rtol=1e-9, atol=1e-15):
+            raise SystemExit("arch and barproof differ on the same resamples: nothing is timed")
+
+        def ours() -> object:
+            return stats.paired_difference(a, b, resamples=count, mean_block=block)
+
+        def arch() -> object:
+            peer = StationaryBootstrap(block, a - b, seed=1)
+            return peer.conf_int(np.mean, count, method="percentile", size=0.95)
+
+        note = f"{count:,} resamples of {len(a):,} days"
+        self.measure(
+            "paired",
+            [
+                (Contender("barproof", ours, note=note), 1.0),
+                (Contender("arch 8.0.0, stationary bootstrap", arch, note=note), 1.0),
+            ],
+        )
 
     def sweep(self) -> None:
         """All overfitting statistics of a sweep: every combination's daily returns, none held in Python's hands."""
@@ -293,7 +364,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    where = timing.setting(bp.__version__, ("numpy", "arch"))
+    where = timing.setting(bp.__version__, ("numpy", "arch", "ml4t-diagnostic"))
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     part = 10 if asked.quick else 1
     bench = Bench(1_460, 1_000 // part, 10_000 // part, asked.runs, asked.threads)

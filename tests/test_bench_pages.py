@@ -1,0 +1,267 @@
+"""The page of benchmarks: every goal and every peer on it, misses explained, counts of instructions judged."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import barproof as bp
+
+ROOT = Path(__file__).resolve().parent.parent
+
+frameworks: Any = importlib.import_module("benches.frameworks")
+instructions: Any = importlib.import_module("benches.instructions")
+everything: Any = importlib.import_module("benches.everything")
+page: Any = importlib.import_module("benches.page")
+peaks: Any = importlib.import_module("benches.peaks")
+table: Any = importlib.import_module("benches.table")
+timing: Any = importlib.import_module("benches.timing")
+workload: Any = importlib.import_module("benches.problem")
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_newest_records() -> None:
+    assert page.PAGE.read_text(encoding="utf-8") == page.render()
+
+
+def test_a_newer_record_changes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on it is written by hand: a record in which the peer is slower by half says so."""
+    for path in timing.RECORDS.glob("*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path, rows = timing.latest("workload_d")
+    monkeypatch.setattr(timing, "RECORDS", tmp_path)
+    assert page.render() == page.PAGE.read_text(encoding="utf-8")
+    ours, theirs = (
+        next(r for r in rows if (r["case"], r["contender"]) == ("cscv", name))
+        for name in ("barproof", "numpy, matrix products")
+    )
+    text = (tmp_path / path.name).read_text(encoding="utf-8")
+    slow = f"{99.5 * float(ours['median_s']):.6f}"
+    (tmp_path / "2999-01-01_0000_workload_d.csv").write_text(
+        text.replace(f",{theirs['median_s']},", f",{slow},", 1), encoding="utf-8"
+    )
+    changed = page.render()
+    assert re.search(r"\| numpy, matrix products \| 1 \| [\d.]+ m?s \| 99\.5 \|", changed)
+    assert "2999-01-01_0000_workload_d.csv" in changed
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_goal_that_is_missed_names_a_section_that_exists() -> None:
+    goals = page.goals()
+    assert {goal.workload for goal in goals} == set("ABCD")
+    missed = [goal for goal in goals if goal.met is not True]
+    assert missed
+    for goal in goals:
+        if not goal.why:
+            assert goal.met, goal.text
+            continue
+        name, anchor = goal.why.split("#")
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert anchor in map(slug, headings), goal.why
+
+
+def test_the_page_has_every_goal_of_both_tables() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    for goal in (*table.GOALS, *table.BOUNDS):
+        assert f"| {goal.text} |" in text
+    known = {goal.text for goal in (*table.GOALS, *table.BOUNDS)}
+    assert set(page.WHY) <= known
+
+
+def test_a_goal_tells_by_how_much_it_is_missed() -> None:
+    goal = page.Goal("A", "faster", 10.0, "x", 8.0, False, "performance.md#goals")
+    assert goal.met is False
+    assert goal.row().endswith("| 8x | missed: short by 20%; [what limits](performance.md#goals) |")
+    slow = page.Goal("B", "quick", 30.0, "ns", 40.0, True, "performance.md#features")
+    assert slow.met is False
+    assert "| <= 30 ns | 40 ns | missed: over by 33%" in slow.row()
+    assert page.Goal("B", "quick", 30.0, "ns", 30.0, True, "x").row().endswith("| met |")
+    none = page.Goal("C", "far", 5.0, "x", None, False, "performance.md#gpu")
+    assert none.met is None
+    assert none.row().endswith("| not measured | [why](performance.md#gpu) |")
+
+
+def test_a_missed_goal_without_an_explanation_says_so() -> None:
+    goal = page.Goal("A", "faster", 10.0, "x", 8.0, False, "")
+    assert goal.row().endswith("| missed: short by 20%; not explained yet |")
+    assert "not explained yet" not in page.PAGE.read_text(encoding="utf-8")
+
+
+def test_wins_and_losses_are_told_alike() -> None:
+    assert page.judged(8.2) == "win"
+    assert page.judged(0.5) == "**loss**"
+    assert page.judged(1.04) == page.judged(0.96) == "level"
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert "| win |" in text
+    assert "| **loss** |" in text
+
+
+def test_contenders_are_held_against_our_row_that_is_most_like_them() -> None:
+    names = ("contender", "combinations", "threads", "median_s")
+    ours = [
+        dict(zip(names, row, strict=True))
+        for row in (
+            ("barproof", "", "1", "2.0"),
+            ("barproof, threads", "", "2", "1.0"),
+            ("barproof, bf16", "", "1", "0.5"),
+            ("barproof, the same 4", "4", "2", "0.4"),
+        )
+    ]
+
+    def times(*row: str) -> float:
+        return float(page.beside(dict(zip(names, row, strict=True)), ours))
+
+    assert times("peer", "", "1", "3.0") == 1.5
+    assert times("peer, threads", "", "2", "3.0") == 3.0
+    assert times("peer, bf16 autocast", "", "1", "3.0") == 6.0
+    assert times("peer", "4", "1", "4.0") == pytest.approx(10.0)
+    # Nobody ran as many: a combination's time over that of the first.
+    assert times("peer", "16", "1", "32.0") == 1.0
+
+
+def test_every_contender_has_its_peak_on_the_page() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    found = {(row["workload"], row["contender"]) for row in page.of("peaks").rows}
+    # A peer that a machine could not install has no row.
+    assert found <= {(row[0], row[1]) for row in peaks.TABLE}
+    memory = text.split("## Memory")[1].split("## Instructions")[0]
+    for letter, contender in found:
+        assert f"| {letter} | {contender} |" in memory
+
+
+def test_peaks_are_of_the_contenders_that_are_timed() -> None:
+    """A name that only one of them knows would leave its cell empty."""
+    records = {
+        "A": ("workload_a", "frameworks"), "B": ("workload_b",), "C": ("inference",), "D": ("workload_d",),
+    }  # fmt: skip
+    timed = {
+        letter: {row["contender"] for name in names for row in page.of(name).rows}
+        for letter, names in records.items()
+    }
+    for row in page.of("peaks").rows:
+        if not page.is_ours(row["contender"]):
+            assert row["contender"] in timed[row["workload"]], row["contender"]
+
+
+# ---- one go ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_go_runs_every_bench_that_writes_a_record() -> None:
+    writers = {
+        path.stem
+        for path in (ROOT / "benches").glob("*.py")
+        if '"--record"' in path.read_text(encoding="utf-8")
+    }
+    assert writers - {"everything"} == set(everything.available())
+    assert sum(everything.BENCHES.values()) < 60
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nbench:")[1].split("\n\n")[0]
+    assert "benches.everything" in recipe
+    assert "benches.table" in recipe
+
+
+def test_records_of_one_run_share_their_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "RECORDS", tmp_path)
+    monkeypatch.setenv(timing.RUN, "2026-01-02 03:04")
+    where = timing.setting(bp.__version__)
+    for name in ("a", "b"):
+        timing.write([{"case": "x"}], where, name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "2026-01-02_0304_a.csv",
+        "2026-01-02_0304_b.csv",
+    ]
+    monkeypatch.delenv(timing.RUN)
+    assert timing.setting(bp.__version__)["date"] != "2026-01-02 03:04"
+
+
+# ---- frameworks ------------------------------------------------------------------------------------------------------
+
+
+def trades(*rows: tuple[float, float, float, float]) -> dict[str, Any]:
+    names = ("entry_bar", "exit_bar", "entry_price", "exit_price")
+    return dict(zip(names, np.array(rows).T, strict=True))
+
+
+def test_trades_are_alike_in_bars_and_prices() -> None:
+    mine = pl.DataFrame(trades((1, 4, 10.0, 11.0), (6, 9, 11.0, 12.0), (12, 13, 9.0, 9.5)))
+    assert frameworks.compare(mine, trades((1, 4, 10.0, 11.0), (6, 9, 11.0, 12.0))) == (2, 3)
+    assert frameworks.compare(mine, trades((1, 4, 10.0, 11.1), (6, 8, 11.0, 12.0))) == (0, 3)
+    # One of theirs that we have not, and two of ours that they have not.
+    assert frameworks.compare(mine, trades((2, 4, 10.0, 11.0), (6, 9, 11.0, 12.0))) == (1, 4)
+
+
+def test_a_framework_that_does_another_job_stops_the_bench() -> None:
+    mine = pl.DataFrame(trades((1, 4, 10.0, 11.0), (6, 9, 11.0, 12.0)))
+    row = np.zeros((1, 4))
+    told = frameworks.reconciled("a peer", row, [trades((1, 4, 10.0, 11.0), (6, 9, 11.0, 12.0))], [mine])  # fmt: skip
+    assert told == "2 of 2 trades alike in bars and prices"
+    with pytest.raises(SystemExit, match="it does another job, nothing is timed"):
+        frameworks.reconciled("a peer", row, [trades((1, 5, 10.0, 11.0))], [mine])
+
+
+@pytest.mark.parametrize("name", ["backtesting.py", "akquant", "pybroker"])
+def test_frameworks_make_our_trades(name: str) -> None:
+    """On a small market, as far as their semantics are ours; see `benches/frameworks.py`."""
+    market = workload.make(6_000, 3)
+    try:
+        peer = frameworks.PEERS[name](market)
+    except ImportError as missing:
+        pytest.skip(str(missing))
+    rows = workload.product("dense")[workload.FEW][:2].copy()
+    rows[:, 0] -= 0.1
+    theirs = peer.run(rows)
+    if hasattr(peer, "close"):
+        peer.close()
+    candles, signals = market.candles(), frameworks.signals_of(market)
+    counts = [
+        frameworks.compare(frameworks.ours(candles, signals, row), found)
+        for row, found in zip(rows.tolist(), theirs, strict=True)
+    ]
+    alike, either = (sum(column) for column in zip(*counts, strict=True))
+    assert either > 150
+    # backtesting.py looks at stops on the bar of the entry, as we do; the others begin a bar later.
+    assert alike >= (0.98 if name == "backtesting.py" else frameworks.ALIKE) * either
+
+
+# ---- instructions ----------------------------------------------------------------------------------------------------
+
+
+def test_counts_beyond_the_bound_are_named() -> None:
+    before = {("grid", "avx2"): 1_000_000, ("grid", "portable"): 2_000_000, ("gone", "avx2"): 5}
+    now = {("grid", "avx2"): 1_021_000, ("grid", "portable"): 2_039_000, ("new", "avx2"): 7}
+    assert instructions.judged(now, before) == [
+        "grid on avx2: 1,021,000 instructions, +2.1% from 1,000,000",
+        "gone on avx2: in the baseline, and no longer a workload",
+        "new on avx2: not in the baseline",
+    ]
+    fewer = {**before, ("grid", "avx2"): 970_000}
+    assert instructions.judged(fewer, before) == [
+        "grid on avx2: 970,000 instructions, -3.0% from 1,000,000"
+    ]
+    assert instructions.judged(before, before) == []
+
+
+def test_the_baseline_has_every_workload_on_both_paths(tmp_path: Path) -> None:
+    source = (ROOT / "rust/core/benches/instructions.rs").read_text(encoding="utf-8")
+    listed = source.split("const WORKLOADS")[1].split("];")[0]
+    names = re.findall(r'\("([^"]+)", ', listed)
+    counts, made_by = instructions.read()
+    assert len(names) > 5
+    assert set(counts) == {(name, path) for name in names for path in instructions.PATHS}
+    assert all(count > 100_000 for count in counts.values())
+    assert made_by.startswith("rustc ")
+    instructions.write(counts, made_by, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == instructions.BASELINE.read_bytes()
