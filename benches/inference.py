@@ -388,17 +388,23 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     asked = parser.parse_args()
     rows: list[dict[str, object]] = []
-    for case, measure in (("nets", nets), ("encoder", encoder), ("libraries", libraries)):
+    for case, measure in (("nets", nets), ("libraries", libraries)):
         if case in asked.cases:
             for name, n, taken in measure(asked.quick, asked.runs):
                 rows += record_of(name, n, taken)
     if "memory" in asked.cases:
         rows += memory(asked.quick)
-    for row in rows:
+    apart: list[dict[str, object]] = []
+    if "encoder" in asked.cases:
+        for name, n, taken in encoder(asked.quick, asked.runs):
+            apart += record_of(name, n, taken)
+    for row in rows + apart:
         print(", ".join(f"{name} {value}" for name, value in row.items() if value != ""))
     if asked.record:
         where = timing.setting(bp.__version__, PACKAGES)
-        print(f"recorded in {timing.write(rows, where, 'inference', timing.FEATURE_FIELDS)}")
+        for name, found in (("inference", rows), ("encoder", apart)):
+            if found:
+                print(f"recorded in {timing.write(found, where, name, timing.FEATURE_FIELDS)}")
 
 
 if __name__ == "__main__":

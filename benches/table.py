@@ -436,6 +436,8 @@ BLOCKS = {
     "labels_where": ("labels", plain_where),
     "inference": ("inference", beside),
     "inference_where": ("inference", plain_where),
+    "encoder": ("encoder", beside),
+    "encoder_where": ("encoder", plain_where),
     "gpu": ("gpu", accelerator),
     "gpu_where": ("gpu", plain_where),
     "feature_where": ("workload_b", feature_where),

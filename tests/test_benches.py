@@ -189,7 +189,7 @@ def test_the_page_shows_the_latest_records() -> None:
         "where", "goals", "grids", "others", "feature_where", "feature_goals",
         "features", "feature_sets", "real_where", "real", "rows_where", "rows",
         "files_where", "files", "labels_where", "labels", "inference_where", "inference",
-        "gpu_where", "gpu",
+        "encoder_where", "encoder", "gpu_where", "gpu",
     ]  # fmt: skip
     assert table.render(page) == page
 
