@@ -208,8 +208,7 @@ bench-kernels:
 	cargo bench -p barproof-core
 
 bench: $(BUILD_STAMP) $(PEERS_STAMP) $(APART_STAMP)
-	$(BIN)/python -m benches.everything
-	$(BIN)/python -m benches.table
+	failed=0; $(BIN)/python -m benches.everything || failed=$$?; $(BIN)/python -m benches.table; exit $$failed
 
 instructions: | $(BIN)/python
 	$(need_rust)
