@@ -170,9 +170,11 @@ fn splits() {
 
 fn main() {
     let asked = std::env::args().nth(1).unwrap_or_default();
-    let mut known = WORKLOADS.iter();
-    match known.find(|(name, _)| *name == asked) {
-        Some((_, workload)) => workload(),
-        None => WORKLOADS.iter().for_each(|(name, _)| println!("{name}")),
+    if let Some((_, workload)) = WORKLOADS.iter().find(|(name, _)| *name == asked) {
+        workload();
+    } else {
+        for (name, _) in WORKLOADS {
+            println!("{name}");
+        }
     }
 }
