@@ -302,6 +302,12 @@ CALLS: list[tuple[str, Callable[[], object], type[BaseException]]] = [
     ("exchange refuses", exchange(ValueError("no such market")), bp.FileError),
     ("exchange is silent", exchange(TimeoutError("slow"), 2), bp.FileError),
     ("gap of the command", cli(gap="skip"), bp.ConfigError),
+    ("account of the command", cli(account="joint"), bp.ConfigError),
+    (
+        "histories without names",
+        with_bundle(twice=["A", "B"], from_history=["a.parquet", "b.parquet"]),
+        bp.ConfigError,
+    ),
     ("no bundle", cli(), bp.ConfigError),
     ("two of one symbol", with_bundle(twice=["A", "A"]), bp.ConfigError),
     ("no interval", with_bundle(interval=None), bp.ConfigError),
@@ -397,6 +403,9 @@ MESSAGES: dict[str, str] = {
     "exchange refuses": "exchange refuses bars of A: ValueError: no such market; this will not pass by waiting",
     "exchange is silent": "exchange does not give bars of A after 2 tries: TimeoutError: slow; start again, it goes on where it stood",
     "gap of the command": "`--gap` must be raise or accept, was 'skip'",
+    "account of the command": "`--account` must be own or shared, was 'joint'",
+    "histories without names": "`--from-history b.parquet` is one of several: name the symbol of each once, as `--bundle` "
+    "does, such as `--from-history A=FILE`",
     "no bundle": "`--bundle` is missing: give a folder that train wrote",
     "two of one symbol": "`--bundle A=place/b` gives A a second bundle: name each symbol once",
     "no interval": "`--interval` is missing: give it, such as 5m, or `--from-history` FILE",

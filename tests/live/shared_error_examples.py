@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import barproof as bp
-from barproof.live.replayed import replay
-from tests.live.market import COSTS, RULES, candles, folder, trained
+from tests.live.market import RULES, candles, folder, trained
 
 Example = tuple[str, Callable[[], object], type[BaseException], str]
 
@@ -42,18 +41,6 @@ def _named(place: Path, call: Callable[[], object]) -> object:
     except bp.BarproofError as error:
         error.args = (str(error).replace(str(place), "place"),)
         raise
-
-
-def replayed() -> object:
-    """Hold a log of such a session against backtests."""
-    with folder() as place:
-        live = made(place / "state")
-        bars = candles()
-        live.close()
-        live = made(place / "state")
-        log = live.log()
-        live.close()
-        return replay(log, "A", {"A": bars, "B": bars}, [trained().bundles[0]], RULES, COSTS)
 
 
 EXAMPLES: list[Example] = [
@@ -94,12 +81,5 @@ EXAMPLES: list[Example] = [
         bp.RulesError,
         "`rules` of roll(...) need an ATR or a volatility that the shared account has not measured from its start: "
         "keep `atr_period` and `vol_window`, or begin another session",
-    ),
-    (
-        "parity of one account",
-        replayed,
-        bp.ParameterError,
-        "the log is of a session whose symbols trade from one account: parity replays accounts of their own; run "
-        "portfolio(...) on the probabilities of the log and compare its trades",
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,34 @@ def test_new_rules_decide_and_positions_keep_theirs() -> None:
         # What was decided before still enters and leaves by its own rules; nothing is decided after.
         assert len(entered) > 10
         assert max(entered) <= rolled + live.interval_ms < max(left)
+
+
+def held_against(state: Any, **changes: Any) -> bp.Parity:
+    return bp.parity(state, books(), trained().bundles[0], RULES.replace(**changes), costs=COSTS)
+
+
+def test_parity_replays_the_one_account() -> None:
+    with folder() as state:
+        decisions = stepped(state, restarts=(30, 74))
+        log = bp.LiveLog.read(state)
+        found = held_against(state)
+        assert found.equal, str(found.first)
+        assert found.decisions == len(decisions) == len(log)
+        assert found.compared["trades"] == log.trades.height > 20
+        # What was refused is part of it: without limits other trades would have been made.
+        assert isinstance(found.replayed["A"], bp.PortfolioResult)
+        assert found.replayed["A"].refused.height > 0
+        other = held_against(state, stop_loss=0.005)
+        assert not other.equal
+        assert other.first is not None
+
+
+def test_parity_finds_a_trade_that_the_account_had_no_room_for() -> None:
+    with folder() as state:
+        stepped(state)
+        with sqlite3.connect(state / "live.sqlite") as base:
+            base.execute("UPDATE session SET value = '1' WHERE key = 'max_positions'")
+        assert not held_against(state).equal
 
 
 @pytest.mark.parametrize("options", [{"max_positions": 1}, {"max_gross": None}, {"account": "own"}])

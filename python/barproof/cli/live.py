@@ -16,7 +16,7 @@ from barproof.bundle import Bundle
 from barproof.candles import Candles
 from barproof.candles.interval import parse_interval
 from barproof.cli import options, output
-from barproof.cli.config import Config, load_config
+from barproof.cli.config import load_config
 from barproof.cli.exchanges import open_exchange
 from barproof.cli.exits import OK, one_line
 from barproof.cli.inputs import costs_of, first_given, market_of, read_market, rules_of
@@ -79,18 +79,26 @@ def live(
         typer.Option(metavar="FOLDER", help="Where the session keeps its state and log."),
     ] = Path("state"),
     from_history: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
             "--from-history",
-            metavar="FILE",
-            help="Candles for a warm start; nothing is decided on them. Not looked at where there is a state.",
+            metavar="[SYMBOL=]FILE",
+            help="Candles for a warm start, once a symbol; nothing is decided on them. Not looked at where there is a "
+            "state.",
             rich_help_panel="Market",
         ),
     ] = None,
     symbol: options.Symbol = None,
     interval: options.Interval = None,
     instrument: options.InstrumentKind = None,
-    funding: options.Funding = None,
+    funding: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SYMBOL=]PATH|none",
+            help="Settlements of a perpetual, once a symbol; `none` alone runs without, and says so.",
+            rich_help_panel="Market",
+        ),
+    ] = None,
     calendar: options.TradingCalendar = None,
     rule: options.Rule = None,
     taker: options.Taker = None,
@@ -98,6 +106,28 @@ def live(
     slippage: options.Slippage = None,
     free: options.Free = False,
     equity_start: options.Initial = None,
+    account: Annotated[
+        str,
+        typer.Option(
+            metavar="own|shared",
+            help="Of several symbols: an account each, or all trade from one.",
+            rich_help_panel="Account",
+        ),
+    ] = "own",
+    max_positions: Annotated[
+        int | None,
+        typer.Option(
+            help="Positions that a shared account holds at a time; no limit by default.",
+            rich_help_panel="Account",
+        ),
+    ] = None,
+    max_gross: Annotated[
+        float | None,
+        typer.Option(
+            help="All notionals of a shared account as a multiple of its equity; no limit by default.",
+            rich_help_panel="Account",
+        ),
+    ] = None,
     config: options.ConfigFile = None,
     gap: Annotated[
         str | None,
@@ -150,7 +180,27 @@ def live(
         raise ConfigError(f"`--gap` must be raise or accept, was {gap!r}")
     rules = rules_of(settings, rule)
     costs = costs_of(settings, taker, maker, slippage, free)
-    history = _history(settings, from_history, instrument, symbol, interval, funding, calendar)
+    if account not in ("own", "shared"):
+        raise ConfigError(f"`--account` must be own or shared, was {account!r}")
+    named = [word.partition("=")[0] for word in bundle or () if "=" in word]
+    free_of_funding = funding == ["none"]
+    settled = _by_symbol("--funding", None if free_of_funding else funding, named)
+    files = _by_symbol("--from-history", from_history, named)
+    books = {
+        name: read_market(
+            market_of(
+                settings,
+                Path(path),
+                instrument=instrument,
+                symbol=name or symbol,
+                interval=interval,
+                funding="none" if free_of_funding else settled.get(name),
+                calendar=calendar,
+            )
+        )
+        for name, path in files.items()
+    }
+    history = next(iter(books.values()), None)
     bundles = _bundles(bundle, symbol or (history.symbol if history is not None else None))
     if history is None and interval is None:
         raise ConfigError("`--interval` is missing: give it, such as 5m, or `--from-history` FILE")
@@ -162,7 +212,7 @@ def live(
         feed = None
         if exchange is not None:
             length = parse_interval(interval) if interval else cast("Candles", history).interval_ms
-            paid = funding != "none" and (instrument or "") == "perpetual"
+            paid = not free_of_funding and (instrument or "") == "perpetual"
             feed = _exchange(exchange, exchange_url, market, list(bundles), length, paid)
         missing: Any = (lambda name, first, end: feed.bars(name, first, end)) if feed else gap
         with LiveSession(
@@ -170,15 +220,18 @@ def live(
             rules,
             costs=costs,
             state=state,
-            candles=history,
+            candles=books if len(bundles) > 1 and "" not in books and books else history,
             symbol=next(iter(bundles)),
             interval=interval,
             instrument=instrument if history is None else None,
-            funding="none" if funding == "none" else "events",
+            funding="none" if free_of_funding else "events",
             initial_equity=first_given(equity_start, settings.backtest.initial_equity),
             gap=missing,
             patience=patience,
             log_features=log_features,
+            account=cast('Literal["own", "shared"]', account),
+            max_positions=max_positions,
+            max_gross=max_gross,
         ) as session:
             if feed is None:
                 return _read(session, stop, once)
@@ -189,28 +242,20 @@ def live(
         signal.signal(signal.SIGTERM, before)
 
 
-def _history(
-    settings: Config,
-    source: Path | None,
-    instrument: str | None,
-    symbol: str | None,
-    interval: str | None,
-    funding: str | None,
-    calendar: str | None,
-) -> Candles | None:
-    if source is None:
-        return None
-    return read_market(
-        market_of(
-            settings,
-            source,
-            instrument=instrument,
-            symbol=symbol,
-            interval=interval,
-            funding=funding,
-            calendar=calendar,
-        )
-    )
+def _by_symbol(option: str, given: list[str] | None, symbols: list[str]) -> dict[str, str]:
+    """Read words such as SYMBOL=FILE; FILE alone is that of the only one, under no name."""
+    out: dict[str, str] = {}
+    for word in given or ():
+        name, sign, path = word.partition("=")
+        if not sign or name not in symbols:
+            name, path = "", word
+        if name in out or (out and "" in {name, *out}):
+            raise ConfigError(
+                f"`{option} {word}` is one of several: name the symbol of each once, as `--bundle` does, such as "
+                f"`{option} {symbols[0] if symbols else 'BTCUSDT'}=FILE`"
+            )
+        out[name] = path
+    return out
 
 
 def _bundles(given: list[str] | None, symbol: str | None) -> dict[str, Bundle]:

@@ -40,9 +40,11 @@ def parity(
         ),
     ],
     candles: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            "--candles", metavar="FILE", help="Bars of the backtest; repeated for several symbols."
+            "--candles",
+            metavar="[SYMBOL=]FILE",
+            help="Bars of the backtest; repeated for several symbols.",
         ),
     ] = None,
     bundle: Annotated[
@@ -141,11 +143,15 @@ def parity(
     return found.exit_code
 
 
-def _books(config: Config, files: list[Path] | None, **given: Any) -> dict[str, Candles]:
+def _books(config: Config, files: list[str] | None, **given: Any) -> dict[str, Candles]:
     out: dict[str, Candles] = {}
-    paths: list[Path | None] = [*files] if files else [None]
-    for path in paths:
-        bars = read_market(market_of(config, path, **given))
+    for word in files or [None]:
+        name, sign, path = (word or "").partition("=")
+        if word is None or not sign or Path(word).exists():
+            named, source = given["symbol"], None if word is None else Path(word)
+        else:
+            named, source = name, Path(path)
+        bars = read_market(market_of(config, source, **{**given, "symbol": named}))
         if bars.symbol in out:
             raise ConfigError(
                 f"two files of `--candles` are of {bars.symbol}: give one of each symbol"

@@ -301,10 +301,7 @@ def parity(
     if not held.decisions.height:
         raise ParameterError("the log holds no decisions: there is nothing to replay")
     books = books_of(candles, held)
-    made = [
-        replay(held, symbol, books, models[symbol], rules, costs, features)
-        for symbol in held.symbols
-    ]
+    made = replay(held, books, {one: models[one] for one in held.symbols}, rules, costs, features)
     found: list[Divergence] = []
     compared = dict.fromkeys(LAYERS, 0)
     for one in made:

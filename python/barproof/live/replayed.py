@@ -1,9 +1,10 @@
-"""The bars of a log through the path of the backtest, a symbol at a time."""
+"""The bars of a log through the path of the backtest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof._backtest import Result, Schedule, backtest
+from barproof._portfolio import PortfolioResult, portfolio
 from barproof._run import ONLY, SIDES, _side
 from barproof.bundle import Bundle, own_table
 from barproof.candles import Candles
@@ -50,8 +52,10 @@ class Replayed:
         Of all bars.
     signals : dict of str to ndarray of shape (n,)
         What the bundle says at each decision.
-    result : Result
-        The backtest over the bars of the decisions.
+    result : Result or PortfolioResult
+        The backtest over the bars of the decisions; of symbols that share an account that of all.
+    book : polars.DataFrame
+        Trades of the symbol in it.
     side : ndarray of shape (n,), int8
         Position after each decision's bar: 1 long, -1 short, 0 flat.
     equity : ndarray of shape (n,)
@@ -67,17 +71,24 @@ class Replayed:
     names: tuple[str, ...]
     features: Floats
     signals: dict[str, Floats]
-    result: Result
+    result: Result | PortfolioResult
+    book: pl.DataFrame
     side: NDArray[np.int8]
     equity: Floats
     exact: bool
 
     @property
+    def rules(self) -> Rules:
+        """Rules of the first decision."""
+        held = self.result.rules
+        one = held[self.symbol] if isinstance(held, dict) else held
+        return one if isinstance(one, Rules) else one[0][1]
+
+    @property
     def trades(self) -> pl.DataFrame:
         """Trades that were closed before the last decision's bar ended."""
         closes = self.candles.open_time[self.at[-1]] + self.candles.interval_ms
-        held = self.result.trades
-        return held.filter(
+        return self.book.filter(
             (pl.col("reason") != "end") & (pl.col("exit_time").dt.timestamp("ms") < closes)
         )
 
@@ -180,27 +191,62 @@ def _each(rules: Any) -> list[Rules]:
     return [rules] if isinstance(rules, Rules) else [pair[1] for pair in rules]
 
 
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """What the backtest path knows of a symbol before anything is traded."""
+
+    symbol: str
+    candles: Candles
+    at: Ints
+    kept: Ints
+    names: tuple[str, ...]
+    values: Floats
+    said: dict[str, Floats]
+    signals: Signals
+    exact: bool
+
+    def done(
+        self,
+        result: Result | PortfolioResult,
+        trades: pl.DataFrame,
+        side: NDArray[np.int8],
+        equity: Floats,
+    ) -> Replayed:
+        """Join what was traded, at each decision."""
+        return Replayed(
+            self.symbol,
+            self.candles,
+            self.at,
+            self.kept,
+            self.names,
+            self.values,
+            self.said,
+            result,
+            trades,
+            side,
+            equity,
+            self.exact,
+        )
+
+
 def replay(
     log: LiveLog,
-    symbol: str,
     books: Mapping[str, Candles],
-    bundles: Sequence[Bundle],
+    bundles: Mapping[str, Sequence[Bundle]],
     rules: Rules | Schedule,
     costs: Costs,
     features: Any = None,
-) -> Replayed:
-    """Run the backtest path over the bars of a symbol.
+) -> list[Replayed]:
+    """Run the backtest path over the bars of every symbol, on accounts of their own or on the one they share.
 
     Parameters
     ----------
     log : LiveLog
         What was decided, when, by which model.
-    symbol : str
-        Of the log.
     books : dict of str to Candles
         As :func:`books_of` gives them.
-    bundles : sequence of Bundle
-        One, or all that the symbol was given one after the other.
+    bundles : mapping of str to sequence of Bundle
+        By symbol: one, or all that it was given one after the other.
     rules : Rules or list of (start, Rules)
         Of the backtest.
     costs : Costs
@@ -210,14 +256,23 @@ def replay(
 
     Returns
     -------
-    Replayed
-        Joined to the log by opening time.
+    list of Replayed
+        By symbol of the log, joined to it by opening time.
     """
-    if log.told("account", symbol) == "shared":
-        raise ParameterError(
-            "the log is of a session whose symbols trade from one account: parity replays accounts of their own; run "
-            "portfolio(...) on the probabilities of the log and compare its trades"
-        )
+    ready = [_ready(log, symbol, books, bundles[symbol], rules, features) for symbol in log.symbols]
+    if log.told("account", log.symbols[0]) == "shared":
+        return _shared(log, ready, rules, costs)
+    return [_own(log, one, rules, costs) for one in ready]
+
+
+def _ready(
+    log: LiveLog,
+    symbol: str,
+    books: Mapping[str, Candles],
+    bundles: Sequence[Bundle],
+    rules: Rules | Schedule,
+    features: Any,
+) -> _Ready:
     rows = log.decisions.filter(pl.col("symbol") == symbol)
     times = rows["open_time"].dt.timestamp("ms").to_numpy().astype(np.int64)
     begin = _starts(log, symbol)
@@ -250,19 +305,7 @@ def replay(
     for name, said in signals.items():
         arrays[name][at] = np.where(withheld, np.nan, said) if name in ENTRIES else said
     kind = "score" if next(iter(bundles[0].parts.values())).kind == "regression" else "probability"
-    equity = log.told("initial_equity", symbol) or EQUITY
-    result = backtest(
-        mine,
-        Signals(**arrays, kind=kind),  # type: ignore[arg-type]
-        rules,
-        costs=costs,
-        window=(int(at[0]), stop),
-        initial_equity=float(equity),
-        engine="replay",
-        ledger=False,
-    )
-    held, marks = _positions(result, stop - int(at[0]))
-    return Replayed(
+    return _Ready(
         symbol,
         mine,
         at,
@@ -270,11 +313,70 @@ def replay(
         names,
         values,
         signals,
-        result,
-        held[at - at[0]],
-        marks[at - at[0]],
+        Signals(**arrays, kind=kind),  # type: ignore[arg-type]
         begin is not None,
     )
+
+
+def _own(log: LiveLog, one: _Ready, rules: Rules | Schedule, costs: Costs) -> Replayed:
+    """Trade a symbol on an account of its own."""
+    first, stop = int(one.at[0]), len(one.candles)
+    result = backtest(
+        one.candles,
+        one.signals,
+        rules,
+        costs=costs,
+        window=(first, stop),
+        initial_equity=float(log.told("initial_equity", one.symbol) or EQUITY),
+        engine="replay",
+        ledger=False,
+    )
+    marks = result.equity["equity"].to_numpy().astype(np.float64).copy()
+    side, ended = _positions(result.trades, stop - first)
+    if ended:
+        # The close of the last bar is only there because the candles end.
+        marks[-1] = np.nan
+    at = one.at - first
+    return one.done(result, result.trades, side[at], marks[at])
+
+
+def _shared(
+    log: LiveLog, ready: Sequence[_Ready], rules: Rules | Schedule, costs: Costs
+) -> list[Replayed]:
+    """Trade all symbols from the one account of the session."""
+    begin = min(one.candles.open_time[one.at[0]] for one in ready)
+    first = ready[0].symbol
+    result = portfolio(
+        {one.symbol: one.candles for one in ready},
+        {one.symbol: one.signals for one in ready},
+        rules,
+        costs=costs,
+        max_positions=log.told("max_positions", first),
+        max_gross=log.told("max_gross", first),
+        window=(_utc(begin), None),
+        initial_equity=float(log.told("initial_equity", first) or EQUITY),
+        engine="replay",
+        ledger=False,
+    )
+    clock = result.equity["open_time"].dt.epoch("ms").to_numpy()
+    marks = result.equity["equity"].to_numpy().astype(np.float64).copy()
+    for one in ready:
+        mine = result.trades.filter(symbol=one.symbol)
+        if "end" in mine["reason"]:
+            # What closed only because the candles end is not what the session saw.
+            marks[np.searchsorted(clock, one.candles.open_time[-1]) :] = np.nan
+    out = []
+    for one in ready:
+        trades = result.trades.filter(symbol=one.symbol).drop("symbol")
+        before = int(np.searchsorted(one.candles.open_time, begin))
+        side, _ = _positions(trades, len(one.candles) - before)
+        when = np.searchsorted(clock, one.candles.open_time[one.at])
+        out.append(one.done(result, trades, side[one.at - before], marks[when]))
+    return out
+
+
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(ms))
 
 
 def _from(candles: Candles, begin: int | None, symbol: str) -> Candles:
@@ -331,19 +433,16 @@ def _said(
     return out
 
 
-def _positions(result: Result, bars: int) -> tuple[NDArray[np.int8], Floats]:
-    """Position after each bar of the window, and equity marked at its close."""
+def _positions(trades: pl.DataFrame, bars: int) -> tuple[NDArray[np.int8], bool]:
+    """Position after each bar of the window, and whether the candles' end closed one."""
     side = np.zeros(bars, dtype=np.int8)
-    marks = result.equity["equity"].to_numpy().astype(np.float64).copy()
-    trades = result.trades
+    ended = False
     columns = (trades[n].to_list() for n in ("side", "entry_bar", "exit_bar", "reason"))
     for which, first, last, reason in zip(*columns, strict=True):
         stop = bars if reason == "end" else last
         side[first:stop] = 1 if which == "long" else -1
-        if reason == "end":
-            # The close of the last bar is only there because the candles end.
-            marks[-1] = np.nan
-    return side, marks
+        ended |= reason == "end"
+    return side, ended
 
 
 def threshold_sides(signals: Mapping[str, Floats], rules: Rules) -> NDArray[np.int8]:

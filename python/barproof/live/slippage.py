@@ -16,7 +16,7 @@ from barproof.audits.model import Finding
 from barproof.live.log import LiveLog
 from barproof.live.replayed import Replayed
 from barproof.live.trades import closed_trades, keyed
-from barproof.rules import Costs, Rules
+from barproof.rules import Costs
 
 __all__ = ["fill_table", "real_fills", "slippages"]
 
@@ -79,8 +79,7 @@ def slippages(log: LiveLog, made: Sequence[Replayed], costs: Costs) -> list[tupl
 
 def _legs(trade: dict[str, Any], made: Replayed, costs: Costs) -> Iterator[dict[str, Any]]:
     """Orders of a trade of the backtest; those that rest at a limit, and forced ones, assume no slippage."""
-    rules = made.result.rules
-    one = rules if isinstance(rules, Rules) else rules[0][1]
+    one = made.rules
     side = 1.0 if trade["side"] == "long" else -1.0
     resting = trade["reason"] == "take" and one.take_profit_order == "limit"
     for end, sign, maker, reason in (
@@ -138,7 +137,7 @@ def _of_symbol(
 ) -> Iterator[dict[str, Any]]:
     if not fills:
         return
-    trades = made.result.trades
+    trades = made.book
     legs = [leg for row in trades.iter_rows(named=True) for leg in _legs(row, made, costs)]
     starts = np.array([_micro(leg["time"]) for leg in legs], dtype=np.int64)
     buys = np.array([leg["side"] == "buy" for leg in legs], dtype=bool)
