@@ -19,7 +19,7 @@ use crate::window::Window;
 ///
 /// Where one of this does not hold.
 pub fn live_account(draw: &mut Draw<'_>, lengths: &[usize]) -> bool {
-    let saves = draw.of(&[0.0, 0.02, 0.3]);
+    let often = draw.of(&[0.0, 0.02, 0.3]);
     let forged = draw.chance(0.7);
     let case = Case::new(draw, lengths);
     let market = Market::new(&case.bars, &case.signals, case.costs, case.instrument)
@@ -43,7 +43,7 @@ pub fn live_account(draw: &mut Draw<'_>, lengths: &[usize]) -> bool {
         let after = account.step(input.bar, funding, input.row, input.last).expect("a sound bar");
         trades.extend(after.trades);
         marks.push(after.equity.to_bits());
-        if draw.chance(saves) {
+        if draw.chance(often) {
             let saved = account.save();
             let mut again = fresh.loaded(&saved).expect("as it was saved");
             assert_eq!(again.save(), saved);

@@ -63,7 +63,7 @@ pub(super) fn change(draw: &mut Draw<'_>, bytes: &[u8], from: usize) -> Vec<u8> 
     let room = bytes.len().saturating_sub(from);
     match draw.below(8) {
         0 => made.truncate(from + draw.below(room.max(1))),
-        1 => made.extend((0..1 + draw.below(16)).map(|_| 0)),
+        1 => made.extend((0..=draw.below(16)).map(|_| 0)),
         2 if room >= 8 => {
             // A whole number or a float at its ends.
             let at = from + draw.below(room / 8) * 8;
@@ -79,7 +79,7 @@ pub(super) fn change(draw: &mut Draw<'_>, bytes: &[u8], from: usize) -> Vec<u8> 
             made[at..at + 8].copy_from_slice(&odd.to_le_bytes());
         }
         _ if room > 0 => {
-            for _ in 0..1 + draw.below(6) {
+            for _ in 0..=draw.below(6) {
                 let at = from + draw.below(room);
                 made[at] = draw.of(&[0, 1, 255, 128, 64]);
             }
@@ -101,7 +101,7 @@ pub(super) fn change(draw: &mut Draw<'_>, bytes: &[u8], from: usize) -> Vec<u8> 
 pub fn stream_state(draw: &mut Draw<'_>) -> bool {
     let own: [String; 0] = [];
     let known = texts();
-    let texts: Vec<&str> = (0..1 + draw.below(4))
+    let texts: Vec<&str> = (0..=draw.below(4))
         .map(|_| if draw.chance(0.4) { draw.of(&TEXTS) } else { &known[draw.below(known.len())] })
         .collect();
     let Ok(mut features) =
@@ -113,14 +113,14 @@ pub fn stream_state(draw: &mut Draw<'_>) -> bool {
     let Ok(graph) = Graph::new(features, &own) else { return false };
     let graph = Arc::new(graph);
     let Ok(fresh) = Engine::new(Arc::clone(&graph), "A", 60_000) else { return false };
-    let (bars, saves) = (draw.below(200), draw.of(&[0.05, 0.5]));
+    let (bars, often) = (draw.below(200), draw.of(&[0.05, 0.5]));
     let (mut whole, mut parted) = (fresh.clone(), fresh.clone());
     let mut tape = Tape { at: 28_333_334, price: 100.0 };
     for _ in 0..bars {
         let bar = tape.next(draw);
         let rows = (take(&mut whole, bar), take(&mut parted, bar));
         assert_eq!(rows.0, rows.1, "{texts:?}");
-        if draw.chance(saves) {
+        if draw.chance(often) {
             let state = parted.snapshot(b"more");
             let (again, more) = fresh.restored(&state, "rebuild it").expect("as it was saved");
             assert_eq!(more, b"more");
