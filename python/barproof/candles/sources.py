@@ -215,7 +215,7 @@ def _unpack(path: Path, packed: str, name: str) -> bytes:
     return path.read_bytes()
 
 
-def _bounded(stream: IO[bytes], path: Path, name: str) -> bytes:
+def _bounded(stream: IO[bytes] | gzip.GzipFile, path: Path, name: str) -> bytes:
     """Unpack a member, as long as it leaves room for the table that is made of it."""
     most = max(_LEAST_UNPACKED, available_bytes() // 4)
     parts, size = [], 0

@@ -145,7 +145,8 @@ def parity(
 
 def _books(config: Config, files: list[str] | None, **given: Any) -> dict[str, Candles]:
     out: dict[str, Candles] = {}
-    for word in files or [None]:
+    words: list[str | None] = [*files] if files else [None]
+    for word in words:
         name, sign, path = (word or "").partition("=")
         if word is None or not sign or Path(word).exists():
             named, source = given["symbol"], None if word is None else Path(word)
