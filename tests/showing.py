@@ -94,6 +94,7 @@ def objects() -> dict[str, Any]:
         "ProcedureTest": bp.procedure_test(_study, candles, count=19),
         "PurgedKFold": bp.PurgedKFold(4, labels=labels),
         "RandomEntries": bp.random_entries(result, draws=19),
+        "RayExecutor": bp.RayExecutor(threads=2),
         "Reconciliation": bp.reconcile(result, bp.backtest(candles, signals, RULES, costs=bp.Costs(taker=0.001))),
         "Report": report,
         "Result": result,

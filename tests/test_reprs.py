@@ -50,6 +50,7 @@ SAY = {
     "ProcedureTest": "p=",
     "PurgedKFold": "k=4",
     "RandomEntries": "metric='total_return'",
+    "RayExecutor": "2 threads a worker",
     "Reconciliation": "gap ",
     "Report": "refuted",
     "Result": "return ",
@@ -147,7 +148,8 @@ def test_what_notebooks_gain_from() -> None:
         name for name in CLASSES if issubclass(getattr(bp, name), BaseException)
     } | set(
         "Bar Between CombinatorialPurged DailyReturns DateSplit Decision FeatureStream Fold LiveSession Memory "
-        "OwnFeature Part PurgedKFold Route Sealed SignalSets Verification WalkForward Watch WatchReference".split()
+        "OwnFeature Part PurgedKFold RayExecutor Route Sealed SignalSets Verification WalkForward Watch "
+        "WatchReference".split()
     )
 
 

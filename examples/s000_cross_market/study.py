@@ -234,7 +234,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {
         row["name"]: tuple(row["shape"])
         for row in found.iter_rows(named=True)
-        if row["name"] not in ("told", "target_scale")
+        if row["name"] not in ("told", "target_scale", "sha256")
     }
 
 
@@ -245,6 +245,7 @@ def reload(path: Path, mean: Any, scale: Any, *, as_values: bool) -> Any:
 
     arrays = load_file(path)
     told = json.loads(arrays.pop("told").tobytes())
+    del arrays["sha256"]
     unit = torch.tensor(arrays.pop("target_scale"))
     module = models.CrossMarketTransformer(**told["net"]).sequence_module(240, 240)
     module.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()})

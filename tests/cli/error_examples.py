@@ -124,6 +124,12 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "barproof.toml is no valid TOML: invalid value (at line 2, column 10)",
     ),
     (
+        "config_nested_deeply",
+        toml("a = " + "[" * 20_000),
+        ConfigError,
+        "barproof.toml is nested too deeply: a setting lies two levels deep",
+    ),
+    (
         "config_unknown_key",
         toml("[candles]\nsource = 'a'\nfundign = 'none'\n"),
         ConfigError,

@@ -29,8 +29,8 @@ RunJson = Callable[..., tuple[int, Any]]
     [
         (["bactest"], "no such command 'bactest'; did you mean 'backtest'; see `barproof --help`"),
         (["check", "--repare", "sort"], "no such option: --repare"),
-        (["sweep", "--top", "x"], "invalid value for '--top'"),
-        (["sweep", "--top", "0"], "invalid value for '--top'"),
+        (["sweep", "--top", "x"], "invalid value 'x' for '--top'"),
+        (["sweep", "--top", "0"], "invalid value '0' for '--top'"),
         (
             ["backtest", "-i", "perpetual", "x.parquet", "--signals", "s.parquet", "--taker", "0"],
             "a perpetual pays funding: give `--funding` PATH",
@@ -38,7 +38,7 @@ RunJson = Callable[..., tuple[int, Any]]
         (["check", "-i", "perp", "x.parquet"], "must be one of perpetual, spot, equity, fx"),
         (["check", "-i", "spot", "x.parquet"], "`source` file 'x.parquet' does not exist"),
         (["backtest", "x.parquet", "-i", "spot"], "costs are missing"),
-        (["demo", "--bars", "10"], "invalid value for '--bars'"),
+        (["demo", "--bars", "10"], "invalid value '10' for '--bars'"),
     ],
 )
 def test_usage_is_one_line_and_code_2(

@@ -11,6 +11,7 @@ import pytest
 import barproof as bp
 from barproof.cli.app import run
 from tests.helpers import simulated
+from tests.report.pages import Page
 
 
 def files(folder: Path) -> tuple[dict[str, bp.Candles], dict[str, bp.Signals], list[str]]:
@@ -62,9 +63,10 @@ def test_json_is_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert sum(row["refused"] for row in shown["refused"]) == want.refused.height > 0
     assert pl.read_parquet(tmp_path / "t.parquet").height == want.metrics["trades"]
     assert pl.read_parquet(tmp_path / "r.parquet")["pnl"].sum() == want.missed()["pnl"].sum()
-    page = (tmp_path / "p.html").read_text(encoding="utf-8")
-    for words in ("Contribution", "What was refused", "stackgroup", "max_positions", "Correlation"):
-        assert words in page
+    page = Page((tmp_path / "p.html").read_text(encoding="utf-8"))
+    for words in ("Contribution", "What was refused", "max_positions", "Correlation"):
+        assert words in page.words
+    assert "stackgroup" in json.dumps(page.data)
 
 
 def test_text_names_what_each_symbol_gave(

@@ -151,7 +151,7 @@ def commands(*words: str) -> Callable[[], object]:
             pl.DataFrame({"time": TIMES, "p_long": [0.1, 0.2, 0.3]}).write_csv(folder / "l.csv")
             options: dict[str, Any] = {
                 "log": folder / "l.csv",
-                "candles": [folder / "c.parquet"],
+                "candles": [str(folder / "c.parquet")],
                 "bundle": [str(folder / "b")],
                 "instrument": "spot",
                 "symbol": "SIM",
@@ -159,7 +159,7 @@ def commands(*words: str) -> Callable[[], object]:
             if "no bundle" in words:
                 options["bundle"] = None
             if "two" in words:
-                options["candles"] = [folder / "c.parquet"] * 2
+                options["candles"] = [str(folder / "c.parquet")] * 2
             if "both" in words:
                 options["bundle"] = [str(folder / "b"), f"SIM={folder / 'b'}"]
                 options |= {"rule": ["entry_long=0.6"], "free": True}

@@ -54,6 +54,11 @@ def test_what_is_changed_in_a_session_s_log_is_found() -> None:
             at = "(SELECT open_time FROM decisions ORDER BY open_time LIMIT 1 OFFSET 321)"
             base.execute(f"UPDATE decisions SET p_long = p_long + 1e-6 WHERE open_time = {at}")
             (when,) = base.execute(f"SELECT {at}").fetchone()
+        with pytest.raises(bp.FileError, match="the rows of `decisions` are not as they were"):
+            held(state)
+        # Logs of before have no digests, and what is changed in them is found by its values.
+        with sqlite3.connect(state / "live.sqlite") as base:
+            base.execute("DROP TABLE sums")
         first = held(state).first
         assert first is not None
         assert (first.layer, first.column, first.differing) == ("probabilities", "p_long", 1)

@@ -178,6 +178,7 @@ def test_parity_finds_a_trade_that_the_account_had_no_room_for() -> None:
         stepped(state)
         with sqlite3.connect(state / "live.sqlite") as base:
             base.execute("UPDATE session SET value = '1' WHERE key = 'max_positions'")
+            base.execute("DROP TABLE sums")  # as in logs before it, which anybody may change
         assert not held_against(state).equal
 
 

@@ -165,8 +165,10 @@ def normalise(frame: pl.DataFrame) -> Table:
         for name, column in known.items()
         if name not in PRICES and name != "volume"
     }
+    # Asked for once: polars makes a schema of all columns at each call.
+    kinds = frame.schema
     for key, column in others.items():
-        if key and key not in DROPPED and column not in used and frame.schema[column].is_numeric():
+        if key and key not in DROPPED and column not in used and kinds[column].is_numeric():
             name = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
             extra[name] = floats(frame[column], name)
     return Table(
