@@ -105,9 +105,6 @@ class _Leg(_Engine):
     def before_entries(self, j: int) -> None:
         """Steps 1, 2, the exits of 3, and 4."""
         self.carried = self.position
-        if self.position is not None and self.entered_at == j:
-            # Filled at the previous close: what it knew then is the open's price from here on.
-            self.price = self.open[j]
         for step in (self.charge_funding, self.liquidation_at_open):
             self.take(j, step)
         if not self.account.ruined and not self.fills_at_close():
@@ -386,6 +383,9 @@ def step(account: Account, bars: list[tuple[_Leg, int]]) -> None:
             if leg.entry is not None and not account.ruined
         ]
     )
+    for leg, j in bars:
+        # Filled at the previous close: what it knew then is the open's price from here on.
+        leg.price = leg.open[j]
     for leg, j in bars:
         leg.take(j, leg.before_entries)
     due = [(leg.due_at_open(j), leg, j) for leg, j in bars if not account.ruined]

@@ -15,6 +15,7 @@ from typing import Any
 from tests.reference.symbol_by_text import NAN, Costs, Market, Symbol
 
 ROUNDING = 1e-12  # what asks for all there is asks for no more
+LOT_ROUNDING = 1e-9  # so near a whole number of lots, rounding decides for one more or less
 TINY = 1e-9  # of the initial equity: below it an account is ruined
 
 
@@ -37,6 +38,7 @@ class Account:
         self.max_gross = max_gross
         self.symbols = [Symbol(name, k, market) for k, (name, market) in enumerate(markets.items())]
         self.ruined = False
+        self.by_rounding = 0  # sizes that rounding decides
         self.trades: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
         self.clock: list[int] = sorted({t for market in markets.values() for t in market.time})
@@ -208,7 +210,9 @@ class Account:
                 notional, bound = left, "max_gross"
         quantity = notional / fill
         if m.lot > 0:
-            quantity = math.floor(quantity / m.lot) * m.lot
+            lots = quantity / m.lot
+            self.by_rounding += abs(lots - round(lots)) <= LOT_ROUNDING
+            quantity = math.floor(lots) * m.lot
         notional = quantity * fill
         if notional == 0 or notional < m.min_notional * (1 - 1e-12):
             if bound is not None:  # it is the room that is too small, not what the rules asked for

@@ -18,8 +18,6 @@ from tests.tolerances import LOST, REFERENCE
 
 HOUR = 3_600
 INITIAL = 10_000.0
-RUINED = 86
-"""A draw whose funding leaves nothing."""
 
 
 class Draw:
@@ -29,7 +27,7 @@ class Draw:
         self.rng = np.random.default_rng([0xACC0, seed])
         rng = self.rng
         n = int(rng.integers(30, 90))
-        self.sharp = rng.random() < 0.15  # wild markets, high leverage: liquidations and ruin
+        self.sharp = rng.random() < 0.25  # wild markets, high leverage: liquidations and ruin
         names = [f"S{k}" for k in rng.permutation(int(rng.integers(2, 7)))]
         common = self.rules() if rng.random() < 0.3 else None
         self.markets = {name: self.market(n, common or self.rules()) for name in names}
@@ -117,7 +115,7 @@ class Draw:
         signals["size"] = rng.choice([0.25, 0.5, 1.0, math.nan], m).tolist()
         times = (START // 1000 + HOUR * np.flatnonzero(keep)).tolist()
         first = START // 1000
-        dear = 0.25 if self.sharp else 0.001
+        dear = 0.6 if self.sharp else 0.001
         funding = [
             (first + HOUR * k * 4 + int(self.pick(0, 0, 1_200)), float(rng.normal(0, dear)))
             for k in range(n // 4)
@@ -197,7 +195,7 @@ MONEY = ["quantity", "notional", "margin", "fees", "funding", "pnl"]
 
 
 def compare(seed: int) -> Account:
-    """Hold the engine to the twin on one draw."""
+    """Hold the engine to the twin on one draw, unless rounding decides how many lots it holds."""
     draw = Draw(seed)
     twin = Account(
         draw.markets,
@@ -206,6 +204,8 @@ def compare(seed: int) -> Account:
         max_positions=draw.max_positions,
         max_gross=draw.max_gross,
     ).run()
+    if twin.by_rounding:
+        return twin
     result = draw.run()
     said = f"draw {seed}"
     mine = sorted(twin.trades, key=lambda t: (t["symbol"], t["entry_bar"]))
@@ -232,33 +232,41 @@ def compare(seed: int) -> Account:
     assert ours == sorted(result.refused.select(key).rows()), said
     curve = result.equity["equity"].to_numpy()
     assert np.allclose(curve, twin.curve, rtol=REFERENCE, atol=LOST * INITIAL * REFERENCE), said
-    held = result.exposure
-    assert held["positions"].to_list() == twin.count, said
+    # A record of what ruin ended says the bar of its last price, which may lie before the ruin.
+    known = [
+        twin.clock.index(draw.markets[b["symbol"]].time[b["exit_bar"]])
+        for a, b in zip(mine, theirs, strict=True)
+        if a["exit_bar"] < 0
+    ]
+    upto = min(known, default=len(twin.clock))
+    held = result.exposure[:upto]
+    assert held["positions"].to_list() == twin.count[:upto], said
     # Shares of an equity of nothing are undefined.
-    share = [m / e if e > 0 else math.nan for m, e in zip(twin.margins, twin.curve, strict=True)]
-    gross = [g / e if e > 0 else math.nan for g, e in zip(twin.gross, twin.curve, strict=True)]
-    for name, values in (("margin", share), ("gross", gross)):
+    for name, amounts in (("margin", twin.margins), ("gross", twin.gross)):
+        both = zip(amounts[:upto], twin.curve[:upto], strict=True)
+        values = [x / e if e > 0 else math.nan for x, e in both]
         assert np.allclose(
             held[name].to_numpy(), values, rtol=1e-7, atol=REFERENCE, equal_nan=True
         ), said
     return twin
 
 
-@pytest.mark.parametrize("first", range(0, 1_000, 250))
+@pytest.mark.parametrize("first", range(0, 1_000, 125))
 def test_engine_agrees_with_the_text_on_a_thousand_draws(first: int) -> None:
     trades: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    for seed in range(first, first + 250):
+    ruined = rounded = 0
+    for seed in range(first, first + 125):
         twin = compare(seed)
         trades.update(t["reason"] for t in twin.trades)
         refused.update(r["reason"] for r in twin.refused)
+        ruined += twin.ruined
+        rounded += twin.by_rounding > 0
+    assert rounded <= 3
     # The draws reach what the text speaks of.
     assert set(trades) == set(
         "signal stop take trail breakeven time liquidation reverse end".split()
     )
     assert set(refused) == {"max_positions", "free", "max_gross"}
     assert min(refused.values()) > 100
-
-
-def test_engine_agrees_with_the_text_on_ruin() -> None:
-    assert compare(RUINED).ruined
+    assert ruined > 5

@@ -213,8 +213,11 @@ impl<'r> SharedAccount<'r> {
             self.on(symbol, log, |replay, desk| replay.leave_queued(input, Fill::Close, desk));
         }
         self.enter(bars, log, true);
+        // Who entered at the close before counts as carried: its open is known as those of all others are.
         for (symbol, input) in inputs(bars) {
             self.book.price(symbol, input.bar.open);
+        }
+        for (symbol, input) in inputs(bars) {
             self.on(symbol, log, |replay, desk| replay.before_entries(input, desk));
         }
         self.enter(bars, log, false);
