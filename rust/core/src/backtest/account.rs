@@ -19,6 +19,8 @@ pub mod book;
 pub mod run;
 pub mod sweep;
 
+#[cfg(feature = "indexed")]
+pub(crate) use book::NOTHING_LEFT;
 pub use book::{Book, Limits, Refusal, Refused};
 
 use crate::backtest::position::{EntryFill, Exit, ExitPoint, Order, Position};

@@ -5,196 +5,23 @@
 //! Sections named in the comments are those of EXECUTION.md.
 
 pub mod holding;
+mod order;
 
 use crate::backtest::costs::Costs;
 use crate::backtest::record::{Reason, Side, Trade};
-use crate::backtest::rules::{DistanceKind, Rules, Sizing, TargetOrder};
+use crate::backtest::rules::{Rules, TargetOrder};
 use crate::backtest::state;
 use crate::bars::Bar;
 use crate::features::node::Visit;
 use crate::instrument::Instrument;
+use holding::Holding;
+pub use order::Order;
 
 /// A minimal notional is missed only beyond this relative rounding slack (section 3).
 const NOTIONAL_SLACK: f64 = 1e-12;
 
 /// Accounts below this share of the initial equity are ruined (section 3).
 pub const RUIN: f64 = 1e-9;
-
-/// A decision to enter, with what its bar knew.
-#[derive(Clone, Copy, Debug)]
-pub struct Order<'r> {
-    /// Rules of the signal bar; the position keeps them.
-    pub rules: &'r Rules,
-    /// Side to enter.
-    pub side: Side,
-    /// Bar of the decision.
-    pub signal_bar: usize,
-    /// The signal's value.
-    pub p: f64,
-    /// The threshold it met.
-    pub threshold: f64,
-    /// Average true range, NaN if undefined or unused.
-    pub atr: f64,
-    /// Volatility a year, NaN if undefined or unused.
-    pub volatility: f64,
-    /// Signal array `stop`.
-    pub stop: f64,
-    /// Signal array `target`.
-    pub target: f64,
-    /// Signal array `size`.
-    pub size: f64,
-}
-
-impl<'r> Order<'r> {
-    /// An order that a saved one is loaded into.
-    pub(crate) fn blank(rules: &'r Rules) -> Self {
-        Self {
-            rules,
-            side: Side::Long,
-            signal_bar: 0,
-            p: f64::NAN,
-            threshold: f64::NAN,
-            atr: f64::NAN,
-            volatility: f64::NAN,
-            stop: f64::NAN,
-            target: f64::NAN,
-            size: f64::NAN,
-        }
-    }
-
-    /// Shows every field in a fixed order.
-    pub(crate) fn visit(&mut self, state: &mut dyn Visit, book: &'r [Rules]) {
-        let Self { rules, side, signal_bar, p, threshold, atr, volatility, stop, target, size } =
-            self;
-        state::rules(state, rules, book);
-        state::side(state, side);
-        state::count(state, signal_bar);
-        for value in [p, threshold, atr, volatility, stop, target, size] {
-            state.float(value);
-        }
-    }
-}
-
-impl Order<'_> {
-    /// Stop or target distance as a fraction of `fill`; `share` is the order's size fraction.
-    fn distance(
-        &self,
-        kind: DistanceKind,
-        multiple: f64,
-        signal: f64,
-        fill: f64,
-        share: f64,
-    ) -> f64 {
-        match kind {
-            DistanceKind::Price => multiple,
-            DistanceKind::Equity => multiple / (share * self.rules.leverage),
-            DistanceKind::Atr => multiple * self.atr / fill,
-            DistanceKind::Signal => multiple * signal,
-        }
-    }
-
-    /// Share of the equity put up as margin and entry fee, when filled at `fill`.
-    fn share(&self, fill: f64) -> f64 {
-        let rules = self.rules;
-        let most = rules.fraction;
-        let capped = |wanted: f64| if wanted < most { wanted } else { most };
-        match rules.sizing {
-            Sizing::Fraction | Sizing::Notional => most,
-            Sizing::Confidence if self.threshold == 1.0 => most,
-            Sizing::Confidence => {
-                let excess = (self.p - self.threshold) / (1.0 - self.threshold);
-                rules.size_min + (most - rules.size_min) * excess
-            }
-            Sizing::Signal => most * self.size,
-            Sizing::Risk => {
-                // Never of kind equity here (`Rules::check`), so the share does not enter the distance.
-                let stop = rules.stop_loss.unwrap_or(f64::NAN);
-                let distance = self.distance(rules.stop_loss_kind, stop, self.stop, fill, f64::NAN);
-                if distance == 0.0 {
-                    most
-                } else {
-                    capped(rules.risk.unwrap_or(f64::NAN) / (rules.leverage * distance))
-                }
-            }
-            Sizing::Volatility if self.volatility == 0.0 => most,
-            Sizing::Volatility => {
-                capped(rules.vol_target.unwrap_or(f64::NAN) / (self.volatility * rules.leverage))
-            }
-        }
-    }
-
-    /// Notional per unit of equity that a share of the equity makes, the fee of the fill included in it.
-    #[inline]
-    fn notional(&self, share: f64, fee_rate: f64, equity: f64) -> f64 {
-        let rules = self.rules;
-        let notional = levered(share, rules.leverage, fee_rate);
-        if rules.sizing == Sizing::Notional {
-            let most = rules.notional.unwrap_or(f64::NAN) / equity;
-            if most < notional {
-                return most;
-            }
-        }
-        notional
-    }
-
-    /// Notional per unit of equity that the order asks for when it fills.
-    pub fn wanted(&self, fill: &EntryFill, equity: f64) -> f64 {
-        self.notional(self.share(fill.price), fill.fee_rate, equity)
-    }
-
-    /// How far the signal lies above its threshold.
-    pub fn excess(&self) -> f64 {
-        self.p - self.threshold
-    }
-
-    /// Whether all that the rules need at the signal bar is there, the size included (section 2, step 8).
-    ///
-    /// `close` stands in for the unknown fill; the sign of the share does not depend on it.
-    pub fn is_complete(&self, close: f64) -> bool {
-        let rules = self.rules;
-        let has = |set: bool, kind: DistanceKind, signal: f64| {
-            !set || match kind {
-                DistanceKind::Atr => !self.atr.is_nan(),
-                DistanceKind::Signal => signal > 0.0,
-                DistanceKind::Price | DistanceKind::Equity => true,
-            }
-        };
-        has(rules.stop_loss.is_some(), rules.stop_loss_kind, self.stop)
-            && has(rules.take_profit.is_some(), rules.take_profit_kind, self.target)
-            && !(rules.needs_volatility() && self.volatility.is_nan())
-            && self.share(close) > 0.0
-    }
-
-    /// Price of a stop at `multiple` of the order's kind, when filled at `fill`; NaN if none or never reached.
-    pub fn stop_level(&self, multiple: Option<f64>, fill: f64, share: f64) -> f64 {
-        let kind = self.rules.stop_loss_kind;
-        self.level(kind, multiple, self.stop, -self.side.sign(), fill, share)
-    }
-
-    /// Price of a target, likewise.
-    pub fn target_level(&self, multiple: Option<f64>, fill: f64, share: f64) -> f64 {
-        let kind = self.rules.take_profit_kind;
-        self.level(kind, multiple, self.target, self.side.sign(), fill, share)
-    }
-
-    fn level(
-        &self,
-        kind: DistanceKind,
-        multiple: Option<f64>,
-        signal: f64,
-        sign: f64,
-        fill: f64,
-        share: f64,
-    ) -> f64 {
-        let Some(multiple) = multiple else { return f64::NAN };
-        level(fill * (1.0 + sign * self.distance(kind, multiple, signal, fill, share)))
-    }
-
-    /// Limit price of a resting entry decided at `close`.
-    pub fn limit_level(&self, close: f64) -> f64 {
-        close * (1.0 - self.side.sign() * self.rules.limit_offset)
-    }
-}
 
 /// Notional whose margin and fee make up `share`.
 #[inline]
@@ -221,6 +48,50 @@ pub struct EntryFill {
     pub time: i64,
     /// Filled after its bar's open by a resting order, so that only that bar's close is known to come after.
     pub inside: bool,
+}
+
+/// What an order gets when it fills, per unit of the equity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Amounts {
+    /// Share of the equity asked for.
+    pub share: f64,
+    quantity: f64,
+    notional: f64,
+    margin: f64,
+    entry_fee: f64,
+}
+
+impl Amounts {
+    /// Where there is `room` for a notional of so much per unit of equity; `None` if the size is void (section 3).
+    #[inline]
+    pub fn of(
+        order: &Order<'_>,
+        fill: &EntryFill,
+        equity: f64,
+        instrument: &Instrument,
+        room: f64,
+    ) -> Option<Self> {
+        let share = order.share(fill.price);
+        let mut notional = order.notional(share, fill.fee_rate, equity);
+        if room < notional {
+            notional = room;
+        }
+        let mut quantity = notional / fill.price;
+        if instrument.lot > 0.0 {
+            quantity = (quantity * equity / instrument.lot).floor() * instrument.lot / equity;
+        }
+        notional = quantity * fill.price;
+        if notional <= 0.0 || notional * equity < instrument.min_notional * (1.0 - NOTIONAL_SLACK) {
+            return None;
+        }
+        Some(Self {
+            share,
+            quantity,
+            notional,
+            margin: notional / order.rules.leverage,
+            entry_fee: fill.fee_rate * quantity * fill.price,
+        })
+    }
 }
 
 /// How a position ends.
@@ -337,19 +208,8 @@ impl<'r> Position<'r> {
         let rules = order.rules;
         let side = order.side;
         let sign = side.sign();
-        let share = order.share(fill.price);
-        let mut notional = order.notional(share, fill.fee_rate, equity);
-        if room < notional {
-            notional = room;
-        }
-        let mut quantity = notional / fill.price;
-        if instrument.lot > 0.0 {
-            quantity = (quantity * equity / instrument.lot).floor() * instrument.lot / equity;
-        }
-        notional = quantity * fill.price;
-        if notional <= 0.0 || notional * equity < instrument.min_notional * (1.0 - NOTIONAL_SLACK) {
-            return None;
-        }
+        let Amounts { share, quantity, notional, margin, entry_fee } =
+            Amounts::of(order, &fill, equity, instrument, room)?;
         let inverse = 1.0 / rules.leverage;
         let liquidation = match side {
             Side::Long => fill.price * (1.0 - inverse) / (1.0 - instrument.maintenance),
@@ -371,8 +231,8 @@ impl<'r> Position<'r> {
             share,
             quantity,
             notional,
-            margin: notional / rules.leverage,
-            entry_fee: fill.fee_rate * quantity * fill.price,
+            margin,
+            entry_fee,
             funding: 0.0,
             p: order.p,
             stop: order.stop_level(rules.stop_loss, fill.price, share),
@@ -494,8 +354,7 @@ impl<'r> Position<'r> {
 
     /// Profit from the price less `exit_fee`, capped at the margin.
     fn price_part(&self, price: f64, exit_fee: f64) -> f64 {
-        let gain = self.side.sign() * self.quantity * (price - self.fill) - exit_fee;
-        if gain > -self.margin { gain } else { -self.margin }
+        Holding::of(self).price_part(price, exit_fee)
     }
 
     /// The most favourable of stop, break-even and trailing level, with its reason; NaN if none is set.
@@ -637,19 +496,7 @@ impl<'r> Position<'r> {
 
     /// The same without the floor: an account of several symbols can lose more than it had at an entry.
     pub fn unit_change(&self, exit: Exit) -> UnitClose {
-        let (exit_fee, gross) = match exit {
-            Exit::Fill { price, fee_rate } => {
-                let fee = fee_rate * self.quantity * price;
-                (fee, self.price_part(price, fee))
-            }
-            Exit::Liquidation { .. } => (0.0, -self.margin),
-            Exit::Bankruptcy { .. } => (0.0, f64::NEG_INFINITY),
-        };
-        UnitClose {
-            change: gross - self.entry_fee + self.funding,
-            fees: self.entry_fee + exit_fee,
-            funding: self.funding,
-        }
+        Holding::of(self).unit_change(exit)
     }
 
     /// Ends the position: the trade's record, and the equity after it.
@@ -735,108 +582,4 @@ pub struct ExitPoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::instrument::Kind;
-
-    fn order(rules: &Rules, side: Side) -> Order<'_> {
-        Order {
-            rules,
-            side,
-            signal_bar: 0,
-            p: 0.75,
-            threshold: 0.5,
-            atr: 2.0,
-            volatility: 0.5,
-            stop: 0.01,
-            target: 0.02,
-            size: 0.5,
-        }
-    }
-
-    fn at(price: f64, fee_rate: f64) -> EntryFill {
-        EntryFill { price, fee_rate, bar: 1, time: 0, inside: false }
-    }
-
-    fn spot(lot: f64, min_notional: f64) -> Instrument {
-        Instrument::new(Kind::Spot, 0.005, lot, min_notional).unwrap()
-    }
-
-    #[test]
-    fn margin_and_fee_fit_the_share() {
-        let rules = Rules { leverage: 10.0, fraction: 0.5, ..Rules::default() };
-        let held =
-            Position::open(&order(&rules, Side::Long), at(100.0, 0.001), 1e4, &spot(0.0, 0.0))
-                .unwrap();
-        assert!((held.margin + held.entry_fee - 0.5).abs() < 1e-15);
-        let rebate =
-            Position::open(&order(&rules, Side::Long), at(100.0, -0.001), 1e4, &spot(0.0, 0.0))
-                .unwrap();
-        assert_eq!(rebate.margin, 0.5);
-    }
-
-    #[test]
-    fn sizes_follow_their_formulas() {
-        let share = |rules: &Rules| order(rules, Side::Long).share(100.0);
-        let base = Rules { fraction: 0.8, ..Rules::default() };
-        assert_eq!(
-            share(&Rules { sizing: Sizing::Confidence, size_min: 0.2, ..base.clone() }),
-            0.2 + 0.6 * 0.5
-        );
-        assert_eq!(share(&Rules { sizing: Sizing::Signal, ..base.clone() }), 0.4);
-        let risk = Rules {
-            sizing: Sizing::Risk,
-            risk: Some(0.01),
-            stop_loss: Some(0.05),
-            leverage: 2.0,
-            ..base.clone()
-        };
-        assert_eq!(share(&risk), 0.01 / (2.0 * 0.05));
-        assert_eq!(share(&Rules { risk: Some(0.5), ..risk }), 0.8);
-        let volatility = Rules { sizing: Sizing::Volatility, vol_target: Some(0.2), ..base };
-        assert_eq!(share(&volatility), 0.2 / 0.5);
-    }
-
-    #[test]
-    fn lots_and_minimal_notional_void_an_order() {
-        let rules = Rules::default();
-        let open = |lot, least| {
-            Position::open(&order(&rules, Side::Long), at(100.0, 0.0), 1e4, &spot(lot, least))
-        };
-        assert_eq!(open(0.0, 0.0).unwrap().quantity * 1e4, 100.0);
-        assert!((open(3.0, 0.0).unwrap().quantity * 1e4 - 99.0).abs() < 1e-12);
-        assert!(open(101.0, 0.0).is_none());
-        assert!(open(0.0, 10_000.0).is_some() && open(0.0, 10_001.0).is_none());
-    }
-
-    #[test]
-    fn liquidation_level_leaves_the_maintenance_margin() {
-        let rules = Rules { leverage: 10.0, ..Rules::default() };
-        for side in [Side::Long, Side::Short] {
-            let held =
-                Position::open(&order(&rules, side), at(100.0, 0.0), 1e4, &spot(0.0, 0.0)).unwrap();
-            let left = held.margin + side.sign() * held.quantity * (held.liquidation - 100.0);
-            assert!((left - 0.005 * held.quantity * held.liquidation).abs() < 1e-12);
-        }
-        let plain = Rules::default();
-        let unlevered =
-            Position::open(&order(&plain, Side::Long), at(100.0, 0.0), 1e4, &spot(0.0, 0.0))
-                .unwrap();
-        assert!(unlevered.liquidation.is_nan());
-    }
-
-    #[test]
-    fn equal_levels_take_the_first_reason() {
-        let rules = Rules { stop_loss: Some(0.1), ..Rules::default() };
-        let mut held =
-            Position::open(&order(&rules, Side::Long), at(100.0, 0.0), 1e4, &spot(0.0, 0.0))
-                .unwrap();
-        assert_eq!(held.stop_in_force(), (90.0, Reason::Stop));
-        held.trail = 90.0;
-        assert_eq!(held.stop_in_force().1, Reason::Stop);
-        (held.stop, held.break_even) = (f64::NAN, 90.0);
-        assert_eq!(held.stop_in_force().1, Reason::BreakEven);
-        held.trail = 91.0;
-        assert_eq!(held.stop_in_force(), (91.0, Reason::Trail));
-    }
-}
+mod tests;

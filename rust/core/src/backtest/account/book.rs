@@ -9,7 +9,7 @@ use crate::features::node::Visit;
 use crate::instrument::Instrument;
 
 /// Share of the equity below which nothing is left for an entry.
-const NOTHING_LEFT: f64 = 1e-9;
+pub const NOTHING_LEFT: f64 = 1e-9;
 
 /// Share of the initial equity that is far more than ruin leaves, and than rounding takes.
 const FAR: f64 = 1e-3;
@@ -316,9 +316,8 @@ impl Book {
     ) -> Option<f64> {
         let holding = self.held[symbol].take()?;
         self.open -= 1;
-        let (before, stake) = (self.closed, holding.equity());
-        self.closed =
-            if stake == before { before * (1.0 + change) } else { before + stake * change };
+        let stake = holding.equity();
+        self.closed = holding.closed_after(self.closed, change);
         if !self.is_far_from_ruin() {
             prices(self);
             if self.worth().is_nan() || self.worth() < RUIN * self.initial_equity {
@@ -335,9 +334,7 @@ impl Book {
         self.open -= 1;
         let change = held.unit_change(exit).change;
         let (before, stake) = (self.closed, holding.equity());
-        // Nothing was booked since its entry: the equity after it is that of an account of its own, to the bit.
-        self.closed =
-            if stake == before { before * (1.0 + change) } else { before + stake * change };
+        self.closed = holding.closed_after(before, change);
         // Bankruptcy leaves minus infinity.
         if self.worth() >= RUIN * self.initial_equity {
             self.booked[symbol] += stake * change;

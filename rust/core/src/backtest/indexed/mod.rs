@@ -63,6 +63,7 @@
 pub mod account;
 pub mod allot;
 pub mod clock;
+pub mod crowd;
 pub mod entered;
 pub mod group;
 pub mod marks;
