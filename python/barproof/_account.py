@@ -174,25 +174,23 @@ def account(
                 f"candles of {symbol!r} are of a perpetual and carry no funding: attach it with `funding=` where they "
                 'are read, or say funding="none" to run without'
             )
-    _alike(made)
-    times = _union([one.candles.open_time for one in made.values()])
+    every = [one.candles.open_time for one in made.values()]
+    times = every[0] if _alike(made) else _union(every)
     digest = _core.digest("symbols/1", [*made, *(one.candles.digest for one in made.values())])
     return Account(made, Clock(times, next(iter(made.values())).candles.interval_ms, digest))
 
 
 def _union(times: list[Ints]) -> Ints:
-    """Join the times of all symbols, each once; most often they have the same."""
-    first = times[0]
-    if all(np.array_equal(first, other) for other in times[1:]):
-        return first
+    """Join the times of all symbols, each once."""
     # Sorted runs are merged, which beats a hash table of all times by far.
     every = np.sort(np.concatenate(times), kind="stable")
     joined: Ints = every[np.concatenate([[True], every[1:] != every[:-1]])]
     return joined
 
 
-def _alike(made: Mapping[str, Setting]) -> None:
-    """One clock, one year, and no symbol twice."""
+def _alike(made: Mapping[str, Setting]) -> bool:
+    """One clock, one year, and no symbol twice; tell whether all have bars at the same times."""
+    common = True
     name, first = next(iter(made.items()))
     interval = first.candles.interval_ms
     phase = int(first.candles.open_time[0]) % interval
@@ -205,6 +203,7 @@ def _alike(made: Mapping[str, Setting]) -> None:
             )
         # Times that are those of the first symbol need no division, which takes longer than to run an account.
         alike = one is not first and np.array_equal(bars.open_time, first.candles.open_time)
+        common = common and (alike or one is first)
         times = bars.open_time[:0] if alike else bars.open_time
         off = np.flatnonzero(times % interval != phase)
         if len(off):
@@ -231,6 +230,7 @@ def _alike(made: Mapping[str, Setting]) -> None:
                     "leave one of them out"
                 )
             seen[key] = symbol
+    return common
 
 
 def limits(

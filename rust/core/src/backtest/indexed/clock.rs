@@ -22,10 +22,12 @@ impl Clock {
             leg.market.bars.open_time()[leg.window.start..leg.window.stop].to_vec()
         };
         let mut times = legs.first().map(own).unwrap_or_default();
+        let mut alike = true;
         for leg in legs.iter().skip(1) {
             let more = &leg.market.bars.open_time()[leg.window.start..leg.window.stop];
             if *more != times[..] {
                 times = merged(&times, more);
+                alike = false;
             }
         }
         if times.len() >= u32::MAX as usize {
@@ -35,6 +37,10 @@ impl Clock {
         let steps = legs
             .iter()
             .map(|leg| {
+                if alike {
+                    first.push(0);
+                    return None;
+                }
                 let own = &leg.market.bars.open_time()[leg.window.start..leg.window.stop];
                 let begin = own.first().map_or(0, |t| times.partition_point(|time| time < t));
                 first.push(begin);
