@@ -8,7 +8,6 @@ is ever unpickled. Not Parquet: a few bytes of it can unfold to billions of rows
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import json
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from barproof import _core
+from barproof._whole import sync_folder
 from barproof.errors import BundleError, FileError
 
 __all__ = ["FORMAT", "MANIFEST", "is_bundle", "read_folder", "write_folder"]
@@ -100,12 +100,12 @@ def write_folder(
             for name, data in files.items():
                 _write(temporary / name, data)
             _write(temporary / MANIFEST, manifest_text(document))
-            _sync(temporary)
+            sync_folder(temporary)
             if old:
                 _exchange(temporary, target)
             else:
                 os.rename(temporary, target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         finally:
             # Nothing, a half-written one, or the old one.
             shutil.rmtree(temporary, ignore_errors=True)
@@ -122,16 +122,6 @@ def _write(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make names last a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _exchange(a: Path, b: Path) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import barproof as bp
 from barproof.live.decision import Decision
+from tests.faults.places import mounted, remount
 from tests.live.market import RULES, candles, folder, session, trained
 from tests.live.test_command import START, answer, ask, line, prepared, running, spot, stdin_words
 from tests.live.test_session import rows
@@ -29,28 +27,6 @@ def contents(state: Path) -> dict[str, str]:
         for path in sorted(state.iterdir())
         if not path.name.endswith("-shm")
     }
-
-
-@contextlib.contextmanager
-def mounted(place: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own, where this machine lets one be mounted."""
-    place.mkdir()
-    mount = shutil.which("mount")
-    words = [str(mount), "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(place)]
-    if mount is None or subprocess.run(words, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def again(place: Path, *options: str) -> None:
-    subprocess.run(
-        ["mount", "-o", ",".join(("remount", *options)), str(place)],
-        check=True,
-        capture_output=True,
-    )
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
@@ -92,13 +68,13 @@ def test_a_read_only_folder_is_one_error_and_nothing_is_touched(tmp_path: Path) 
             live.on_bar(bar)
         live.close()
         before = contents(disk / "state")
-        again(disk, "ro")
+        remount(disk, "ro")
         for state in (disk / "state", disk / "other"):
             with pytest.raises(bp.FileError, match=r"writeable|written") as caught:
                 session(state, START)
             assert "\n" not in str(caught.value)
         assert contents(disk / "state") == before
-        again(disk, "rw")
+        remount(disk, "rw")
         live = session(disk / "state", START)
         got = [live.on_bar(bar)._replace(decided_at=0) for bar in of[START : START + 10]]
         live.close()
@@ -111,10 +87,10 @@ def test_a_folder_that_becomes_read_only_while_it_runs(tmp_path: Path) -> None:
         live = session(disk / "state", START)
         got = [live.on_bar(bar)._replace(decided_at=0) for bar in of[START : START + 5]]
         live.close()
-        again(disk, "ro")
+        remount(disk, "ro")
         with pytest.raises(bp.FileError):
             session(disk / "state", START)
-        again(disk, "rw")
+        remount(disk, "rw")
         live = session(disk / "state", START)
         got += [live.on_bar(bar)._replace(decided_at=0) for bar in of[START + 5 : START + 10]]
         live.close()

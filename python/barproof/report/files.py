@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from barproof._whole import sync_folder
 from barproof.errors import FileError
 
 __all__ = ["check_target", "write_text"]
@@ -82,15 +83,5 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
             f"`path` {str(path)!r} could not be written: {cause.strerror}; "
             "choose a place with room and write permission"
         ) from cause
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return target
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
