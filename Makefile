@@ -11,6 +11,8 @@ BIN    := $(VENV)/bin
 OUT    ?= demo
 # Of `make test`: processes that run Python tests side by side; each takes 1 to 2 GiB.
 WORKERS   ?= 2
+# One thread of OpenMP in each: threads that wait for a core spin, and beside other processes they cost minutes.
+TEST_PYTHON = OMP_NUM_THREADS=1 $(BIN)/python
 
 # Of `make fuzz`: one of those in fuzz/Cargo.toml, and how long.
 TARGET    ?= indexed
@@ -111,7 +113,7 @@ test-rust:
 	cargo test --workspace --quiet
 
 test-python: $(BUILD_STAMP) $(DEV_STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(TEST_PYTHON) -m pytest -q -n $(WORKERS)
 
 test-slow: $(BUILD_STAMP) $(DEV_STAMP)
 	PROPTEST_CASES=20000 cargo test --workspace --release --quiet
@@ -126,7 +128,7 @@ $(LOWEST)/.made: tests/lowest.txt | $(BIN)/python
 	@touch $@
 
 test-lowest: $(BUILD_STAMP) $(LOWEST)/.made
-	PYTHONPATH=python $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -p no:cacheprovider --ignore tests/test_site.py
+	OMP_NUM_THREADS=1 PYTHONPATH=python $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -p no:cacheprovider --ignore tests/test_site.py
 
 # Fuzzing needs compiler flags that stable toolchains have, but hide.
 CARGO_FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
@@ -173,7 +175,7 @@ mutants:
 coverage: $(BUILD_STAMP) $(DEV_STAMP)
 	@cargo llvm-cov --version >/dev/null 2>&1 || { echo "missing: cargo-llvm-cov. Install it: rustup component add llvm-tools && cargo install cargo-llvm-cov --locked" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet pytest-cov
-	$(BIN)/python -m pytest -q -n $(WORKERS) --cov=barproof --cov-report=term:skip-covered tests
+	$(TEST_PYTHON) -m pytest -q -n $(WORKERS) --cov=barproof --cov-report=term:skip-covered tests
 	cargo llvm-cov --package barproof-core --summary-only
 
 # Those with unsafe blocks; the whole suite would take days.
