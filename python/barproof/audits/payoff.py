@@ -158,7 +158,8 @@ def stop_distance(
         "worst_loss": worst_loss,
         "bar_ranges": distance / bar_range if bar_range else None,
     }
-    title = f"a stop of {risk:.1%} of balance at {leverage:g}x with {share:.0%} of it lies {distance:.2%} away"
+    small = f"{risk:.1%}" if risk >= 0.01 else f"{risk:.3%}"
+    title = f"a stop of {small} of balance at {leverage:g}x with {share:.0%} of it lies {distance:.2%} away"
     usable_win = mean_win is not None and math.isfinite(mean_win) and mean_win > 0
     usable_loss = worst_loss is not None and math.isfinite(worst_loss) and worst_loss >= 0
     outcome: Outcome = "pass" if usable_win or usable_loss else "inconclusive"

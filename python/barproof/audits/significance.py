@@ -172,7 +172,9 @@ def power(n: float, share: float, *, null: float = 0.5) -> Finding:
     )
     remedy = "collect the trials that the claim needs, or claim less"
     if not (math.isfinite(n) and n >= 1 and 0 < null < 1 and null < share < 1):
-        return unable("SIG-04", f"{n} trials, {share} against {null}: no power", remedy, gate=gate)
+        return unable(
+            "SIG-04", f"{n} trials, {share:.1%} against {null:.1%}: no power", remedy, gate=gate
+        )
     needed = stats.required_trials(null, share).n
     least = stats.least_trials(null, level=LEVEL)
     strength = stats.power_of_share(round(n), share, null=null)
@@ -589,12 +591,17 @@ def paired_strategies(a: Any, b: Any, *, seed: int = 0) -> Finding:
     if not math.isfinite(held.low):
         return unable("SIG-10", held.reason or "no interval", remedy, gate=gate)
     outcome: Outcome = "pass" if held.low > 0 else "fail" if held.high < 0 else "inconclusive"
+    # Who does nothing has no Sharpe ratio.
+    ratios = (
+        f"; Sharpe ratios differ by {ratio.difference:+.3f} (p {ratio.p:.2g})"
+        if math.isfinite(ratio.difference)
+        else ""
+    )
     return made(
         "SIG-10",
         outcome,
         f"the first earns {held.difference:+.4%} a period more "
-        f"[{held.low:+.4%}, {held.high:+.4%}]; Sharpe ratios differ by "
-        f"{ratio.difference:+.3f} (p {ratio.p:.2g}) in {len(x):,} periods",
+        f"[{held.low:+.4%}, {held.high:+.4%}]{ratios} in {len(x):,} periods",
         measured=Measured(
             "difference of means",
             held.difference,
