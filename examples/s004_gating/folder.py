@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 import barproof as bp
@@ -223,6 +224,8 @@ def _mended(folder: Path, system: System, lived: pl.DataFrame, days: float) -> l
     n, wins = len(r), int((r > 0).sum())
     won, lost = float(r[r > 0].mean()), float(-r[r < 0].mean())
     interval, mean = bp.stats.wilson(wins, n), bp.stats.mean_interval(r)
+    # What compounds is the mean of logarithms.
+    growth = bp.stats.mean_interval(np.log1p(r))
     span = (trades["exit_time"].max() - trades["entry_time"].min()).total_seconds() / 86_400
     tested = (system.window[1] - system.window[0]) / DAY
     own = {
@@ -261,8 +264,8 @@ def _mended(folder: Path, system: System, lived: pl.DataFrame, days: float) -> l
             "value": f"{100 * float(pl.Series(1 + r).product() - 1):.2f}",
             "metric": "total_return",
             "period_days": tested,
-            "low": round(100 * n * mean.low, 2),
-            "high": round(100 * n * mean.high, 2),
+            "low": round(100 * float(np.expm1(n * growth.low)), 2),
+            "high": round(100 * float(np.expm1(n * growth.high)), 2),
             "null": 0.0,
             **share,
             **own,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from examples.s004_gating import alternatives
 from examples.s004_gating.asked import shown
+from examples.s004_gating.folder import _mended
 from examples.s004_gating.study import CODES
 
 import barproof as bp
@@ -131,3 +136,24 @@ def _alternatives(tmp_path: Path) -> tuple[int, dict[str, Any]]:
         ["--broken", "--seed", str(FAST), "--out", str(tmp_path / "x"), "--quiet"]
     )
     return code, json.loads((tmp_path / "x" / "figures.json").read_text())
+
+
+def test_the_claimed_interval_of_a_total_compounds_as_the_total_does(tmp_path: Path) -> None:
+    # At full size thousands of trades double the account; n times the mean trade falls short of that.
+    rng = np.random.default_rng(5)
+    n = 4_683
+    start = datetime(2022, 1, 1)
+    trades = pl.DataFrame(
+        {
+            "return": rng.normal(0.00018, 0.0005, n),
+            "entry_time": [start + timedelta(hours=i) for i in range(n)],
+            "exit_time": [start + timedelta(hours=i + 1) for i in range(n)],
+        }
+    )
+    for name in ("trades/backtest.csv", "configs/backtest.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x")
+    system: Any = SimpleNamespace(result=SimpleNamespace(trades=trades), window=(0, 288 * 540))
+    total = next(c for c in _mended(tmp_path, system, trades[:80], 10.0) if c["id"] == "total")
+    assert total["low"] < float(total["value"]) < total["high"]
+    assert 100 * trades["return"].sum() < total["low"] < 1.2 * float(total["value"])
