@@ -210,6 +210,7 @@ def main(
     doc: str | None = None,
     extras: Sequence[str] = (),
     edge: bool = False,
+    real: bool = True,
     after: Callable[[Case], Mapping[str, str]] | None = None,
     argv: Sequence[str] | None = None,
 ) -> int:
@@ -227,6 +228,8 @@ def main(
         Packages that it needs beside barproof: ``torch``, ``xgboost``.
     edge : bool, default False
         Whether the market can be had with more or less to earn in it, ``--edge``.
+    real : bool, default True
+        Whether it can be run on real candles, ``--data``.
     after : callable, optional
         From a finished case to further files of its record, such as what a command says of the folder.
     argv : sequence of str, optional
@@ -239,7 +242,7 @@ def main(
     """
     script = Path(sys.modules[study.__module__].__file__ or "study.py").resolve()
     name = script.parent.name
-    told, out, record, quiet = _read(argv, script, (doc or "").strip().split("\n")[0], edge)
+    told, out, record, quiet = _read(argv, script, (doc or "").strip().split("\n")[0], edge, real)
     for package in extras:
         if importlib.util.find_spec(package) is None:
             return _refuse(
@@ -282,7 +285,9 @@ def _refuse(message: str) -> int:
     return USAGE
 
 
-def _parser(name: str, script: str, about: str, edge: bool) -> argparse.ArgumentParser:
+def _parser(
+    name: str, script: str, about: str, edge: bool, real: bool = True
+) -> argparse.ArgumentParser:
     """Options of every study."""
     parser = argparse.ArgumentParser(prog=f"python -m examples.{name}.{script}", description=about)
     variant = parser.add_mutually_exclusive_group(required=True)
@@ -292,13 +297,14 @@ def _parser(name: str, script: str, about: str, edge: bool) -> argparse.Argument
         "--size", choices=["small", "full"], default="small", help="minutes, or the case's shape"
     )
     parser.add_argument("--seed", type=int, default=7, help="of market and training (7)")
-    parser.add_argument(
-        "--data",
-        nargs="?",
-        const=os.environ.get("BARPROOF_DATA", ""),
-        metavar="FOLDER",
-        help="real candles instead of simulated ones; default: $BARPROOF_DATA",
-    )
+    if real:
+        parser.add_argument(
+            "--data",
+            nargs="?",
+            const=os.environ.get("BARPROOF_DATA", ""),
+            metavar="FOLDER",
+            help="real candles instead of simulated ones; default: $BARPROOF_DATA",
+        )
     if edge:
         parser.add_argument(
             "--edge",
@@ -313,23 +319,26 @@ def _parser(name: str, script: str, about: str, edge: bool) -> argparse.Argument
 
 
 def _read(
-    argv: Sequence[str] | None, script: Path, about: str, edge: bool
+    argv: Sequence[str] | None, script: Path, about: str, edge: bool, real: bool
 ) -> tuple[Told, Path, bool, bool]:
     """Read what was asked for, where it goes, whether it is recorded, whether it says anything."""
     name = script.parent.name
-    parser = _parser(name, script.stem, about, edge)
+    parser = _parser(name, script.stem, about, edge, real)
     asked = parser.parse_args(argv)
-    if asked.data is not None and not Path(asked.data or "/nowhere").is_dir():
+    data = getattr(asked, "data", None)
+    if data is not None and not Path(data or "/nowhere").is_dir():
         parser.error(
-            f"--data: {asked.data!r} is no folder; name one with candle files, or set BARPROOF_DATA"
+            f"--data: {data!r} is no folder; name one with candle files, or set BARPROOF_DATA"
         )
     if asked.seed < 0:
         parser.error(f"--seed: must be at least 0, was {asked.seed}")
     there = getattr(asked, "edge", None)
     if there is not None and not 0 <= there < 1:
         parser.error(f"--edge: must be from 0 to below 1, was {there:g}")
+    if there is not None and data is not None:
+        parser.error("--edge: real candles earn what they earn; leave out --edge or --data")
     variant: Variant = "broken" if asked.broken else "mended"
-    told = Told(name, variant, asked.size, asked.seed, asked.data, script.stem, there)
+    told = Told(name, variant, asked.size, asked.seed, data, script.stem, there)
     out = asked.out or Path("cases") / name / f"{told.name}-{told.seed}"
     return told, out, asked.record, asked.quiet
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples.s000_cross_market import study as s000
 
 import barproof as bp
 from examples import casework
@@ -263,6 +264,23 @@ def test_the_edge_of_the_market_may_be_asked_for(
         with pytest.raises(SystemExit, match="2"):
             casework.main(market, codes=[], edge=edge, argv=["--mended", *options])
     assert "--edge: must be from 0 to below 1, was 1" in capsys.readouterr().err
+
+
+def test_what_would_be_left_out_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Candles for a study that simulates its own; an edge for candles that have theirs.
+    wanted = ["--mended", "--data", str(tmp_path)]
+    for options, more, told in (
+        (wanted, {"real": False}, "unrecognized arguments: --data"),
+        ([*wanted, "--edge", "0.1"], {"edge": True}, "leave out --edge or --data"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run(*options, **more)
+        assert told in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        s000.main(wanted)
+    assert "unrecognized arguments: --data" in capsys.readouterr().err
 
 
 def test_recorded_figures_go_between_their_marks() -> None:
