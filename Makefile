@@ -226,9 +226,12 @@ wheel: $(BASE_STAMP)
 	$(need_rust)
 	$(BIN)/maturin build --release --out dist
 
+# The glibc that a wheel of Linux is linked against; elsewhere, and with MANYLINUX= , that of this machine.
+MANYLINUX ?= $(if $(filter Linux,$(shell uname -s)),2_17)
 wheel-check: $(BASE_STAMP)
 	$(need_rust)
-	$(BIN)/python tools/packages.py --out dist
+	$(if $(MANYLINUX),$(BIN)/python -m pip install --quiet ziglang auditwheel)
+	$(BIN)/python tools/packages.py --out dist $(if $(MANYLINUX),--manylinux $(MANYLINUX))
 
 clean:
 	rm -rf $(VENV) $(LOWEST) target fuzz/target fuzz/corpus/*/ dist site $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis

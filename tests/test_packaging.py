@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+import subprocess
 import sys
 import tarfile
 import tomllib
@@ -105,21 +106,87 @@ def source(folder: Path, *names: str) -> Path:
     return path
 
 
+def wheel(folder: Path, *names: str) -> Path:
+    path = folder / "barproof-0.1.0-cp311-abi3-manylinux_2_17_x86_64.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return path
+
+
+def test_sources_are_those_that_git_keeps() -> None:
+    """What packages are held to is every file of the package: modules, types, what the report is made of."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "python", "rust"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    kept = sorted(name for name in listed if (ROOT / name).is_file())
+    assert [f"python/{name}" for name in PACKAGES.sources()] == [
+        name for name in kept if name.startswith("python/")
+    ]
+    assert PACKAGES.crates() == [name for name in kept if name.startswith("rust/")]
+    static = {n for n in PACKAGES.sources() if n.startswith("barproof/report/static/")}
+    assert {Path(name).suffix for name in static} == {".css", ".js"}
+
+
 def test_faults_of_a_source_package_are_seen(tmp_path: Path) -> None:
-    needed = PACKAGES.NEEDED
+    needed = [
+        *PACKAGES.NEEDED,
+        *PACKAGES.crates(),
+        *(f"python/{name}" for name in PACKAGES.sources()),
+    ]
     assert PACKAGES.faults(source(tmp_path, *needed)) == []
-    lacking = PACKAGES.faults(source(tmp_path, *needed[1:]))
-    assert lacking == ["barproof-0.1.0.tar.gz lacks LICENSE-MIT"]
-    data = PACKAGES.faults(source(tmp_path, *needed, "data/btc.parquet"))
-    assert data == ["barproof-0.1.0.tar.gz holds data: data/btc.parquet"]
+    for lacking in (
+        "LICENSE-MIT",
+        "python/barproof/report/static/style.css",
+        "rust/core/src/lib.rs",
+    ):
+        told = PACKAGES.faults(source(tmp_path, *(n for n in needed if n != lacking)))
+        assert told == [f"barproof-0.1.0.tar.gz lacks {lacking}"]
+    for more, words in (
+        ("data/btc.parquet", "holds data: data/btc.parquet"),
+        (
+            "python/barproof/_core.abi3.so",
+            "holds what is none of it: python/barproof/_core.abi3.so",
+        ),
+    ):
+        assert PACKAGES.faults(source(tmp_path, *needed, more)) == [
+            f"barproof-0.1.0.tar.gz {words}"
+        ]
 
 
 def test_faults_of_a_wheel_are_seen(tmp_path: Path) -> None:
-    path = tmp_path / "barproof-0.1.0-cp311-abi3-manylinux_2_17_x86_64.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in ("LICENSE-MIT", "LICENSE-APACHE", "METADATA", "py.typed"):
-            archive.writestr(f"barproof/{name}", "x")
-    assert PACKAGES.faults(path) == [f"{path.name} lacks _core.pyi"]
+    info = "barproof-0.1.0.dist-info"
+    needed = [f"{info}/{paper}" for paper in ("METADATA", "entry_points.txt")]
+    needed += [f"{info}/licenses/{paper}" for paper in ("LICENSE-MIT", "LICENSE-APACHE")]
+    needed += ["barproof/_core.abi3.so", *PACKAGES.sources()]
+    name = "barproof-0.1.0-cp311-abi3-manylinux_2_17_x86_64.whl"
+    assert PACKAGES.faults(wheel(tmp_path, *needed)) == []
+    for lacking in ("barproof/py.typed", "barproof/report/static/page.js", f"{info}/METADATA"):
+        told = PACKAGES.faults(wheel(tmp_path, *(n for n in needed if n != lacking)))
+        assert told == [f"{name} lacks {lacking}"]
+    told = PACKAGES.faults(wheel(tmp_path, *(n for n in needed if not n.endswith(".so"))))
+    assert told == [f"{name} lacks the compiled module"]
+    told = PACKAGES.faults(wheel(tmp_path, *needed, "LICENSE-MIT"))
+    assert told == [f"{name} holds what is none of it: LICENSE-MIT"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("maturin") is None, reason="maturin is not installed")
+def test_the_source_package_of_this_tree_holds_all_of_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "maturin", "sdist", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.glob("*.tar.gz")
+    assert PACKAGES.faults(package) == []
 
 
 @pytest.mark.skipif(not PACKAGES.pythons(), reason="no Python beside this one")

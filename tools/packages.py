@@ -1,14 +1,17 @@
 """Build wheel and source package, and try both where nothing else is: `make wheel-check`.
 
-The wheel is built against an old glibc by zig where ``--manylinux`` names one, checked by auditwheel, and installed in
-a new environment of every Python that is found. The source package is looked at for what must and must not be in it,
-and built and installed on the first of them.
+The wheel is built against an old glibc by zig where ``--manylinux`` names one, and held to it by auditwheel. Both are
+looked at for what must and must not be in them: every file of the package in this tree must. Then each is installed in
+a new environment of every Python that is found, and used there as by somebody who has just installed it; the source
+package is compiled there. A table of what was done, with seconds, is the last thing that is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,17 +36,20 @@ DATA = (".parquet", ".feather", ".csv", ".sqlite", ".zip", ".gz")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LARGEST = 20 * 2**20
 """Bytes above which something lies in a package that does not belong there."""
+COMPILED = (".so", ".pyd", ".pyc")
+"""Endings of what is made from the sources, and is not one of them."""
 
 
-def run(*words: str | Path, cwd: Path | None = None) -> str:
+def run(*words: str | Path, cwd: Path | None = None, target: Path | None = None) -> str:
     """Run a command; what it prints. Its whole output is in the error where it fails."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")},
+        env=kept if target is None else kept | {"CARGO_TARGET_DIR": str(target)},
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}")
@@ -73,6 +79,25 @@ def members(package: Path) -> list[str]:
         return [name.partition("/")[2] for name in archive.getnames()]
 
 
+def sources(root: Path = ROOT) -> list[str]:
+    """Files of the Python package in this tree, from ``python/``: modules, types, and what the report is made of."""
+    folder = root / "python"
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in COMPILED
+    )
+
+
+def crates(root: Path = ROOT) -> list[str]:
+    """Files that the source package is compiled from, from its root."""
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in (root / "rust").glob("*/**/*")
+        if path.is_file() and (path.suffix == ".rs" or path.name == "Cargo.toml")
+    )
+
+
 def faults(package: Path) -> list[str]:
     """Look for what is wrong with a package by its members alone.
 
@@ -89,11 +114,20 @@ def faults(package: Path) -> list[str]:
     names = members(package)
     told = []
     if package.suffix == ".whl":
-        for ending in ("LICENSE-MIT", "LICENSE-APACHE", "METADATA", "py.typed", "_core.pyi"):
-            if not any(name.endswith(ending) for name in names):
-                told.append(f"{package.name} lacks {ending}")
+        info = f"{'-'.join(package.name.split('-')[:2])}.dist-info"
+        papers = ("METADATA", "entry_points.txt", "licenses/LICENSE-MIT", "licenses/LICENSE-APACHE")
+        wanted = [*(f"{info}/{paper}" for paper in papers), *sources()]
+        if not any(re.fullmatch(r"barproof/_core\..*(so|pyd)", name) for name in names):
+            told.append(f"{package.name} lacks the compiled module")
+        astray = [name for name in names if name.partition("/")[0] not in ("barproof", info)]
+        astray += [name for name in names if name.endswith(".pyc")]
     else:
-        told += [f"{package.name} lacks {name}" for name in NEEDED if name not in names]
+        wanted = [*NEEDED, *crates(), *(f"python/{name}" for name in sources())]
+        astray = [name for name in names if name.endswith(COMPILED)]
+    present = set(names)
+    told += [f"{package.name} lacks {name}" for name in wanted if name not in present]
+    if astray:
+        told.append(f"{package.name} holds what is none of it: {', '.join(astray[:5])}")
     data = [name for name in names if name.endswith(DATA) and "/corpus/" not in name]
     if data:
         told.append(f"{package.name} holds data: {', '.join(data[:5])}")
@@ -102,7 +136,9 @@ def faults(package: Path) -> list[str]:
     return told
 
 
-def tried(package: Path, python: Path, folder: Path) -> dict[str, float]:
+def tried(
+    package: Path, python: Path, folder: Path, *, target: Path | None = None
+) -> dict[str, float]:
     """Install a package where nothing else is, and use it as somebody would who has just installed it.
 
     Parameters
@@ -113,6 +149,8 @@ def tried(package: Path, python: Path, folder: Path) -> dict[str, float]:
         Interpreter.
     folder : Path
         Empty; all is done in it.
+    target : Path, optional
+        Where cargo keeps what it compiles, so that the dependencies of a source package are compiled once.
 
     Returns
     -------
@@ -124,6 +162,7 @@ def tried(package: Path, python: Path, folder: Path) -> dict[str, float]:
     steps: list[tuple[str, list[str | Path]]] = [
         ("venv", [python, "-m", "venv", folder / "venv"]),
         ("install", [bin_ / "python", "-m", "pip", "install", "--quiet", package]),
+        ("check", [bin_ / "python", "-m", "pip", "check"]),
         ("version", [bin_ / "barproof", "--version"]),
         ("doctor", [bin_ / "barproof", "doctor"]),
         ("demo", [bin_ / "barproof", "demo", "--bars", "40000", "--out", "demo"]),
@@ -133,12 +172,48 @@ def tried(package: Path, python: Path, folder: Path) -> dict[str, float]:
     ]
     for name, words in steps:
         began = time.perf_counter()
-        run(*words, cwd=folder / "study" if name == "study" else folder)
+        run(*words, cwd=folder / "study" if name == "study" else folder, target=target)
         seconds[name] = round(time.perf_counter() - began, 1)
     for made in ("demo/report.html", "study/report.html"):
         if not (folder / made).is_file():
             raise SystemExit(f"{package.name} on {python}: {made} was not written")
     return seconds
+
+
+def held(wheel: Path, manylinux: str) -> list[str]:
+    """Ask auditwheel whether a wheel keeps what its name promises.
+
+    Parameters
+    ----------
+    wheel : Path
+        To look at.
+    manylinux : str
+        The promise, such as ``"2_17"``.
+
+    Returns
+    -------
+    list of str
+        One line where it does not, or where auditwheel is not there to say so; none otherwise.
+    """
+    if importlib.util.find_spec("auditwheel") is None:
+        return [f"nobody has looked at the tag of {wheel.name}: pip install auditwheel"]
+    said = " ".join(run(sys.executable, "-m", "auditwheel", "show", wheel).split())
+    print(said, flush=True)
+    tag = re.search(r'following platform tag: "(\S+)"', said)
+    if tag is None or not tag[1].startswith(f"manylinux_{manylinux}_"):
+        return [f"{wheel.name} is promised to be manylinux_{manylinux}, and is {tag and tag[1]}"]
+    return []
+
+
+def table(rows: list[tuple[str, str, dict[str, float]]]) -> str:
+    """Rows of a record: package, Python, seconds of each step."""
+    steps = list(rows[0][2]) if rows else []
+    head = f"| package | Python | {' | '.join(steps)} |\n|---|---|{'--:|' * len(steps)}"
+    body = [
+        f"| {kind} | {version} | {' | '.join(str(seconds[s]) for s in steps)} |"
+        for kind, version, seconds in rows
+    ]
+    return "\n".join([head, *body])
 
 
 def built(out: Path, manylinux: str | None) -> tuple[Path, Path]:
@@ -178,23 +253,26 @@ def main() -> int:
     if wheel is None and sdist is None:
         wheel, sdist = built(given.out, given.manylinux)
     told = [line for package in (wheel, sdist) if package for line in faults(package)]
-    if wheel is not None and shutil.which("auditwheel"):
-        print(run("auditwheel", "show", wheel).strip())
+    if wheel is not None and given.manylinux:
+        told += held(wheel, given.manylinux)
+    for package in (wheel, sdist):
+        if package is not None:
+            print(f"{package.name}: {package.stat().st_size:,} bytes", flush=True)
+    rows = []
     found = pythons()
-    for version, python in found.items():
-        if wheel is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                print(
-                    f"{wheel.name} on {version}: {tried(wheel.resolve(), python, Path(folder))}",
-                    flush=True,
-                )
-    if sdist is not None and found:
-        version, python = next(iter(found.items()))
-        with tempfile.TemporaryDirectory() as folder:
-            print(
-                f"{sdist.name} on {version}: {tried(sdist.resolve(), python, Path(folder))}",
-                flush=True,
-            )
+    with tempfile.TemporaryDirectory() as target:
+        for kind, package in (("wheel", wheel), ("source", sdist)):
+            for python in found.values() if package is not None else ():
+                version = run(python, "--version").split()[1]
+                try:
+                    with tempfile.TemporaryDirectory() as folder:
+                        done = tried(package.resolve(), python, Path(folder), target=Path(target))
+                except SystemExit as failure:
+                    told.append(f"{package.name} on {version}: {failure}")
+                    continue
+                rows.append((kind, version, done))
+                print(f"{package.name} on {version}: {done}", flush=True)
+    print(table(rows))
     for line in told:
         print(line, file=sys.stderr)
     return 1 if told else 0
