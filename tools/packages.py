@@ -40,8 +40,8 @@ COMPILED = (".so", ".pyd", ".pyc")
 """Endings of what is made from the sources, and is not one of them."""
 
 
-def run(*words: str | Path, cwd: Path | None = None, target: Path | None = None) -> str:
-    """Run a command; what it prints. Its whole output is in the error where it fails."""
+def run(*words: str | Path, cwd: Path | None = None, **variables: str) -> str:
+    """Run a command, with variables of the environment; what it prints, all of it in the error where it fails."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
         [str(word) for word in words],
@@ -49,7 +49,7 @@ def run(*words: str | Path, cwd: Path | None = None, target: Path | None = None)
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=kept if target is None else kept | {"CARGO_TARGET_DIR": str(target)},
+        env=kept | variables,
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}")
@@ -158,6 +158,7 @@ def tried(
         Seconds of each step.
     """
     seconds = {}
+    shared = {} if target is None else {"CARGO_TARGET_DIR": str(target)}
     bin_ = folder / "venv" / "bin"
     steps: list[tuple[str, list[str | Path]]] = [
         ("venv", [python, "-m", "venv", folder / "venv"]),
@@ -172,7 +173,7 @@ def tried(
     ]
     for name, words in steps:
         began = time.perf_counter()
-        run(*words, cwd=folder / "study" if name == "study" else folder, target=target)
+        run(*words, cwd=folder / "study" if name == "study" else folder, **shared)
         seconds[name] = round(time.perf_counter() - began, 1)
     for made in ("demo/report.html", "study/report.html"):
         if not (folder / made).is_file():
@@ -234,7 +235,9 @@ def built(out: Path, manylinux: str | None) -> tuple[Path, Path]:
     maturin = [sys.executable, "-m", "maturin"]
     old = ["--zig", "--compatibility", f"manylinux_{manylinux}"] if manylinux else []
     before = set(out.glob("*")) if out.is_dir() else set()
-    run(*maturin, "build", "--release", "--out", out, *old, cwd=ROOT)
+    # maturin asks the python of the path for zig, which is not always this one.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    run(*maturin, "build", "--release", "--out", out, *old, cwd=ROOT, PATH=path)
     run(*maturin, "sdist", "--out", out, cwd=ROOT)
     made = sorted(out.glob("*"), key=lambda p: (p not in before, p.stat().st_mtime))
     wheel = next(p for p in reversed(made) if p.suffix == ".whl")
