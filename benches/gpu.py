@@ -278,8 +278,9 @@ def main() -> None:
         return
     if device is None:
         print(NONE)
-        if asked.record:
-            # Whoever looks for the record is told, instead of finding nothing.
+        known = timing.latest("gpu")
+        if asked.record and (known is None or known[1][0]["device"] == "none"):
+            # Whoever looks for the record is told, instead of finding nothing; what was measured elsewhere stays.
             where = timing.setting(bp.__version__, PACKAGES) | {"device": "none"}
             rows = [
                 {"part": "all", "contender": "none", "bars": asked.bars, "runs": 0, "note": NONE}

@@ -252,7 +252,7 @@ def main() -> None:
     if given.record:
         began = os.environ.get(timing.RUN) or time.strftime("%Y-%m-%d %H:%M", time.gmtime())
         stamp = began.replace(" ", "_").replace(":", "")
-        path = Path(__file__).parent / "record" / f"{stamp}_live.csv"
+        path = timing.RECORDS / f"{stamp}_live.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             out = csv.writer(file)
             out.writerow(

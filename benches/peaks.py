@@ -267,7 +267,7 @@ def child(number: int, folder: Path, part: int) -> None:
 
 
 def measured(number: int, folder: Path, part: int) -> dict[str, object] | None:
-    """A row of the record, or None where the contender is not installed."""
+    """A row of the record, or None where the contender is not installed; ChildProcessError where it fails."""
     workload, contender, job, threads, _, note = TABLE[number]
     command = [
         sys.executable,
@@ -326,9 +326,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workload.make(workload.BARS // part).save(Path(folder))
         chosen = [k for k, row in enumerate(TABLE) if row[0] in asked.workloads]
-        rows = [row for k in chosen if (row := measured(k, Path(folder), part)) is not None]
+        rows, failed = [], []
+        for k in chosen:
+            try:
+                row = measured(k, Path(folder), part)
+            except ChildProcessError as failure:
+                failed.append(str(failure))
+            else:
+                rows += [] if row is None else [row]
     if asked.record:
         print(f"recorded in {timing.write(rows, where, 'peaks', FIELDS)}")
+    if failed:
+        raise SystemExit(f"failed, and not in the record: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

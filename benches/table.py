@@ -1,7 +1,7 @@
 """Figures of docs/performance.md, and docs/benchmarks.md as a whole, from the latest records.
 
 ``python -m benches.table`` rewrites them; ``--check`` changes nothing and fails if a page does not show what the
-records say.
+records say; ``--discard`` makes them, and throws them away.
 """
 
 from __future__ import annotations
@@ -475,7 +475,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
+    parser.add_argument("--discard", action="store_true")
+    asked = parser.parse_args()
+    check = asked.check
     for path, made in (
         (PAGE, render(PAGE.read_text(encoding="utf-8"))),
         (benchmarks.PAGE, benchmarks.render()),
@@ -483,7 +485,7 @@ def main() -> None:
         name = f"docs/{path.name}"
         if check and (not path.exists() or path.read_text(encoding="utf-8") != made):
             sys.exit(f"{name} does not show the latest records: run python -m benches.table")
-        if not check:
+        if not check and not asked.discard:
             path.write_text(made, encoding="utf-8")
 
 

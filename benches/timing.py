@@ -17,7 +17,9 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "benches" / "record"
+FOLDER = "BARPROOF_BENCH_RECORDS"
+"""Names a folder for records other than that of the tree; see `everything`."""
+RECORDS = Path(os.environ.get(FOLDER) or ROOT / "benches" / "record")
 RUN = "BARPROOF_BENCH_RUN"
 """Names, by its time, the run that several records belong to; see `everything`."""
 FIELDS = (
@@ -153,7 +155,7 @@ def write(
     fields: Sequence[str] = FIELDS,
 ) -> Path:
     """Write a record of its own; records are never changed afterwards."""
-    RECORDS.mkdir(exist_ok=True)
+    RECORDS.mkdir(parents=True, exist_ok=True)
     stamp = where["date"].replace(" ", "_").replace(":", "")
     path = RECORDS / f"{stamp}_{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import sys
+import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +198,111 @@ def test_records_of_one_run_share_their_time(
     ]
     monkeypatch.delenv(timing.RUN)
     assert timing.setting(bp.__version__)["date"] != "2026-01-02 03:04"
+
+
+def test_every_bench_knows_the_options_that_make_it_small() -> None:
+    for name in everything.available():
+        source = (ROOT / "benches" / f"{name}.py").read_text(encoding="utf-8")
+        for option in [*everything.QUICK.get(name, ["--quick"]), "--record"]:
+            if option.startswith("--"):
+                assert f'"{option}"' in source, (name, option)
+
+
+def test_peers_of_every_workload_are_asked_for() -> None:
+    """Those that the group `bench` pins, but for what only serves others."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    pinned = {re.split(r"[=>]", one)[0] for one in (*groups["bench"], *groups["bench-apart"])}
+    serving = {"scipy", "vectorbt-rust", "safetensors", "onnx", "onnxscript"}
+    assert {*everything.PEERS, "lib-pybroker"} - {"ray"} == pinned - serving
+    assert set(everything.absent()) <= {*everything.PEERS, "lib-pybroker"}
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {timing.FOLDER: str(folder), timing.RUN: "2026-01-02 03:04"}
+
+
+def test_what_fails_costs_its_own_record_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["workload_a", "frameworks", "labels", "audits"]
+    pages = []
+
+    def bench(command: list[str], _: dict[str, str], minutes: float) -> str:
+        name = command[2].removeprefix("benches.")
+        if name == "table":
+            pages.append(command[3:])
+            return ""
+        assert command[3:] == ["--record"]
+        assert minutes >= max(15.0, 4 * everything.BENCHES[name])
+        if name == "frameworks":
+            return "exit 3"
+        if name == "audits":
+            return ""
+        (tmp_path / f"2026-01-02_0304_{name}.csv").write_text("", encoding="utf-8")
+        return ""
+
+    monkeypatch.setattr(everything, "ended", bench)
+    told = everything.run(names, False, environment(tmp_path), 100.0)
+    assert [line.split(": ")[0] for line in told] == [
+        "done      workload_a",
+        "failed    frameworks",
+        "done      labels",
+        "done      audits",
+    ]
+    assert told[0].endswith(", 2026-01-02_0304_workload_a.csv")
+    assert "exit 3" in told[1]
+    assert told[1].endswith("; its older record stays")
+    assert told[3].endswith(", no record: left out")
+    assert pages == [[]] * 3
+
+
+def test_minutes_leave_out_what_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everything, "ended", lambda *_: "")
+    told = everything.run(["workload_d", "audits"], True, environment(tmp_path), 2.0)
+    assert told[0] == "left out  workload_d: 7 minutes do not fit"
+    assert told[1].startswith("done      audits")
+    assert everything.chosen(["labels", "workload_a", "gpu"], ["gpu"]) == ["workload_a", "labels"]
+
+
+def test_a_bench_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    env = dict(os.environ)
+    assert everything.ended([sys.executable, "-c", ""], env, 1.0) == ""
+    assert everything.ended([sys.executable, "-c", "raise SystemExit(3)"], env, 1.0) == "exit 3"
+    written = tmp_path / "pid"
+    hangs = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)']); "
+        f"open({str(written)!r}, 'w').write(str(p.pid)); p.wait()"
+    )
+    told = everything.ended([sys.executable, "-c", hangs], env, 0.05)
+    assert told == "ended after 0 minutes"
+    pid = int(written.read_text())
+    for _ in range(100):
+        state = Path(f"/proc/{pid}/stat")
+        # A zombie is nobody's burden: whoever adopted it has not looked yet.
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("what the bench started runs on")
+
+
+def test_pages_without_any_record_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "RECORDS", tmp_path)
+    text = page.render()
+    assert "0 met, 0 missed" in text
+    for names in (
+        "`workload_a`, `frameworks`",
+        "`workload_b`",
+        "`inference`, `encoder`",
+        "`workload_d`",
+    ):
+        assert f"Not measured yet: {names}." in text
+    assert "| win |" not in text
+    assert "## Memory" in text
+    shown = table.render(table.PAGE.read_text(encoding="utf-8"))
+    assert shown.count("Not measured yet.") == len(table.BLOCK.findall(shown))
 
 
 # ---- frameworks ------------------------------------------------------------------------------------------------------
