@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 import barproof as bp
+from tests.faults.places import mounted, remount
 from tests.live.making import BARS, COSTS, NAMES, RULES, WARM, live, study
 
 from .conftest import Run
@@ -75,6 +78,21 @@ def test_one_system(run: Run, run_json: RunJson, project: Project) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("parity of state: one system\n")
     assert max(len(line) for line in out.splitlines()) <= 80
+
+
+def test_a_folder_that_nobody_may_write_to(
+    run: Run, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads, and writes nothing: in a read-only project, of a read-only state, it says what it says elsewhere."""
+    code, want, _ = run("parity", project.state, *project.tested)
+    assert code == 0
+    with mounted(tmp_path / "disk", "size=64m") as disk:
+        shutil.copytree(project.state, disk / "state")
+        (disk / "barproof.toml").write_text("[costs]\ntaker = 0.0005\n")
+        remount(disk, "ro")
+        monkeypatch.chdir(disk)
+        assert run("parity", "state", *project.tested) == (0, want, "")
+        monkeypatch.chdir(tmp_path)
 
 
 def test_a_difference_ends_with_1(run: Run, run_json: RunJson, project: Project) -> None:

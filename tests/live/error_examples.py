@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sqlite3
 from collections.abc import Callable
@@ -201,6 +202,11 @@ def with_bundle(**options: Any) -> Callable[[], object]:
     return call
 
 
+def nothing_fits() -> object:
+    with mock.patch("sys.stdin", io.StringIO('[1]\n\n{"open": 1}\n')):
+        return with_bundle()()
+
+
 def without_ccxt() -> object:
     with mock.patch.dict("sys.modules", {"ccxt": None}):
         return command._exchange("binance", None, None, ["A"], 300_000, False)
@@ -312,6 +318,7 @@ CALLS: list[tuple[str, Callable[[], object], type[BaseException]]] = [
     ("two of one symbol", with_bundle(twice=["A", "A"]), bp.ConfigError),
     ("no interval", with_bundle(interval=None), bp.ConfigError),
     ("no instrument", with_bundle(instrument=None), bp.ConfigError),
+    ("nothing fits", nothing_fits, bp.FileError),
     ("no ccxt", without_ccxt, bp.ConfigError),
     ("no such exchange", lambda: with_ccxt("nyse", None), bp.ConfigError),
     ("no market", lambda: with_ccxt("binance", ["A=A/B"]), bp.ConfigError),
@@ -410,6 +417,8 @@ MESSAGES: dict[str, str] = {
     "two of one symbol": "`--bundle A=place/b` gives A a second bundle: name each symbol once",
     "no interval": "`--interval` is missing: give it, such as 5m, or `--from-history` FILE",
     "no instrument": "`--instrument` is missing: give perpetual, spot, equity or fx",
+    "nothing fits": "all 2 lines were refused and nothing was decided; the first: line must hold a JSON object, was '[1]'; "
+    "give bars, settlements or fills as `barproof live --help` tells them",
     "no ccxt": "`--exchange` needs ccxt: install it by `pip install 'barproof[fetch]'`, or feed bars on stdin",
     "no such exchange": "`--exchange nyse` is not known to ccxt 4",
     "no market": "`--market` of B is missing: such as `--market B=BTC/USDT:USDT`",

@@ -137,6 +137,38 @@ def test_stdin_sigterm_and_sigkill() -> None:
 
 
 @pytest.mark.timeout(280)
+def test_input_of_which_every_line_is_refused_ends_with_2() -> None:
+    """One line that fits, or none at all, is no error; SIGTERM ends with 0 whatever came before."""
+    of = spot()
+    bad = json.dumps({"symbol": "X", **of[START]._asdict()}) + "\n"
+    with folder() as place:
+        want = prepared(place)
+        for text, code, refused in (
+            ("", 0, 0),
+            (bad * 2, 2, 2),
+            (bad + line(of[START]) + "\n", 0, 1),
+        ):
+            with running(stdin_words(place), place) as process:
+                out, err = process.communicate(text, timeout=120)
+            assert process.returncode == code, err
+            assert err.count("warning: refused: ") == refused
+            errors = [one for one in err.splitlines() if one.startswith("error: ")]
+            assert len(errors) == (code == 2)
+            assert len(out.splitlines()) == (text != "" and code == 0)
+        assert Decision.from_json(out)._replace(decided_at=0, code="") == want[0]
+        with running(stdin_words(place, "--once"), place) as process:
+            process.communicate(bad, timeout=120)
+        assert process.returncode == 2
+        with running(stdin_words(place), place) as process:
+            ask(process, bad)
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("warning: refused: ")
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+
+
+@pytest.mark.timeout(280)
 def test_two_symbols_trade_from_one_account() -> None:
     of = {name: spot()._replace(symbol=name) for name in ("SIM", "TWO")}
     limits: dict[str, Any] = {"account": "shared", "max_positions": 1, "max_gross": 0.5}

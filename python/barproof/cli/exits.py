@@ -34,10 +34,11 @@ INTERRUPTED = 130
 PIPE = 141
 
 CODES: dict[int, str] = {
-    OK: "done; for check and fetch: no errors in the data; for audit: nothing failed; for parity: one system",
+    OK: "done; for check and fetch: no errors in the data; for audit: nothing failed; for parity: one system; for "
+    "live: the input ended, or SIGTERM",
     FOUND: "audit refuted it, parity found a difference, check or fetch found errors in the data, doctor a fault in "
     "the installation, ledger verify a changed run, or bundle one that is not sound",
-    USAGE: "usage, configuration or input is wrong; nothing was run",
+    USAGE: "usage, configuration or input is wrong; nothing was run; for live: lines came and every one was refused",
     CRASHED: "an audit crashed, which proves nothing, or a bug in barproof; please report it",
     NOTHING_PROVED: "audit or parity proved nothing: evidence is missing or inconclusive",
     INTERRUPTED: "Ctrl-C",

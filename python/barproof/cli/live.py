@@ -23,6 +23,7 @@ from barproof.cli.inputs import costs_of, first_given, market_of, read_market, r
 from barproof.errors import (
     CandleError,
     ConfigError,
+    FileError,
     FundingError,
     LayoutError,
     ParameterError,
@@ -173,7 +174,8 @@ def live(
 
     A line is a bar (symbol, open_time, open, high, low, close, volume), a settlement (funding_time, funding_rate), or a
     fill (fill: buy or sell, price, quantity). What is refused is told on stderr and changes nothing. SIGTERM ends it
-    after the bar that is under way; started again with the same options it goes on there. No order is ever sent.
+    after the bar that is under way; started again with the same options it goes on there. No order is ever sent. Where
+    lines came and every one was refused, it ends with 2.
     """
     settings = load_config(config)
     if gap not in (None, "raise", "accept"):
@@ -319,8 +321,36 @@ def _take(session: LiveSession, told: dict[str, Any]) -> int:
     return _say(session.on_bar(told))
 
 
+class _Lines:
+    """What came of the lines of stdin or of the bars of an exchange."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.refused = 0
+        self.first = ""
+
+    def refuse(self, error: BaseException) -> None:
+        """Tell of one that was refused."""
+        why = one_line(error)
+        self.first = self.first or why
+        self.refused += 1
+        output.warn(f"refused: {why}")
+
+    def end(self) -> int:
+        """Give the exit code: a feed of which nothing fits is wrong input, one that has gaps is a feed."""
+        if self.refused and not self.taken:
+            raise FileError(
+                f"all {self.refused:,} lines were refused and nothing was decided; the first: {self.first}; give bars, "
+                "settlements or fills as `barproof live --help` tells them"
+            )
+        if self.refused:
+            output.note(f"{self.refused:,} lines were refused; nothing was decided on them")
+        return OK
+
+
 def _read(session: LiveSession, stop: _Stop, once: bool) -> int:
-    refused = 0
+    """Take line by line until stdin ends."""
+    lines = _Lines()
     while True:
         line = stop.waiting(sys.stdin.readline)
         if not line:
@@ -330,17 +360,17 @@ def _read(session: LiveSession, stop: _Stop, once: bool) -> int:
         try:
             decided = _take(session, parse_line(line))
         except _REFUSED as error:
-            refused += 1
-            output.warn(f"refused: {one_line(error)}")
+            lines.refuse(error)
             continue
+        lines.taken += 1
         if (once and decided) or stop.asked:
             break
-    if refused:
-        output.note(f"{refused:,} lines were refused; nothing was decided on them")
-    return OK
+    return lines.end()
 
 
 def _poll(session: LiveSession, feed: CcxtFeed, stop: _Stop, once: bool) -> int:
+    """Ask an exchange for what has closed, again and again."""
+    lines = _Lines()
     while not stop.asked:
         server = stop.waiting(feed.server_time)
         if server is not None:
@@ -349,11 +379,12 @@ def _poll(session: LiveSession, feed: CcxtFeed, stop: _Stop, once: bool) -> int:
         for bar in stop.waiting(partial(list, found)):
             try:
                 _take(session, bar)
+                lines.taken += 1
             except _REFUSED as error:
-                output.warn(f"refused: {one_line(error)}")
+                lines.refuse(error)
             if stop.asked:
                 return OK
         if once:
-            return OK
+            return lines.end()
         stop.waiting(lambda: feed.wait(lambda: stop.asked))
     return OK
