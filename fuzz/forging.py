@@ -1,6 +1,6 @@
 """Forge files: documents changed by their grammar, bytes changed and cut, and how a case is watched.
 
-What every fuzzer at the Python edge shares: ``fuzz.bundles``, ``fuzz.results``, ``fuzz.candles``, ``fuzz.projects``.
+What every fuzzer at the Python edge shares: ``fuzz.bundles``, ``fuzz.results``, ``fuzz.candles``.
 """
 
 from __future__ import annotations

@@ -326,6 +326,38 @@ def test_a_file_with_damaged_or_missing_pages_never_passes(tmp_path: Path) -> No
     assert all("is damaged" in text or "no ledger" in text for text in refused)
 
 
+@pytest.mark.parametrize("sign", [b"\xc9", b"`", b'"', b"\xff"])
+def test_harmed_tables_are_one_line_and_an_error_of_ours(tmp_path: Path, sign: bytes) -> None:
+    """SQLite quotes what it cannot make sense of: bytes that are no text ended the reading."""
+    path = tmp_path / "ledger.sqlite"
+    bp.Ledger.open(path).record("sweep", data=A)
+    whole = path.read_bytes()
+    at = whole.index(b"kind TEXT NOT NULL") + 14
+    path.write_bytes(whole[:at] + sign + whole[at + 1 :])
+    with pytest.raises(
+        bp.LedgerError, match=r"is damaged: (malformed database schema|'utf-8')"
+    ) as caught:
+        bp.Ledger(path).verify()
+    assert str(caught.value).isprintable()
+
+
+def test_a_page_that_is_harmed_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    book = bp.Ledger.open(path)
+    book.record("sweep", data=A)
+    whole, told = path.read_bytes(), set()
+    page = int.from_bytes(whole[16:18], "big")
+    for at in range(page, len(whole), page):
+        # Where the first cell of the page lies.
+        path.write_bytes(whole[: at + 8] + b"\x0f\xfe" + whole[at + 10 :])
+        try:
+            told.add(str(book.verify() or ""))
+        except bp.LedgerError as error:
+            told.add(str(error))
+    assert any("on tree page" in text.lower() for text in told), told
+    assert all(text.isprintable() for text in told)
+
+
 def test_a_locked_ledger_is_named_and_keeps_the_result(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     book = bp.Ledger.open(path, timeout=0.1)

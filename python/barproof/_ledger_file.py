@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from barproof import _core
-from barproof.errors import LedgerError
+from barproof.errors import LedgerError, in_one_line
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,6 +113,9 @@ class LedgerFile:
                     time.sleep(_WAIT_SECONDS)
                     continue
                 self._refuse(error, code)
+            except UnicodeDecodeError as error:
+                # Of tables that SQLite cannot make sense of, it quotes the bytes.
+                self._refuse(error, _DAMAGED[0])
 
     def _check(self, connection: sqlite3.Connection) -> None:
         """Make tables in an empty file; refuse one that is not ours."""
@@ -158,7 +161,8 @@ class LedgerFile:
             ) from error
         if code in _DAMAGED:
             raise LedgerError(
-                f"ledger {self.name!r} is damaged: {error}; move it aside and restore a copy, or begin a new one"
+                f"ledger {self.name!r} is damaged: {in_one_line(error)}; move it aside and restore a copy, "
+                "or begin a new one"
             ) from error
         if code in _CLOSED:
             self._refuse_folder(str(error))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 import polars as pl
 
 from barproof import _core
-from barproof._backtest import Boundary, Result, Setting, make_result, served, setting
+from barproof._backtest import Boundary, Result, make_result, served
 from barproof._backtest import _call as run_once
 from barproof._choice import Choose, Chooser, Chosen, Metric, Scorer
 from barproof._executors import Executor, crew
-from barproof._folds import Fold, rows_digest
+from barproof._folds import Fold
 from barproof._frames import METRICS, metrics_mapping, times
 from barproof._grid import Grid
 from barproof._machine import thread_count
@@ -25,10 +24,10 @@ from barproof._progress import Progress, reporter
 from barproof._stability import RankCorrelation, agreement, rank_correlation, stability
 from barproof._sweep import axis_series
 from barproof._sweep import sweep_part as sweep
-from barproof._windows import Window, as_windows, judged_part, union
+from barproof._walk_forward_plan import Exit, Plan, Step, check_grid, only, plan_run, plan_windows
+from barproof._windows import Window, union
 from barproof.candles import Candles
-from barproof.candles.table import Ints
-from barproof.errors import Interrupted, LayoutError, ParameterError, RulesError, WindowError
+from barproof.errors import Interrupted, LayoutError, ParameterError
 from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
@@ -38,10 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WalkForwardResult", "walk_forward_optimise"]
 
-Exit: TypeAlias = Literal["opposite"] | None
-
 KIND = "walk_forward_optimise"
-TUNE = "tune_choose rows"
 
 
 class RunLike(Protocol):
@@ -123,35 +119,6 @@ class WalkForwardResult(Result):
             f"combinations by {self.provenance['metric']}, return {m['total_return']:+.2%}, sharpe {m['sharpe']:.2f}, "
             f"max drawdown {m['max_drawdown']:.2%}, {m['trades']} trades)"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """One fold: the bars that choose, and those that judge."""
-
-    number: int
-    judge: Window
-    choose: list[Window]
-    # Rows of the only window of `choose` that count; None if all do.
-    rows: Ints | None = None
-
-    def text(self) -> str:
-        """Identity, for the digest of the folds."""
-        parts = [f"{a}..{b}" for a, b in (*self.choose, self.judge)]
-        return " ".join(parts if self.rows is None else [*parts, rows_digest(self.rows)])
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is to be done, and where signals come from."""
-
-    made: Setting
-    # Costs, equity and the like, as a sweep takes them.
-    options: dict[str, Any]
-    steps: list[_Step]
-    chosen_on: str
-    # Signals that choose, by the number of the fold.
-    signals: Callable[[int], Signals]
 
 
 @overload
@@ -375,8 +342,8 @@ def walk_forward_optimise(
             raise ParameterError(
                 f"`exit` is {exit!r}, but it belongs to a run: give exits as arrays of the signals"
             )
-        _check_grid(grid)
-        plan = _plan_windows(data, signals, windows, earlier, options)
+        check_grid(grid)
+        plan = plan_windows(data, signals, windows, earlier, options)
     else:
         if isinstance(signals, Grid) and grid is None:
             signals, grid = None, signals
@@ -385,8 +352,8 @@ def walk_forward_optimise(
                 "a run brings its own signals and windows: call walk_forward_optimise(run, grid, costs=...), or give "
                 "Candles first"
             )
-        _check_grid(grid)
-        plan = _plan_run(data, earlier, exit, options)
+        check_grid(grid)
+        plan = plan_run(data, earlier, exit, options)
     assert grid is not None
     scorer = Scorer.read(metric, grid.axes)
     chooser = Chooser(choose, scorer, int(min_trades))
@@ -434,122 +401,6 @@ def walk_forward_optimise(
     return result
 
 
-def _check_grid(grid: Any) -> None:
-    if not isinstance(grid, Grid):
-        raise LayoutError(
-            f"`grid` must be a Grid, was {type(grid).__name__}: use Grid(rules, entry_long=[...])"
-        )
-    fills = sorted(set(grid._columns.get("fill", ())))
-    if len(fills) > 1:
-        raise RulesError(
-            f"axis `fill` of the grid has {' and '.join(fills)}, but rules that follow each other must share one: "
-            "run a grid for each"
-        )
-
-
-def _plan_run(run: Any, earlier: int, exit_: Exit, options: dict[str, Any]) -> _Plan:
-    """Plan over the folds of a run."""
-    absent = [name for name in ("candles", "folds", "signals") if not hasattr(run, name)]
-    if absent:
-        raise LayoutError(
-            f"what is optimised must be Candles or a run, was {type(run).__name__} without `{absent[0]}`: use "
-            "train(...), or give candles, signals and grid"
-        )
-    # Stand-ins need not know `exit` where it is not asked for.
-    asked = {} if exit_ is None else {"exit": exit_}
-    steps, chosen_on = _steps_of_folds(run.folds, run.candles, earlier)
-    judged = run.signals(part="test", **asked)
-    made = setting(run.candles, judged, **options)
-
-    def choosing(number: int) -> Signals:
-        if chosen_on != TUNE:
-            return made.signals
-        found = run.signals(part="tune", fold=number, **asked)
-        return setting(run.candles, found, **options).signals
-
-    return _Plan(made, options, steps, chosen_on, choosing)
-
-
-def _plan_windows(
-    candles: Candles, signals: Any, windows: Any, earlier: int, options: dict[str, Any]
-) -> _Plan:
-    """Plan over windows of candles with signals."""
-    made = setting(candles, signals, **options)
-    if windows is None:
-        raise ParameterError(
-            '`windows` is missing: give a duration such as "1mo", a list of (start, end) or a splitter'
-        )
-    if hasattr(windows, "folds"):
-        windows = windows.folds(candles)
-    if isinstance(windows, Sequence) and any(isinstance(part, Fold) for part in windows):
-        steps, chosen_on = _steps_of_folds(windows, candles, earlier)
-    else:
-        parts = dict(enumerate(as_windows(candles, windows)))
-        cut = "cut the windows so that they share none"
-        steps, chosen_on = _earlier(_in_order(parts, "windows", cut), earlier)
-    return _Plan(made, options, steps, chosen_on, lambda _: made.signals)
-
-
-def _steps_of_folds(folds: Any, candles: Candles, earlier: int) -> tuple[list[_Step], str]:
-    """Plan to choose on tune rows, or on earlier test parts if there are none."""
-    folds = list(folds) if isinstance(folds, Sequence) else [folds]
-    for i, fold in enumerate(folds):
-        if not isinstance(fold, Fold):
-            raise LayoutError(
-                f"entry {i} of the folds must be a Fold, was {type(fold).__name__}: a splitter's folds(...) makes them"
-            )
-        if len(fold.test) and fold.test[-1] >= len(candles):
-            raise WindowError(
-                f"test part of fold {i} reaches row {fold.test[-1]}, but the candles have {len(candles):,} bars: make "
-                "the folds of these candles"
-            )
-    if not folds:
-        raise WindowError("there are no folds: nothing can be chosen or judged")
-    parts = {i: judged_part(i, (None, fold.test)) for i, fold in enumerate(folds)}
-    order = _in_order(parts, "test parts of folds", "make `step` at least as long as `test`")
-    tuned = [bool(len(fold.tune_choose)) for fold in folds]
-    if not any(tuned):
-        return _earlier(order, earlier)
-    if not all(tuned):
-        raise WindowError(
-            f"fold {tuned.index(False)} has no tune rows, but fold {tuned.index(True)} has: give all folds tune rows, "
-            "or none"
-        )
-    steps = []
-    for number, judge in order.items():
-        rows = folds[number].tune_choose
-        if rows[-1] >= judge[0]:
-            raise WindowError(
-                f"tune rows of fold {number} reach row {rows[-1]}, but its test part begins at row {judge[0]}: rules "
-                "are chosen before they are judged"
-            )
-        steps.append(_Step(number, judge, [(int(rows[0]), int(rows[-1]) + 1)], rows))
-    return steps, TUNE
-
-
-def _in_order(parts: dict[int, Window], what: str, remedy: str) -> dict[int, Window]:
-    """Judged windows by time, sharing no bar."""
-    order = dict(sorted(parts.items(), key=lambda item: item[1]))
-    for (i, a), (j, b) in pairwise(order.items()):
-        if b[0] < a[1]:
-            raise WindowError(
-                f"{what} {i} and {j} share bars {b[0]}..{min(a[1], b[1]) - 1}: a bar is judged once; {remedy}"
-            )
-    return order
-
-
-def _earlier(order: dict[int, Window], count: int) -> tuple[list[_Step], str]:
-    """Plan to choose on the windows before."""
-    numbers, spans = list(order), list(order.values())
-    if len(spans) <= count:
-        raise WindowError(
-            f"`earlier` is {count}, but there are {len(spans)} windows: none is left to be judged; take fewer to "
-            "choose on, shorter windows, or folds with tune rows"
-        )
-    steps = [_Step(numbers[i], spans[i], spans[i - count : i]) for i in range(count, len(numbers))]
-    return steps, f"{count} windows before"
-
-
 @dataclass(frozen=True)
 class _Found:
     """What one fold came to."""
@@ -565,7 +416,7 @@ class _Walk:
     """The folds, one after the other, and what they have come to so far."""
 
     def __init__(
-        self, plan: _Plan, grid: Grid, scorer: Scorer, chooser: Chooser, threads: int
+        self, plan: Plan, grid: Grid, scorer: Scorer, chooser: Chooser, threads: int
     ) -> None:
         self._plan = plan
         self._grid = grid
@@ -579,7 +430,7 @@ class _Walk:
         for step in self._plan.steps:
             self.found.append(self._one(step, report, team))
 
-    def _one(self, step: _Step, report: Progress | None, team: Crew | None) -> _Found:
+    def _one(self, step: Step, report: Progress | None, team: Crew | None) -> _Found:
         made, grid = self._plan.made, self._grid
         signals = self._plan.signals(step.number)
         if step.rows is not None:
@@ -694,14 +545,3 @@ class _Walk:
                         out[bar] = rules.replace(limit_bars=stop - 1 - bar)
                 out[stop - 1] = flat
         return list(out.items())
-
-
-def only(signals: Signals, rows: Ints, span: Window) -> Signals:
-    """Signals without those bars of a window that are not among `rows`; the same object if there are none."""
-    blank = np.zeros(len(signals), dtype=bool)
-    blank[slice(*span)] = True
-    blank[rows] = False
-    if not blank.any():
-        return signals
-    arrays = {name: np.where(blank, np.nan, signals[name]) for name in signals.names}
-    return Signals(kind=signals.kind, **arrays)

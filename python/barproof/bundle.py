@@ -19,7 +19,7 @@ from barproof._bundle_files import LIMIT, read_folder, write_folder
 from barproof._calibration import apply_calibration
 from barproof._shown import part_rows, shown
 from barproof._tensors import read_tensors, write_tensors
-from barproof.errors import BarproofError, BundleError, LayoutError
+from barproof.errors import BarproofError, BundleError, LayoutError, in_one_line
 from barproof.inference import (
     CLASSES,
     FeatureTable,
@@ -439,10 +439,9 @@ class Bundle:
             raise
         except Exception as error:
             # What a forged manifest holds can fail anywhere; the digest says that nothing else can be wrong.
-            why = " ".join(str(error).split())[:160]
             raise BundleError(
-                f"{where} cannot be put together: {type(error).__name__}: {why}; its manifest does not fit its files, "
-                "save it again"
+                f"{where} cannot be put together: {type(error).__name__}: {in_one_line(error)}; its manifest "
+                "does not fit its files, save it again"
             ) from error
         return bundle
 

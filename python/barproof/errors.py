@@ -46,6 +46,11 @@ class BarproofError(Exception):
         return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
+def in_one_line(error: BaseException, most: int = 160) -> str:
+    """Tell what somebody else's error says, for a message of ours: SQLite quotes whole tables, parsers whole pages."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class ParameterError(BarproofError, ValueError):
     """An argument is out of its bounds or not one of its choices."""
 

@@ -390,7 +390,11 @@ class Ledger:
             if absent:
                 return Broken(None, f"the triggers that refuse changes are gone: {absent[0]}")
             (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            return None if state == "ok" else Broken(None, f"the file is damaged: {state}")
+            return (
+                None
+                if state == "ok"
+                else Broken(None, f"the file is damaged: {' '.join(state.split())}")
+            )
 
         return self._file.run(work)
 

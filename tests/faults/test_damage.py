@@ -101,6 +101,7 @@ def test_many_harmed_files(kind: Kind, tmp_path: Path) -> None:
     if kind in NETS:
         pytest.importorskip("torch")
     counts = harmed(kind, tmp_path, 2, 1_000)
+    print(kind.name, counts)  # for the record: `-rP` shows it
     assert counts["refused"] + counts["noticed"] >= CUTS // 2, counts
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import barproof as bp
 from barproof.live.decision import Decision
+from barproof.live.state import FILE, Store
 from tests.faults.places import mounted, remount
 from tests.live.market import RULES, candles, folder, session, trained
 from tests.live.test_command import START, answer, ask, line, prepared, running, spot, stdin_words
@@ -149,6 +150,20 @@ BAD = (
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("sign", [b"\xc9", b"`"])
+def test_harmed_tables_are_one_line_and_an_error_of_ours(tmp_path: Path, sign: bytes) -> None:
+    """SQLite quotes what it cannot make sense of: bytes that are no text ended the reading."""
+    Store(tmp_path).close()
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    at = whole.index(b"CREATE TABLE ") + len(b"CREATE ")
+    path.write_bytes(whole[:at] + sign + whole[at + 1 :])
+    for read in (lambda: Store(tmp_path), lambda: bp.LiveLog.read(tmp_path)):
+        with pytest.raises(bp.FileError, match=r"cannot be (written|read)") as caught:
+            read()
+        assert str(caught.value).isprintable()
+
+
 def test_malformed_lines_are_one_line_each_and_decide_nothing() -> None:
     """Good bars in between are decided as if nothing else had come; each bad line is one line on stderr."""
     with folder() as place:

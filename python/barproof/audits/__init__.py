@@ -41,6 +41,7 @@ from barproof.audits.claims import (
     claim_recompute,
     claim_staleness,
 )
+from barproof.audits.contents import channel_map, dead_features, feature_drift
 from barproof.audits.data import bar_integrity, coverage
 from barproof.audits.decisions import (
     closed_bars,
@@ -106,9 +107,6 @@ from barproof.audits.rows import (
     row_accounting,
 )
 from barproof.audits.scale import (
-    channel_map,
-    dead_features,
-    feature_drift,
     feature_scale,
     first_layer,
     scaler_presence,

@@ -18,6 +18,7 @@ from barproof.audits.calibration import (
     spiegelhalter,
 )
 from barproof.audits.checkpoint import bundle_manifest
+from barproof.audits.contents import dead_features, feature_drift
 from barproof.audits.data import milliseconds
 from barproof.audits.economics import trade_returns
 from barproof.audits.exits import (
@@ -43,7 +44,6 @@ from barproof.audits.payoff import (
 )
 from barproof.audits.reuse import embargo, overlap
 from barproof.audits.rows import duplicates_across_parts, enough_history
-from barproof.audits.scale import dead_features, feature_drift
 from barproof.audits.significance import (
     bootstrap_mean,
     clustered_trades,

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof.audits.checkpoint import live_model
+from barproof.audits.contents import feature_drift
 from barproof.audits.decisions import (
     closed_bars,
     configuration_parity,
@@ -20,7 +21,7 @@ from barproof.audits.decisions import (
 )
 from barproof.audits.model import Finding
 from barproof.audits.parity import feature_identity
-from barproof.audits.scale import feature_drift, value_parity
+from barproof.audits.scale import value_parity
 from barproof.bundle import Bundle
 from barproof.candles import Candles
 from barproof.errors import BarproofError, LayoutError

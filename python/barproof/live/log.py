@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from barproof._shown import shown
-from barproof.errors import FileError
+from barproof.errors import FileError, in_one_line
 from barproof.live.sums import differing
 from barproof.rules import Rules
 
@@ -211,9 +211,9 @@ class LiveLog:
             raise
         except Exception as error:
             # A forged file can fail anywhere.
-            why = " ".join(str(error).split())[:160] or type(error).__name__
             raise FileError(
-                f"live log {str(file)!r} cannot be read: {why}; it is damaged, or was written by something else"
+                f"live log {str(file)!r} cannot be read: {in_one_line(error)}; it is damaged, or was "
+                "written by something else"
             ) from error
 
     @classmethod

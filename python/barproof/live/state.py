@@ -8,13 +8,10 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from barproof.errors import BarproofError, DataWarning, FileError
+from barproof.errors import BarproofError, DataWarning, FileError, in_one_line
 from barproof.live.sums import TABLE, Sums, differing
-
-if TYPE_CHECKING:
-    import sqlite3
 
 __all__ = ["FILE", "FORMAT", "TRADE_COLUMNS", "Store"]
 
@@ -118,7 +115,8 @@ class Store:
             self._base.execute("PRAGMA wal_autocheckpoint = 1000")
             self._make(size is not None)
             self._sums = Sums.of(self._base)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # The second: of tables that SQLite cannot make sense of, it quotes the bytes.
             self._refuse(error)
 
     def _make(self, found: bool) -> None:
@@ -149,8 +147,7 @@ class Store:
                 "version that began it, or give another folder"
             )
 
-    def _refuse(self, error: sqlite3.Error) -> NoReturn:
-        why = str(error)
+    def _refuse(self, error: Exception) -> NoReturn:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         remedy = {
             5: "another process holds it: end that one, or give another folder",
@@ -159,7 +156,7 @@ class Store:
             14: "make the folder writeable, or give another",
         }.get(code, "restore the folder from a copy, or give another")
         raise FileError(
-            f"live log {str(self.path)!r} cannot be written: {why}; {remedy}"
+            f"live log {str(self.path)!r} cannot be written: {in_one_line(error)}; {remedy}"
         ) from error
 
     @contextlib.contextmanager
@@ -181,9 +178,9 @@ class Store:
             AttributeError,
             OverflowError,
         ) as error:
-            why = " ".join(str(error).split())[:160] or type(error).__name__
             raise FileError(
-                f"live log {str(self.path)!r} cannot be read: {why}; restore the folder from a copy, or give another"
+                f"live log {str(self.path)!r} cannot be read: {in_one_line(error)}; restore the folder from a "
+                "copy, or give another"
             ) from error
 
     def session(self) -> dict[str, str]:
