@@ -16,9 +16,10 @@ import barproof as bp
 from examples.casework import Case
 from examples.s004_gating.system import DAY, System
 
+# With fees, funding and profit a reader can compute every return again (FILL-05).
 KEPT = (
-    "side entry_time entry_price exit_time exit_price quantity reason bars_held fees return".split()
-)
+    "side entry_time entry_price exit_time exit_price quantity reason bars_held fees funding pnl return"
+).split()
 PAGE = {
     "broken": """# Opportunity gating bot
 

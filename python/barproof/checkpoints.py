@@ -570,9 +570,15 @@ def _contents(found: _Found, layers: list[Layer], kind: str) -> dict[str, str]:
     return {"weights": weights} | {name: keys.get(name, "") for name in NEEDED}
 
 
+_TEXTS = ("told", "sha256")
+"""Bytes that the nets of this package keep beside their weights: how they were made, and a digest."""
+
+
 def _layers(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> list[Layer]:
     groups: dict[str, dict[str, tuple[int, ...]]] = {}
-    for name, (_, shape) in tensors.items():
+    for name, (dtype, shape) in tensors.items():
+        if dtype == "U8" and name in _TEXTS:
+            continue
         head, _, last = name.rpartition(".")
         groups.setdefault(head, {})[last] = shape
     told = {name: _told(name, group) for name, group in groups.items()}

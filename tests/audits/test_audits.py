@@ -775,3 +775,18 @@ def test_few_long_labels_are_no_shifted_ones(bars: int, horizon: int, seed: int)
     assert f"all of its own {horizon} bars together" in sound.title
     gone = audits.label_timing(passed, returns, horizon=horizon)
     assert gone.outcome == "fail", gone.title
+
+
+def test_a_long_list_that_differs_is_told_by_where_it_parts() -> None:
+    names = [f"rsi({n})" for n in range(2, 40)]
+    more = [*names, "adx(14)"]
+    found = audits.configuration_parity({"features": more}, {"features": names})
+    assert found.outcome == "fail"
+    assert found.title == (
+        "1 of 1 entry differ: `features` has 39 entries live and 38 in the backtest, entry 38 is adx(14) and nothing"
+    )
+    # Short ones are shown.
+    found = audits.configuration_parity({"symbols": ["BTC"]}, {"symbols": ["ETH"]})
+    assert (
+        found.title == "1 of 1 entry differ: `symbols` is ['BTC'] live and ['ETH'] in the backtest"
+    )

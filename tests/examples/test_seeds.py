@@ -17,8 +17,12 @@ CASES = {
     "s003": "s003_flat",
     "s004": "s004_gating",
 }
-MISSES = {("s004", "mended"): 10}
-"""Seeds of twenty that may be missed, with the reason in the README of the case; none where nothing is said."""
+MISSES = {("s004", "mended"): 8}
+"""Seeds of twenty that may be missed, with the reason in the README of the case; none where nothing is said.
+
+S004 mended: 5 of these twenty were missed when it was measured, a quarter. Where a quarter is missed, 9 or more of
+twenty are missed with a chance of 4.1% (binomial); so many say that something has become worse.
+"""
 
 
 @pytest.mark.slow

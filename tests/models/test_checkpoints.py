@@ -310,3 +310,17 @@ def test_flipped_bytes_are_read_or_refused(tmp_path: Path) -> None:
             except bp.BundleError:
                 continue
             json.dumps(found.to_dict())
+
+
+def test_texts_beside_weights_are_no_parameters(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "net.safetensors"
+    note = np.frombuffer(b'{"targets": ["WLD"]}', dtype=np.uint8).copy()
+    save_file({"told": note, "sha256": note, "body.weight": np.ones((3, 4), np.float32)}, path)
+    found = inspect(path)
+    assert found.parameters == 12 and found.tensors.height == 3
+    assert [layer.name for layer in found.layers] == ["body"]
+    # Bytes under another name are weights that somebody quantised.
+    save_file({"body.weight": np.ones((3, 4), np.uint8)}, path)
+    assert inspect(path).parameters == 12

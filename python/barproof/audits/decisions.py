@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ PSI_WARN, PSI_FAIL = 0.10, 0.25
 D_FAIL = 0.20
 LEVEL = 0.01
 ERRORS = 2.0
+MANY = 12
 
 
 def _frame(values: Any) -> pl.DataFrame:
@@ -243,6 +245,19 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
+def _apart(name: str, live: Any, backtest: Any) -> str:
+    """Say in a title how an entry differs; of long lists how many they hold, and where they part."""
+    both = isinstance(live, list) and isinstance(backtest, list)
+    if not both or max(len(live), len(backtest)) <= MANY:
+        return f": `{name}` is {live} live and {backtest} in the backtest"
+    pairs = zip_longest(live, backtest, fillvalue="nothing")
+    at, (x, y) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    return (
+        f": `{name}` has {len(live):,} entries live and {len(backtest):,} in the backtest, "
+        f"entry {at} is {x} and {y}"
+    )
+
+
 @audited
 def configuration_parity(
     live: Mapping[str, Any], backtest: Mapping[str, Any], *, ignore: Sequence[str] = ()
@@ -288,14 +303,8 @@ def configuration_parity(
             remedy,
             gate=gate,
         )
-    first = (
-        (
-            f": `{rows[0]['entry']}` is {rows[0]['live']} "
-            f"live and {rows[0]['backtest']} in the backtest"
-        )
-        if rows
-        else ""
-    )
+    entry = rows[0]["entry"] if rows else ""
+    first = _apart(entry, a.get(entry, "not there"), b.get(entry, "not there")) if rows else ""
     return made(
         "DEC-03",
         "fail" if rows else "pass",
