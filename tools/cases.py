@@ -56,6 +56,7 @@ def page() -> str:
             body.strip()
             .replace("](../../docs/", "](")
             .replace("](#", f"](../examples/{name}/README.md#")
+            .replace("is told below", "is told there")
         )
         parts.append(f"## {number}. {lie}\n\n*{title.removeprefix('# ')}.* {body}\n\n")
         found = fired(readme)[:8]
