@@ -66,7 +66,11 @@ def made(
     )
     from barproof.live.replayed import _positions
 
-    side, marks = _positions(result, bars)
+    side, ended = _positions(result.trades, bars)
+    marks = result.equity["equity"].to_numpy().astype(np.float64).copy()
+    if ended:
+        # The backtest closed what a session would still hold.
+        marks[-1] = np.nan
     opens = candles.to_polars()["open_time"].cast(pl.Datetime("us", "UTC"))
     step = pl.duration(milliseconds=candles.interval_ms)
     rows = (

@@ -305,6 +305,16 @@ def test_pages_without_any_record_say_so(tmp_path: Path, monkeypatch: pytest.Mon
     assert shown.count("Not measured yet.") == len(table.BLOCK.findall(shown))
 
 
+def test_parity_makes_a_log_that_is_equal_before_it_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("BARPROOF_DATA", raising=False)
+    parity = importlib.import_module("benches.parity")
+    listed, compared = parity.contenders(parity.SETS["20 features"], 2_000)
+    assert listed[0].name == "parity"
+    assert compared == 2_000 * 20
+
+
 # ---- frameworks ------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +380,61 @@ def test_counts_beyond_the_bound_are_named() -> None:
         "grid on avx2: 970,000 instructions, -3.0% from 1,000,000"
     ]
     assert instructions.judged(before, before) == []
+
+
+@pytest.fixture
+def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`make instructions` with counts of our choice: all but the compiler and callgrind."""
+    counts, made_by = instructions.read()
+    baseline = tmp_path / "instructions.csv"
+    instructions.write(counts, made_by, baseline)
+    program = tmp_path / "program"
+    program.write_bytes(b"x")
+    monkeypatch.setattr(instructions, "ROOT", tmp_path)
+    monkeypatch.setattr(instructions, "BASELINE", baseline)
+    monkeypatch.setattr(instructions, "read", lambda path=baseline: READ(path))
+    monkeypatch.setattr(
+        instructions, "write", lambda c, by, path=baseline: instructions_write(c, by, path)
+    )
+    monkeypatch.setattr(instructions, "built", lambda: program)
+    monkeypatch.setattr(instructions.shutil, "which", lambda _: "/usr/bin/valgrind")
+
+    def judge(now: dict[tuple[str, str], int], by: str = made_by, *options: str) -> None:
+        monkeypatch.setattr(instructions, "compiler", lambda: by)
+        monkeypatch.setattr(instructions, "counted", lambda _: now)
+        monkeypatch.setattr(sys, "argv", ["instructions", *options])
+        instructions.main()
+
+    return judge
+
+
+READ, instructions_write = instructions.read, instructions.write
+
+
+def test_counts_are_compared_with_the_baseline(
+    counting: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, _ = READ()
+    counting(before)
+    assert capsys.readouterr().out == "every workload is within 2% of the baseline\n"
+    key, was = next(iter(before.items()))
+    more = {**before, key: round(1.03 * was)}
+    with pytest.raises(SystemExit) as ended:
+        counting(more)
+    assert str(ended.value.code).startswith("instructions changed: where that is meant, run")
+    told = capsys.readouterr().out
+    assert told.startswith(f"{key[0]} on {key[1]}: {more[key]:,} instructions, +3.0% from {was:,}")
+    # Another compiler makes other code: shown, and not judged.
+    counting(more, "rustc 9.9.9 here")
+    told = capsys.readouterr().out
+    assert "+3.0%" in told
+    assert "not judged: the baseline is of rustc " in told
+    counting(more, READ()[1], "--update")
+    capsys.readouterr()
+    counting(more)
+    assert "within 2%" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        counting(before)
 
 
 def test_the_baseline_has_every_workload_on_both_paths(tmp_path: Path) -> None:
