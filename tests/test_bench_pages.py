@@ -310,9 +310,9 @@ def test_parity_makes_a_log_that_is_equal_before_it_is_timed(
 ) -> None:
     monkeypatch.delenv("BARPROOF_DATA", raising=False)
     parity = importlib.import_module("benches.parity")
-    listed, compared = parity.contenders(parity.SETS["20 features"], 2_000)
+    listed, compared = parity.contenders(parity.SETS["20 features"], 3_000)
     assert listed[0].name == "parity"
-    assert compared == 2_000 * 20
+    assert compared == 3_000 * 20
 
 
 # ---- frameworks ------------------------------------------------------------------------------------------------------
