@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -205,6 +208,78 @@ def test_a_symbol_without_trades_is_correlated_with_nothing() -> None:
     )
     assert result.contribution.row(1)[:3] == ("S1", 0, None)
     assert np.isnan(result.correlation["S1"].to_numpy()).all()
+
+
+FRAMES = ("trades", "refused", "equity", "daily_returns", "daily_contributions")
+
+
+@pytest.mark.parametrize("most", [None, 1, 2])
+def test_an_account_of_many_bars_is_that_of_replay(most: int | None) -> None:
+    """Beyond some hundred thousand bars threads look ahead of each symbol; what is refused leaves what they saw."""
+    bars, given_ = simulated(3, 90_000)
+    bars["S1"] = bars["S1"]._take(np.setdiff1d(np.arange(90_000), np.arange(40_000, 40_500)))
+    given_["S1"] = of_edge(bars["S1"])
+    rules = bp.Rules(
+        entry_long=1.5,
+        entry_short=1.5,
+        stop_loss=0.01,
+        take_profit=0.02,
+        max_hold=48,
+        fraction=0.4,
+        cooldown=2,
+    )
+    first, second = (
+        bp.portfolio(
+            bars, given_, rules, costs=FEE, max_positions=most, engine=engine, ledger=False
+        )
+        for engine in ("indexed", "replay")
+    )
+    assert first.trades.height > 1_000
+    assert (first.refused.height > 1_000) == (most is not None)
+    for name in FRAMES:
+        assert getattr(first, name).equals(getattr(second, name)), name
+    for made in (first._hold, second._hold, first.metrics):
+        assert made.keys() == second.metrics.keys()
+    np.testing.assert_array_equal(list(first.metrics.values()), list(second.metrics.values()))
+    np.testing.assert_array_equal(list(first._hold.values()), list(second._hold.values()))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork of POSIX")
+def test_an_account_works_after_fork() -> None:
+    code = """
+import os
+import barproof as bp
+candles = {k: bp.simulate_candles(i, bars=120_000) for i, k in enumerate("AB")}
+signals = {k: bp.Signals(long=c.planted, kind="score") for k, c in candles.items()}
+rules = bp.Rules(entry_long=1.0, max_hold=24, fraction=0.5)
+run = lambda: bp.portfolio(candles, signals, rules, costs=bp.Costs.free(), ledger=False)
+first = run()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if run().trades.equals(first.trades) else 1)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_sides_and_reasons_are_those_of_the_core() -> None:
+    """They are handed over as numbers; the texts are those that a single backtest brings as texts."""
+    bars, given_ = simulated(1, 3_000)
+    seen: set[tuple[str, str]] = set()
+    kinds: list[dict[str, Any]] = [
+        {"stop_loss": 0.004, "take_profit": 0.01},
+        {"trailing": 0.004, "reverse": True},
+        {"break_even": 0.004, "max_hold": 9},
+        {"leverage": 60.0},
+    ]
+    for changes in kinds:
+        rules = bp.Rules(entry_long=1.0, entry_short=1.0, **changes)
+        one = bp.backtest(bars["S0"], given_["S0"], rules, costs=FEE, ledger=False).trades
+        both = bp.portfolio(bars, given_, rules, costs=FEE, ledger=False).trades
+        assert both.select("side", "reason").equals(one.select("side", "reason"))
+        seen |= set(one.select("side", "reason").rows())
+    assert {side for side, _ in seen} == {"long", "short"}
+    assert len({reason for _, reason in seen}) >= 7
 
 
 @pytest.mark.parametrize("engine", ["indexed", "replay"])

@@ -202,9 +202,10 @@ def _alike(made: Mapping[str, Setting]) -> bool:
                 "account has one clock; resample(...) the shorter ones"
             )
         # Times that are those of the first symbol need no division, which takes longer than to run an account.
-        alike = one is not first and np.array_equal(bars.open_time, first.candles.open_time)
-        common = common and (alike or one is first)
-        times = bars.open_time[:0] if alike else bars.open_time
+        alike = one is first or bars._bars.shares_times(first.candles._bars)
+        common = common and alike
+        # Of bars without holes the first one tells.
+        times = bars.open_time[: 1 if alike or bars._bars.even else None]
         off = np.flatnonzero(times % interval != phase)
         if len(off):
             raise ParameterError(

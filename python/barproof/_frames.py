@@ -17,12 +17,36 @@ METRICS: tuple[dict[str, Any], ...] = tuple(_core.metrics_table())
 """Rows of the table of metrics: name, unit, label, better, doc."""
 
 _TEXTS = {"side": pl.String, "reason": pl.String}
+_SIDES = ("long", "short")
+_REASONS = (
+    "signal", "stop", "take", "trail", "breakeven", "time", "liquidation", "reverse", "end",
+)  # fmt: skip
 _COUNTS = ("signal_bar", "entry_bar", "exit_bar", "bars_held")
 
 
 def times(values: NDArray[np.int64]) -> pl.Series:
     """Milliseconds as UTC datetimes."""
     return pl.Series(values, dtype=pl.Int64).cast(TIME)
+
+
+def texts(name: str, choices: Sequence[str], numbers: NDArray[Any]) -> pl.Series:
+    """Texts by their numbers among some choices: made in one go, and not one by one as objects."""
+    return pl.Series(name, choices, dtype=pl.String)[numbers]
+
+
+def account_trades(columns: Mapping[str, Any], symbols: Sequence[str]) -> pl.DataFrame:
+    """Trades of an account with its symbols first; sides, reasons and symbols come as numbers."""
+    choices = {"symbol": symbols, "side": _SIDES, "reason": _REASONS}
+    return pl.DataFrame(
+        [
+            texts(name, choices[name], values)
+            if name in choices
+            else times(values).alias(name)
+            if name.endswith("_time")
+            else pl.Series(name, values)
+            for name, values in columns.items()
+        ]
+    )
 
 
 def trades_frame(columns: Mapping[str, Any], combination: int = 0, window: int = 0) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from barproof import _core
 from barproof._account import START_OF_TIME, Account, Limits, account, limits, rules_of
 from barproof._backtest import Boundary, Schedule, daily_frame, stats_frame
-from barproof._frames import metrics_mapping, times, trades_frame
+from barproof._frames import account_trades, metrics_mapping, texts, times
 from barproof._shown import shown
 from barproof._windows import Bound, Window
 from barproof.candles import Candles
@@ -311,10 +311,6 @@ def run_account(
         parts=False,
     )
     symbols = made.symbols
-    named = np.array(symbols, dtype=object)
-    trades = trades_frame(raw["trades"]).drop("combination", "window")
-    mine = pl.Series("symbol", named[raw["symbols"].astype(np.int64)].tolist(), dtype=pl.String)
-    trades = pl.DataFrame([mine, *trades.get_columns()])
     digests = [
         _core.digest("schedule/1", [f"{s}:{rules.digest}" for s, rules in schedules[symbol]])
         for symbol in symbols
@@ -327,9 +323,11 @@ def run_account(
         max_positions = max_gross = None
     return PortfolioResult(
         metrics=metrics_mapping(raw["metrics"]),
-        trades=trades,
-        refused=_refused(raw["refused"], named),
-        equity=pl.DataFrame({"open_time": times(raw["times"]), "equity": raw["equity"]}),
+        trades=account_trades(raw["trades"], symbols),
+        refused=_refused(raw["refused"], symbols),
+        equity=pl.DataFrame(
+            {"open_time": times(made.clock.open_time[slice(*span)]), "equity": raw["equity"]}
+        ),
         daily_returns=daily_frame(raw["days"], raw["daily_returns"]),
         daily_contributions=_contributions(raw, symbols, first.initial_equity),
         symbols=symbols,
@@ -351,12 +349,10 @@ def run_account(
     )
 
 
-def _refused(columns: Mapping[str, Any], named: NDArray[np.object_]) -> pl.DataFrame:
+def _refused(columns: Mapping[str, Any], symbols: list[str]) -> pl.DataFrame:
     return pl.DataFrame(
         [
-            pl.Series(
-                "symbol", named[columns["symbol"].astype(np.int64)].tolist(), dtype=pl.String
-            ),
+            texts("symbol", symbols, columns["symbol"]),
             pl.Series("side", columns["side"], dtype=pl.String),
             pl.Series("signal_bar", columns["signal_bar"].astype(np.uint32)),
             pl.Series("bar", columns["bar"].astype(np.uint32)),

@@ -20,6 +20,8 @@ from tests.reference.shared_account import SharedOutcome, Symbol, run_shared
 from tests.tolerances import DOWNSIDE, LOST, METRIC, PRICE_FRACTION, REFERENCE
 
 FOREVER = -(2**62), 2**62
+SIDES = ("long", "short")
+REASONS = ("signal", "stop", "take", "trail", "breakeven", "time", "liquidation", "reverse", "end")
 
 
 def leg(symbol: Symbol, window: tuple[int, int] | None) -> tuple[Any, ...]:
@@ -49,7 +51,7 @@ def leg(symbol: Symbol, window: tuple[int, int] | None) -> tuple[Any, ...]:
 
 def portfolio(case: AccountCase, engine: str = "replay", *, parts: bool = False) -> dict[str, Any]:
     """Run the engine on a case."""
-    return _core.portfolio(
+    got = _core.portfolio(
         [leg(symbol, case.window) for symbol in case.symbols],
         [(FOREVER[0], case.max_positions, case.max_gross)],
         boundary="carry",
@@ -58,6 +60,10 @@ def portfolio(case: AccountCase, engine: str = "replay", *, parts: bool = False)
         engine=engine,
         parts=parts,
     )
+    trades = dict(got["trades"])
+    for name, texts in (("side", SIDES), ("reason", REASONS)):
+        trades[name] = [texts[number] for number in trades[name]]
+    return {**got, "symbols": trades.pop("symbol"), "trades": trades}
 
 
 def twin(case: AccountCase) -> SharedOutcome:

@@ -25,6 +25,7 @@ Segment = tuple[int, Mapping[str, Any]]
 
 PERIODS = {"spot": 365.0, "perpetual": 365.0, "equity": 252.0, "fx": 260.0}
 RUIN = 1e-9  # share of the initial equity below which an account is empty
+LOT_ROUNDING = 1e-9  # lots from a whole number of them
 SAME_PRICE = 1e-6  # relative; within it finer candles show the price of a bar
 
 
@@ -425,7 +426,10 @@ class _Engine:
         notional = self.capped(order, notional, rate)
         quantity = notional / fill
         if market.lot > 0.0:
-            lots = math.floor(self.equity * quantity / market.lot)
+            asked = self.equity * quantity / market.lot
+            # So near a whole number, rounding decides for one lot more or less.
+            self.events["lots_by_rounding"] += abs(asked - round(asked)) <= LOT_ROUNDING
+            lots = math.floor(asked)
             quantity = lots * market.lot / self.equity
         notional = quantity * fill
         if notional == 0.0:

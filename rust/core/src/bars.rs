@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::digest::Digest;
 use crate::market::{Extremes, Span};
+use crate::window::Window;
 use crate::{Error, Result};
 
 /// Milliseconds of a UTC day.
@@ -217,8 +218,24 @@ impl Bars {
     }
 
     /// Whether every bar opens one interval after the one before.
-    pub(crate) fn is_even(&self) -> bool {
+    pub fn is_even(&self) -> bool {
         self.even
+    }
+
+    /// Whether the bars of another market open at the same times; without holes that is known without a look at each.
+    pub fn shares_times(&self, other: &Self) -> bool {
+        let whole = |bars: &Self| Window { start: 0, stop: bars.len() };
+        self.shares_times_within(whole(self), other, whole(other))
+    }
+
+    /// The same of windows of both.
+    pub fn shares_times_within(&self, window: Window, other: &Self, others: Window) -> bool {
+        let times = &self.open_time[window.start..window.stop];
+        let more = &other.open_time[others.start..others.stop];
+        if self.even && other.even && self.interval_ms == other.interval_ms {
+            return times.len() == more.len() && times.first() == more.first();
+        }
+        times == more
     }
 
     /// Whether there are none.
@@ -481,6 +498,29 @@ mod tests {
             close: prices.clone(),
             volume: vec![0.0; n],
             extra: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn times_are_shared_where_each_is_the_same() {
+        let made = |times: &[i64]| {
+            let columns = Columns { open_time: times.to_vec(), ..columns(times.len()) };
+            Bars::new(columns, 1, None, vec![]).unwrap()
+        };
+        let runs: [&[i64]; 7] =
+            [&[], &[1, 2, 3], &[1, 2, 3, 4], &[2, 3, 4], &[1, 2, 4], &[1, 3, 4], &[1, 2, 5]];
+        for one in runs {
+            for other in runs {
+                let (a, b) = (made(one), made(other));
+                assert_eq!(a.shares_times(&b), one == other, "{one:?} {other:?}");
+                for stop in 0..=one.len().min(other.len()) {
+                    for start in 0..=stop {
+                        let window = Window { start, stop };
+                        let want = one[start..stop] == other[start..stop];
+                        assert_eq!(a.shares_times_within(window, &b, window), want);
+                    }
+                }
+            }
         }
     }
 

@@ -67,6 +67,17 @@ impl Bars {
         self.core.len()
     }
 
+    /// Whether every bar opens one interval after the one before.
+    #[getter]
+    fn even(&self) -> bool {
+        self.core.is_even()
+    }
+
+    /// Whether the bars of another market open at the same times.
+    fn shares_times(&self, other: &Self) -> bool {
+        self.core.shares_times(&other.core)
+    }
+
     #[getter]
     fn open_time<'py>(slf: &Bound<'py, Self>) -> PyResult<Array<'py, i64>> {
         view(slf.get().core.open_time(), slf.clone().into_any())

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use barproof_core::backtest::account::run::{Asked, Leg, Shared, foregone, hold, run};
+use barproof_core::backtest::account::run::{Asked, Leg, Pace, Shared, foregone, hold, run};
 use barproof_core::backtest::account::sweep::{Setup, Span, sweep};
 use barproof_core::backtest::account::{Limits, Refused};
+use barproof_core::backtest::columns::TradeColumns;
 use barproof_core::backtest::costs::Costs;
 use barproof_core::backtest::market::Market;
 use barproof_core::backtest::metrics::Metrics;
-use barproof_core::backtest::record::Trade;
 use barproof_core::backtest::rules::Rules;
 use barproof_core::backtest::run::{Boundary, Engine, Schedule};
 use barproof_core::backtest::sweep::{Combination, Progress, Settings};
@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::backtest::{
-    CostsIn, InstrumentIn, combinations, instrument, metric_columns, metrics_dict, trade_columns,
+    CostsIn, InstrumentIn, combinations, instrument, metric_columns, metrics_dict,
 };
 use crate::bars::Bars;
 use crate::error::to_python;
@@ -204,14 +204,40 @@ pub fn refused_columns<'py>(py: Python<'py>, refused: &[Refused]) -> PyResult<Bo
     Ok(out)
 }
 
+/// Trades by column, symbols first; sides and reasons by their numbers.
+fn account_trades(py: Python<'_>, trades: TradeColumns) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    out.set_item("symbol", trades.symbol.into_pyarray(py))?;
+    out.set_item("side", trades.side.into_pyarray(py))?;
+    out.set_item("signal_bar", trades.signal_bar.into_pyarray(py))?;
+    out.set_item("entry_bar", trades.entry_bar.into_pyarray(py))?;
+    out.set_item("entry_time", trades.entry_time.into_pyarray(py))?;
+    out.set_item("entry_price", trades.entry_price.into_pyarray(py))?;
+    out.set_item("exit_bar", trades.exit_bar.into_pyarray(py))?;
+    out.set_item("exit_time", trades.exit_time.into_pyarray(py))?;
+    out.set_item("exit_price", trades.exit_price.into_pyarray(py))?;
+    out.set_item("quantity", trades.quantity.into_pyarray(py))?;
+    out.set_item("notional", trades.notional.into_pyarray(py))?;
+    out.set_item("margin", trades.margin.into_pyarray(py))?;
+    out.set_item("fraction", trades.fraction.into_pyarray(py))?;
+    out.set_item("p_entry", trades.p_entry.into_pyarray(py))?;
+    out.set_item("reason", trades.reason.into_pyarray(py))?;
+    out.set_item("bars_held", trades.bars_held.into_pyarray(py))?;
+    out.set_item("fees", trades.fees.into_pyarray(py))?;
+    out.set_item("funding", trades.funding.into_pyarray(py))?;
+    out.set_item("pnl", trades.pnl.into_pyarray(py))?;
+    out.set_item("return", trades.unit_return.into_pyarray(py))?;
+    out.set_item("ambiguous", trades.ambiguous.into_pyarray(py))?;
+    out.set_item("ambiguous_trail", trades.ambiguous_trail.into_pyarray(py))?;
+    out.set_item("mae", trades.mae.into_pyarray(py))?;
+    out.set_item("mfe", trades.mfe.into_pyarray(py))?;
+    Ok(out)
+}
+
 fn shared_dict(py: Python<'_>, shared: Shared, periods_per_year: f64) -> PyResult<Py<PyDict>> {
     let out = PyDict::new(py);
-    let symbols: Vec<u64> = shared.trades.iter().map(|(symbol, _)| *symbol as u64).collect();
-    let trades: Vec<Trade> = shared.trades.into_iter().map(|(_, trade)| trade).collect();
-    let columns = trade_columns(py, &trades)?;
     out.set_item("metrics", metrics_dict(py, &shared.measured.metrics(periods_per_year))?)?;
-    out.set_item("symbols", symbols.into_pyarray(py))?;
-    out.set_item("trades", columns)?;
+    out.set_item("trades", account_trades(py, shared.trades)?)?;
     out.set_item("refused", refused_columns(py, &shared.refused)?)?;
     out.set_item("times", shared.times.into_pyarray(py))?;
     out.set_item("equity", shared.marks.into_pyarray(py))?;
@@ -223,6 +249,22 @@ fn shared_dict(py: Python<'_>, shared: Shared, periods_per_year: f64) -> PyResul
     out.set_item("realised", realised.into_pyarray(py))?;
     out.set_item("margins", margins.into_pyarray(py))?;
     Ok(out.unbind())
+}
+
+/// Bars of all symbols below which a thread costs more than it saves.
+const SMALL: usize = 200_000;
+/// More threads than that have nothing to do beside the one that allots the capital.
+const MOST_THREADS: usize = 8;
+/// Steps that are looked ahead of at once: some trades of each symbol, in what the last cache holds.
+const STRETCH: usize = 1 << 15;
+
+fn pace(legs: &[Taken]) -> Pace {
+    let bars: usize = legs.iter().map(|leg| leg.window.stop - leg.window.start).sum();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match cores.min(MOST_THREADS) {
+        threads if threads > 1 && bars >= SMALL => Pace { threads, stretch: STRETCH },
+        _ => Pace::default(),
+    }
 }
 
 /// Runs an account of several symbols over their windows; `parts` asks for what came of each symbol at every step.
@@ -243,10 +285,22 @@ pub fn portfolio(
     let work = || -> Result<(Shared, Metrics)> {
         let engine = Engine::parse(engine)?;
         on_legs(&taken, boundary, |legs| {
-            let asked = Asked { records: true, parts };
-            let shared = run(legs, &limits(&limits_), initial_equity, asked, engine)?;
-            let held = hold(legs, initial_equity)?.measured.metrics(periods_per_year);
-            Ok((shared, held))
+            let asked = Asked { records: true, parts, pace: pace(&taken) };
+            let account = || run(legs, &limits(&limits_), initial_equity, asked, engine);
+            let holding = || Ok(hold(legs, initial_equity)?.metrics(periods_per_year));
+            if asked.pace.threads == 1 {
+                return Ok((account()?, holding()?));
+            }
+            std::thread::scope(|scope| {
+                let held = std::thread::Builder::new().spawn_scoped(scope, holding);
+                let shared = account()?;
+                let held = match held.map(std::thread::ScopedJoinHandle::join) {
+                    Ok(Ok(held)) => held?,
+                    Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                    Err(_) => holding()?,
+                };
+                Ok((shared, held))
+            })
         })
     };
     let (shared, held) = py.detach(work).map_err(|e| to_python(py, &e))?;

@@ -1,6 +1,7 @@
 //! Backtests: EXECUTION.md in code.
 
 pub mod account;
+pub mod columns;
 pub mod costs;
 pub mod daily;
 pub mod entries;

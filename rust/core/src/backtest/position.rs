@@ -205,17 +205,40 @@ impl<'r> Position<'r> {
         instrument: &Instrument,
         room: f64,
     ) -> Option<Self> {
+        let amounts = Amounts::of(order, &fill, equity, instrument, room)?;
+        Some(Self::filled(order, fill, equity, instrument, amounts))
+    }
+
+    /// A position of an order that fills so, without its amounts: its levels do not go by what it gets.
+    #[inline]
+    pub fn outline(order: &Order<'r>, fill: EntryFill, instrument: &Instrument) -> Self {
+        let nothing = Amounts {
+            share: order.share(fill.price),
+            quantity: 0.0,
+            notional: 0.0,
+            margin: 0.0,
+            entry_fee: 0.0,
+        };
+        Self::filled(order, fill, 0.0, instrument, nothing)
+    }
+
+    #[inline]
+    fn filled(
+        order: &Order<'r>,
+        fill: EntryFill,
+        equity: f64,
+        instrument: &Instrument,
+        Amounts { share, quantity, notional, margin, entry_fee }: Amounts,
+    ) -> Self {
         let rules = order.rules;
         let side = order.side;
         let sign = side.sign();
-        let Amounts { share, quantity, notional, margin, entry_fee } =
-            Amounts::of(order, &fill, equity, instrument, room)?;
         let inverse = 1.0 / rules.leverage;
         let liquidation = match side {
             Side::Long => fill.price * (1.0 - inverse) / (1.0 - instrument.maintenance),
             Side::Short => fill.price * (1.0 + inverse) / (1.0 + instrument.maintenance),
         };
-        Some(Self {
+        Self {
             rules,
             side,
             entry_bar: fill.bar,
@@ -241,7 +264,7 @@ impl<'r> Position<'r> {
             extreme: -sign * f64::INFINITY,
             worst: fill.price,
             best: fill.price,
-        })
+        }
     }
 
     /// A position that a saved one is loaded into.
@@ -450,6 +473,11 @@ impl<'r> Position<'r> {
         if self.side.beyond(self.worst, price) {
             self.worst = price;
         }
+    }
+
+    /// Worst and best price seen so far.
+    pub fn seen(&self) -> (f64, f64) {
+        (self.worst, self.best)
     }
 
     /// Moves trailing and break-even levels by a closed bar; they act from the next one (section 2, step 7c).

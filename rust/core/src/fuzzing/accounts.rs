@@ -2,7 +2,7 @@
 
 use super::engines::{INTERVALS, bars_on, numbers, plain, product, rules, signals};
 use crate::backtest::account::Limits;
-use crate::backtest::account::run::{Asked, Leg, Shared, replay, run, within};
+use crate::backtest::account::run::{Asked, Leg, Pace, Shared, replay, run, within};
 use crate::backtest::account::sweep::{Setup, Span, sweep};
 use crate::backtest::costs::Costs;
 use crate::backtest::market::Market;
@@ -147,8 +147,12 @@ impl AccountCase {
                 Leg { market, schedule, window }
             })
             .collect();
-        for (records, parts) in [(false, false), (true, false), (true, true)] {
-            let asked = Asked { records, parts };
+        let paces = [(1, 1 << 15), (1, 64), (2, 7), (3, 64)];
+        let each = [(false, false), (true, false), (true, true)];
+        for ((threads, stretch), (records, parts)) in
+            paces.iter().flat_map(|pace| each.map(|asked| (*pace, asked)))
+        {
+            let asked = Asked { records, parts, pace: Pace { threads, stretch } };
             let fast = run(&legs, &self.limits, self.equity, asked, Engine::Indexed);
             let slow = replay(&legs, &self.limits, self.equity, asked);
             match (fast, slow) {
@@ -157,7 +161,7 @@ impl AccountCase {
                         // What was not asked for may be there or not.
                         (fast.marks, slow.marks) = (vec![], vec![]);
                     }
-                    let told = format!("{name}: an account, records {records}, parts {parts}");
+                    let told = format!("{name}: an account, {asked:?}");
                     assert_eq!(bits(&fast), bits(&slow), "{told}");
                 }
                 (fast, slow) => {

@@ -1,6 +1,7 @@
 //! One run of a shared account over a span of time.
 
 use super::{Book, Here, Limits, Log, Refused, SharedAccount};
+use crate::backtest::columns::TradeColumns;
 use crate::backtest::daily::{DailyReturns, Drawdown};
 #[cfg(feature = "indexed")]
 use crate::backtest::indexed;
@@ -8,7 +9,7 @@ use crate::backtest::market::Market;
 use crate::backtest::metrics::Measured;
 use crate::backtest::record::{Observer, Trade};
 use crate::backtest::replay::Replay;
-use crate::backtest::run::{Engine, Feed, Outcome, Schedule};
+use crate::backtest::run::{Engine, Feed, Schedule};
 use crate::backtest::tally::Tally;
 use crate::bars::DAY_MS;
 use crate::window::Window;
@@ -25,13 +26,23 @@ pub struct Leg<'m, 'a, 'r> {
     pub window: Window,
 }
 
-impl Leg<'_, '_, '_> {
+impl<'a> Leg<'_, 'a, '_> {
+    /// Opening times of its bars of the span.
+    pub fn times(&self) -> &'a [i64] {
+        &self.market.bars.open_time()[self.window.start..self.window.stop]
+    }
+
     /// Last close over first open; None without bars.
     pub fn growth(&self) -> Option<f64> {
         let (bars, window) = (self.market.bars, self.window);
         (window.start < window.stop)
             .then(|| bars.close()[window.stop - 1] / bars.open()[window.start])
     }
+}
+
+/// Whether two symbols have bars at the same times of the span.
+pub(crate) fn share_times(a: &Leg<'_, '_, '_>, b: &Leg<'_, '_, '_>) -> bool {
+    a.market.bars.shares_times_within(a.window, b.market.bars, b.window)
 }
 
 /// The bars of a span of time, `from` included, `to` excluded; may be empty.
@@ -47,10 +58,27 @@ pub type LimitSchedule = [(i64, Limits)];
 /// What is asked for besides the metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
-    /// Trades, refused entries, marks and times.
+    /// Trades, refused entries and marks.
     pub records: bool,
-    /// What has come of each symbol at every step.
+    /// Times, and what has come of each symbol at every step.
     pub parts: bool,
+    /// How the work is cut; the results are the same.
+    pub pace: Pace,
+}
+
+/// On how many threads an account goes from trade to trade, and how many steps of its clock are taken together.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Threads, the caller's included; 0 is 1.
+    pub threads: usize,
+    /// Steps, at least 1.
+    pub stretch: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { threads: 1, stretch: 4_096 }
+    }
 }
 
 /// Result of one run of a shared account.
@@ -62,8 +90,8 @@ pub struct Shared {
     pub days: Vec<i64>,
     /// What has come of each symbol by the end of each day: one row a day.
     pub day_parts: Vec<f64>,
-    /// Trades in the order in which they closed, each with the number of its symbol.
-    pub trades: Vec<(usize, Trade)>,
+    /// Trades in the order in which they closed.
+    pub trades: TradeColumns,
     /// Entries that were refused.
     pub refused: Vec<Refused>,
     /// Opening time of each step.
@@ -81,7 +109,7 @@ pub struct Shared {
 pub(crate) struct Kept {
     pub tally: Tally,
     pub keep: bool,
-    pub trades: Vec<(usize, Trade)>,
+    pub trades: TradeColumns,
     pub refused: Vec<Refused>,
 }
 
@@ -89,7 +117,7 @@ impl Log for Kept {
     fn trade(&mut self, symbol: usize, trade: &Trade) {
         self.tally.add(trade);
         if self.keep {
-            self.trades.push((symbol, trade.clone()));
+            self.trades.push(symbol, trade);
         }
     }
 
@@ -245,7 +273,7 @@ impl Sheet {
         self.daily.mark(time, mark);
         self.drawdown.mark(mark);
         self.marks.push(mark);
-        if self.asked.records {
+        if self.asked.parts {
             self.times.push(time);
         }
     }
@@ -307,21 +335,33 @@ impl Sheet {
 const HELD_TOGETHER: usize = 512;
 
 /// Holding all symbols with equal shares from their first opens on, unlevered and without costs.
-pub fn hold(legs: &[Leg<'_, '_, '_>], initial_equity: f64) -> Result<Outcome> {
+pub fn hold(legs: &[Leg<'_, '_, '_>], initial_equity: f64) -> Result<Measured> {
     let (first, last, growth) = span(legs)?;
     let mut daily = DailyReturns::new(initial_equity);
     let mut drawdown = Drawdown::new(initial_equity);
     let present: Vec<&Leg<'_, '_, '_>> = legs.iter().filter(|leg| leg.growth().is_some()).collect();
-    let mut marks = vec![];
-    let mut take = |time: i64, grown: f64| {
-        let mark = initial_equity * (grown / present.len() as f64);
-        daily.mark(time, mark);
-        drawdown.mark(mark);
-        marks.push(mark);
+    let count = present.len() as f64;
+    let (mut bars, mut final_equity) = (0, initial_equity);
+    // Sums of growth at some steps, which become marks.
+    let mut take = |times: &[i64], grown: &mut [f64]| {
+        for mark in &mut *grown {
+            *mark = initial_equity * (*mark / count);
+        }
+        for mark in &*grown {
+            drawdown.mark(*mark);
+        }
+        let day = |time: Option<&i64>| time.map(|time| time.div_euclid(DAY_MS));
+        let Some(mark) = grown.last() else { return };
+        if day(times.first()) == day(times.last()) {
+            daily.mark(times[times.len() - 1], *mark);
+        } else {
+            times.iter().zip(&*grown).for_each(|(time, mark)| daily.mark(*time, *mark));
+        }
+        bars += times.len();
+        final_equity = *mark;
     };
-    let own = |leg: &Leg<'_, '_, '_>| leg.window.start..leg.window.stop;
-    let times = present.first().map_or(&[][..], |leg| &leg.market.bars.open_time()[own(leg)]);
-    if present.iter().all(|leg| leg.market.bars.open_time()[own(leg)] == *times) {
+    let times = present.first().map_or(&[][..], |leg| leg.times());
+    if present.iter().all(|leg| share_times(present[0], leg)) {
         // One clock for all, as is most common: some bars of each symbol at a time, without a search for who is next.
         let mut grown = [0.0; HELD_TOGETHER];
         for (number, times) in times.chunks(HELD_TOGETHER).enumerate() {
@@ -333,7 +373,7 @@ pub fn hold(legs: &[Leg<'_, '_, '_>], initial_equity: f64) -> Result<Outcome> {
                     *sum += close / open;
                 }
             }
-            times.iter().zip(&grown).for_each(|(time, grown)| take(*time, *grown));
+            take(times, &mut grown[..times.len()]);
         }
     } else {
         let mut next: Vec<usize> = present.iter().map(|leg| leg.window.start).collect();
@@ -350,23 +390,18 @@ pub fn hold(legs: &[Leg<'_, '_, '_>], initial_equity: f64) -> Result<Outcome> {
                     *at += 1;
                 }
             }
-            take(time, grown.iter().sum());
+            take(&[time], &mut [grown.iter().sum()]);
         }
     }
     daily.finish_day();
-    Ok(Outcome {
-        measured: Measured {
-            tally: Tally::default(),
-            daily: daily.returns,
-            max_drawdown: drawdown.largest,
-            initial_equity,
-            final_equity: marks.last().copied().unwrap_or(initial_equity),
-            bars: marks.len(),
-            span_ms: last - first,
-            growth,
-        },
-        days: daily.days,
-        trades: vec![],
-        marks,
+    Ok(Measured {
+        tally: Tally::default(),
+        daily: daily.returns,
+        max_drawdown: drawdown.largest,
+        initial_equity,
+        final_equity,
+        bars,
+        span_ms: last - first,
+        growth,
     })
 }

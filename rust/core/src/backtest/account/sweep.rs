@@ -114,7 +114,7 @@ struct Job<'j, 'a> {
     limits: [(i64, Limits); 1],
     /// Clocks of the spans, where combinations may go from trade to trade.
     #[cfg(feature = "indexed")]
-    clocks: Vec<Option<Clock>>,
+    clocks: Vec<Option<Clock<'a>>>,
 }
 
 impl<'j, 'a> Job<'j, 'a> {

@@ -143,7 +143,7 @@ pub fn run(
     let whole = span(legs)?;
     let Some(clock) = Clock::new(legs) else { return Ok(None) };
     if !asked.parts && allot::fits(legs) {
-        return Ok(allot::run(legs, &clock, limits, initial_equity, asked, None).map(|one| one.0));
+        return Ok(allot::run(legs, &clock, limits, initial_equity, asked));
     }
     let replays = legs
         .iter()
@@ -222,7 +222,7 @@ pub fn run(
 /// Marks steps `from..to`, in which nothing happens but prices.
 fn pass(
     account: &SharedAccount<'_>,
-    clock: &Clock,
+    clock: &Clock<'_>,
     legs: &[Leg<'_, '_, '_>],
     (from, to): (usize, usize),
     sheet: &mut Sheet,

@@ -1,68 +1,34 @@
 //! Marks of an account that goes from trade to trade.
 
-use super::TILE;
 use crate::backtest::account::Book;
 use crate::backtest::account::run::Leg;
 use crate::backtest::daily::{DayEnds, Drawdown};
 use crate::backtest::indexed::clock::Clock;
-use crate::backtest::indexed::marks::Compounded;
 use crate::backtest::position::holding::Holding;
 use crate::simd::Simd;
 
-/// Positions and closed equity by the steps over which they were so, and the marks that they make.
-pub struct Marks<'c, 'm> {
-    clock: &'c Clock,
-    /// By symbol, the closes of its window.
-    closes: Vec<&'m [f64]>,
-    simd: Simd,
-    /// First step that was not marked.
-    pub from: usize,
+/// Over which steps what was held.
+type Held = (usize, usize, Holding);
+
+/// Positions and closed equity by the steps from which on they are so.
+pub struct Marks {
     closed: Vec<(usize, f64)>,
-    /// By symbol, over which steps what was held.
-    past: Vec<Vec<(usize, usize, Holding)>>,
+    /// By symbol, what was held and is no more.
+    past: Vec<Vec<Held>>,
     now: Vec<Option<(usize, Holding)>>,
     /// Who was alone.
-    alone: Vec<(usize, usize, usize, Holding)>,
+    alone: Vec<(usize, Held)>,
     lone: Option<(usize, usize, Holding)>,
-    totals: Vec<f64>,
-    pub drawdown: Drawdown,
-    pub compounded: Option<Compounded>,
-    pub days: DayEnds,
-    next_day: usize,
-    pub kept: Option<Vec<f64>>,
-    pub last: f64,
 }
 
-impl<'c, 'm> Marks<'c, 'm> {
-    pub fn new(
-        legs: &[Leg<'m, '_, '_>],
-        clock: &'c Clock,
-        initial: f64,
-        keep: bool,
-        compounded: Option<Compounded>,
-    ) -> Self {
-        let count = legs.len();
-        let closes = legs.iter().map(|leg| {
-            let window = leg.window;
-            &leg.market.bars.close()[window.start..window.stop]
-        });
+impl Marks {
+    pub fn new(symbols: usize, initial: f64) -> Self {
         Self {
-            clock,
-            closes: closes.collect(),
-            simd: legs.first().map_or_else(Simd::current, |leg| leg.market.simd),
-            from: 0,
             closed: vec![(0, initial)],
-            past: vec![vec![]; count],
-            now: vec![None; count],
+            past: vec![vec![]; symbols],
+            now: vec![None; symbols],
             alone: vec![],
             lone: None,
-            totals: vec![],
-            drawdown: Drawdown::new(initial),
-            compounded,
-            days: DayEnds::new(&[], (0, 0), initial),
-            next_day: 0,
-            kept: keep.then(|| Vec::with_capacity(clock.times.len())),
-            last: initial,
         }
     }
 
@@ -88,7 +54,7 @@ impl<'c, 'm> Marks<'c, 'm> {
         if let Some((symbol, from, holding)) = self.lone.take()
             && from < at
         {
-            self.alone.push((symbol, from, at, holding));
+            self.alone.push((symbol, (from, at, holding)));
         }
         if book.positions() == 1 {
             let held = self.now.iter().enumerate().find_map(|(k, now)| Some((k, now.as_ref()?.1)));
@@ -100,54 +66,96 @@ impl<'c, 'm> Marks<'c, 'm> {
         }
     }
 
-    /// Marks the steps before `to`, over which all is known.
-    pub fn mark_to(&mut self, to: usize) {
-        while self.from < to {
-            let next = to.min(self.from + 2 * TILE);
-            self.mark_tile(next);
+    /// Takes out what is known of the steps before `to`, into `stretch`, whose old contents are given up.
+    pub fn cut(&mut self, to: usize, stretch: &mut Stretch) {
+        stretch.closed.clear();
+        std::mem::swap(&mut stretch.closed, &mut self.closed);
+        self.closed.extend(stretch.closed.last().map(|(_, value)| (to, *value)));
+        for (now, (past, held)) in
+            self.now.iter_mut().zip(self.past.iter_mut().zip(&mut stretch.held))
+        {
+            if let Some((from, holding)) = now
+                && *from < to
+            {
+                past.push((*from, to, *holding));
+                *from = to;
+            }
+            held.clear();
+            std::mem::swap(held, past);
         }
+        if let Some((symbol, from, holding)) = &mut self.lone
+            && *from < to
+        {
+            self.alone.push((*symbol, (*from, to, *holding)));
+            *from = to;
+        }
+        stretch.alone.clear();
+        std::mem::swap(&mut stretch.alone, &mut self.alone);
+    }
+}
+
+/// What was held, and the equity without it, over a stretch of the clock: enough to mark its steps in any order.
+pub struct Stretch {
+    closed: Vec<(usize, f64)>,
+    held: Vec<Vec<Held>>,
+    alone: Vec<(usize, Held)>,
+}
+
+impl Stretch {
+    pub fn new(symbols: usize) -> Self {
+        Self { closed: vec![], held: vec![vec![]; symbols], alone: vec![] }
     }
 
-    fn mark_tile(&mut self, to: usize) {
-        let from = self.from;
-        let mut totals = std::mem::take(&mut self.totals);
-        totals.clear();
-        for (number, (begin, value)) in self.closed.iter().enumerate() {
-            let end = self.closed.get(number + 1).map_or(to, |(at, _)| (*at).min(to));
-            let begin = (*begin).max(from);
-            if begin < end {
-                totals.resize(end - from, *value);
+    /// Marks steps from `from` on, one a place of `out`; the worst and the best of them.
+    pub fn mark(&self, prices: &Prices<'_, '_>, from: usize, out: &mut [f64]) -> (f64, f64) {
+        let to = from + out.len();
+        let first = self.closed.partition_point(|(at, _)| *at <= from).saturating_sub(1);
+        let mut closed = self.closed[first..].iter().peekable();
+        while let Some((begin, value)) = closed.next() {
+            if *begin >= to {
+                break;
+            }
+            let end = closed.peek().map_or(to, |(at, _)| (*at).min(to));
+            out[(*begin).max(from) - from..end - from].fill(*value);
+        }
+        let within = |(begin, end, holding): &Held| {
+            let (begin, end) = ((*begin).max(from), (*end).min(to));
+            (begin < end).then_some((begin, end, *holding))
+        };
+        for (symbol, held) in self.held.iter().enumerate() {
+            let first = held.partition_point(|(_, end, _)| *end <= from);
+            let mine = held[first..].iter().take_while(|(begin, _, _)| *begin < to);
+            for (begin, end, holding) in mine.filter_map(within) {
+                prices.add(symbol, (begin, end), &holding, &mut out[begin - from..end - from]);
             }
         }
-        for symbol in 0..self.closes.len() {
-            let past = self.past[symbol].iter().copied();
-            let now = self.now[symbol].iter().map(|(begin, holding)| (*begin, to, *holding));
-            for (begin, end, holding) in past.chain(now) {
-                let (begin, end) = (begin.max(from), end.min(to));
-                if begin < end {
-                    self.add(symbol, (begin, end), &holding, &mut totals[begin - from..end - from]);
+        for (symbol, held) in &self.alone {
+            if let Some((begin, end, holding)) = within(held) {
+                for step in begin..end {
+                    out[step - from] = holding.mark(prices.close_at(*symbol, step));
                 }
             }
         }
-        let lone = self.lone.iter().map(|(symbol, begin, holding)| (*symbol, *begin, to, *holding));
-        for (symbol, begin, end, holding) in self.alone.iter().copied().chain(lone) {
-            for step in begin.max(from)..end.min(to) {
-                totals[step - from] = holding.mark(self.close_at(symbol, step));
-            }
-        }
-        let extremes = range(&mut totals);
-        self.take(&totals, extremes, from, to);
-        self.totals = totals;
-        self.from = to;
-        // What lies behind is not looked at again.
-        let behind = self.closed.partition_point(|(at, _)| *at <= to).saturating_sub(1);
-        self.closed.drain(..behind);
-        for past in &mut self.past {
-            let behind = past.partition_point(|(_, end, _)| *end <= to);
-            past.drain(..behind);
-        }
-        let behind = self.alone.partition_point(|(_, _, end, _)| *end <= to);
-        self.alone.drain(..behind);
+        range(out)
+    }
+}
+
+/// Closes of all symbols by step.
+pub struct Prices<'c, 'm> {
+    clock: &'c Clock<'c>,
+    /// By symbol, the closes of its window.
+    closes: Vec<&'m [f64]>,
+    simd: Simd,
+}
+
+impl<'c, 'm> Prices<'c, 'm> {
+    pub fn new(legs: &[Leg<'m, '_, '_>], clock: &'c Clock<'c>) -> Self {
+        let closes = legs.iter().map(|leg| {
+            let window = leg.window;
+            &leg.market.bars.close()[window.start..window.stop]
+        });
+        let simd = legs.first().map_or_else(Simd::current, |leg| leg.market.simd);
+        Self { clock, closes: closes.collect(), simd }
     }
 
     /// Last close of a symbol at a step.
@@ -173,24 +181,36 @@ impl<'c, 'm> Marks<'c, 'm> {
             *total += of.gain(closes[bars - 1]);
         }
     }
+}
 
-    /// Takes the marks of steps `from..to`.
-    fn take(&mut self, marks: &[f64], (worst, best): (f64, f64), from: usize, to: usize) {
-        fall(&mut self.drawdown, marks, (worst, best), 1.0);
-        if let Some(compounded) = &mut self.compounded {
-            let scale = compounded.scale;
-            fall(&mut compounded.drawdown, marks, (worst * scale, best * scale), scale);
+/// What marks leave, taken in their order.
+pub struct Tail {
+    pub drawdown: Drawdown,
+    pub days: DayEnds,
+    next_day: usize,
+    pub last: f64,
+}
+
+impl Tail {
+    pub fn new(initial: f64) -> Self {
+        Self {
+            drawdown: Drawdown::new(initial),
+            days: DayEnds::new(&[], (0, 0), initial),
+            next_day: 0,
+            last: initial,
         }
-        while let Some((end, _)) = self.clock.day_ends.get(self.next_day)
-            && *end < to
+    }
+
+    /// Takes the marks of steps from `from` on, which lie between the two.
+    pub fn take(&mut self, clock: &Clock<'_>, from: usize, marks: &[f64], between: (f64, f64)) {
+        fall(&mut self.drawdown, marks, between, 1.0);
+        while let Some((end, _)) = clock.day_ends.get(self.next_day)
+            && *end < from + marks.len()
         {
             self.days.last(marks[end - from]);
             self.next_day += 1;
         }
         self.last = marks.last().copied().unwrap_or(self.last);
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(marks);
-        }
     }
 }
 

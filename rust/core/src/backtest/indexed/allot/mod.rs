@@ -22,19 +22,21 @@
 pub(super) mod marks;
 mod trader;
 
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use super::clock::Clock;
 use super::entered::Leaving;
-use super::marks::Compounded;
-use crate::backtest::account::run::{Asked, Kept, Leg, LimitSchedule, Shared, span};
+use crate::backtest::account::run::{Asked, Kept, Leg, LimitSchedule, Pace, Shared, span};
 use crate::backtest::account::{Book, Log, Refused};
 use crate::backtest::metrics::Measured;
+use crate::backtest::position::ExitPoint;
 use crate::backtest::position::holding::Holding;
-use crate::backtest::position::{EntryFill, ExitPoint, taker_price};
-use crate::backtest::record::{Reason, Side};
+use crate::backtest::record::Reason;
 use crate::backtest::rules::{Entry, Fill};
 use crate::backtest::run::Boundary;
-use marks::Marks;
-use trader::{Due, Trader};
+use marks::{Marks, Prices, Stretch, Tail};
+use trader::{Due, Path, Trader};
 
 /// A step that never comes.
 const NEVER: usize = usize::MAX;
@@ -60,30 +62,143 @@ pub fn fits(legs: &[Leg<'_, '_, '_>]) -> bool {
     })
 }
 
-/// Runs an account whose rules [`fits`]; None on ruin. Beside the result the drawdown over windows, if it is followed.
+/// Runs an account whose rules [`fits`]; None on ruin.
 pub fn run(
     legs: &[Leg<'_, '_, '_>],
-    clock: &Clock,
+    clock: &Clock<'_>,
     limits: &LimitSchedule,
     initial_equity: f64,
     asked: Asked,
-    compounded: Option<Compounded>,
-) -> Option<(Shared, Option<Compounded>)> {
-    let mut course = Course::new(legs.to_vec(), clock, limits, initial_equity, asked, compounded);
-    course.advance(NEVER);
-    course.finish()
+) -> Option<Shared> {
+    let (steps, Pace { threads, stretch }) = (clock.times.len(), asked.pace);
+    let prices = Prices::new(legs, clock);
+    let mut course = Course::new(legs, clock, limits, initial_equity, asked.records);
+    let mut tail = Tail::new(initial_equity);
+    let mut scouts: Vec<Scout<'_, '_, '_>> = match threads {
+        0 | 1 => vec![],
+        _ => {
+            let scout = |(symbol, leg)| Scout::new(leg, symbol, asked.records);
+            legs.iter().enumerate().map(scout).collect()
+        }
+    };
+    let mut behind = Stretch::new(legs.len());
+    // The marks that are handed on, or room for those of one stretch.
+    let mut marks = vec![0.0; if asked.records { steps } else { stretch.min(steps) }];
+    let mut between = vec![];
+    let (mut marked, mut from) = (0, 0);
+    let next = |from: usize| from.saturating_add(stretch).min(steps);
+    together(threads, scouts.iter_mut().map(|scout| scout.to(clock, next(0))).collect(), || ());
+    while marked < steps {
+        let to = next(from);
+        let planned: usize = course.take_ahead(&mut scouts);
+        let out = if asked.records { marked..from } else { 0..from - marked };
+        between.clear();
+        between.resize(out.len().div_ceil(TILE), (f64::NAN, f64::NAN));
+        let out = &mut marks[out];
+        let tiles = out.chunks_mut(TILE).zip(&mut between).enumerate();
+        let tiles = tiles.map(|(number, (out, between))| {
+            let from = marked + number * TILE;
+            Unit::Mark { stretch: &behind, prices: &prices, from, out, between }
+        });
+        let upto = next(to);
+        let scouting = scouts.iter_mut().filter(|_| to < upto).map(|scout| scout.to(clock, upto));
+        together(threads, scouting.chain(tiles).collect(), || course.advance(to, &prices));
+        for (number, (tile, between)) in out.chunks(TILE).zip(&between).enumerate() {
+            tail.take(clock, marked + number * TILE, tile, *between);
+        }
+        if course.ruined {
+            return None;
+        }
+        course.marks.cut(to, &mut behind);
+        if course.taken() * USED.1 < planned * USED.0 {
+            scouts.clear();
+        }
+        (marked, from) = (from, to);
+    }
+    course.finish(tail, if asked.records { marks } else { vec![] })
 }
 
-/// An account under way, that can be taken in stretches: accounts of one sweep share what the cache holds.
-pub struct Course<'c, 'm, 'a, 'r> {
-    legs: Vec<Leg<'m, 'a, 'r>>,
-    clock: &'c Clock,
+/// Least share of what is looked up ahead that must be of use, or nobody looks ahead any more.
+const USED: (usize, usize) = (2, 5);
+
+/// Looks ahead of a symbol, as if every entry were taken.
+struct Scout<'m, 'a, 'r> {
+    trader: Trader<'m, 'a, 'r>,
+    symbol: usize,
+    records: bool,
+    paths: Vec<Path<'r>>,
+}
+
+impl<'m, 'a, 'r> Scout<'m, 'a, 'r> {
+    fn new(leg: &Leg<'m, 'a, 'r>, symbol: usize, records: bool) -> Self {
+        Self { trader: Trader::new(leg), symbol, records, paths: vec![] }
+    }
+
+    /// The work of going on to step `until`.
+    fn to<'u>(&'u mut self, clock: &Clock<'_>, until: usize) -> Unit<'u, 'm, 'a, 'r> {
+        let until = self.trader.start + clock.bars_before(self.symbol, until, self.trader.bars());
+        Unit::Scout { scout: self, until }
+    }
+}
+
+/// Work that goes by itself.
+enum Unit<'u, 'm, 'a, 'r> {
+    Scout {
+        scout: &'u mut Scout<'m, 'a, 'r>,
+        until: usize,
+    },
+    Mark {
+        stretch: &'u Stretch,
+        prices: &'u Prices<'u, 'm>,
+        from: usize,
+        out: &'u mut [f64],
+        between: &'u mut (f64, f64),
+    },
+}
+
+impl Unit<'_, '_, '_, '_> {
+    fn go(self) {
+        match self {
+            Self::Scout { scout: Scout { trader, records, paths, .. }, until } => {
+                trader.scout(until, *records, paths);
+            }
+            Self::Mark { stretch, prices, from, out, between } => {
+                *between = stretch.mark(prices, from, out);
+            }
+        }
+    }
+}
+
+/// Does some work on this thread, and the units on it and on others.
+fn together(threads: usize, units: Vec<Unit<'_, '_, '_, '_>>, own: impl FnOnce()) {
+    let others = threads.min(units.len() + 1).saturating_sub(1);
+    let units = Mutex::new(units.into_iter());
+    let next = || units.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(unit) = next() {
+            unit.go();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..others {
+            // Where no thread can be had, this one does it all.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        own();
+        work();
+    });
+}
+
+/// An account under way.
+struct Course<'c, 'm, 'a, 'r> {
+    legs: &'c [Leg<'m, 'a, 'r>],
+    clock: &'c Clock<'c>,
     limits: &'c LimitSchedule,
     initial_equity: f64,
     records: bool,
     traders: Vec<Trader<'m, 'a, 'r>>,
     book: Book,
-    marks: Marks<'c, 'm>,
+    marks: Marks,
     kept: Kept,
     due: Vec<usize>,
     /// Step of the last entry of each symbol.
@@ -97,28 +212,27 @@ pub struct Course<'c, 'm, 'a, 'r> {
 }
 
 impl<'c, 'm, 'a, 'r> Course<'c, 'm, 'a, 'r> {
-    /// Before the first step; the rules must be such that [`fits`] says so.
-    pub fn new(
-        legs: Vec<Leg<'m, 'a, 'r>>,
-        clock: &'c Clock,
+    /// Before the first step.
+    fn new(
+        legs: &'c [Leg<'m, 'a, 'r>],
+        clock: &'c Clock<'c>,
         limits: &'c LimitSchedule,
         initial_equity: f64,
-        asked: Asked,
-        compounded: Option<Compounded>,
+        records: bool,
     ) -> Self {
         let count = legs.len();
         let traders: Vec<Trader<'_, '_, '_>> = legs.iter().map(Trader::new).collect();
         let due = traders.iter().enumerate().map(|(k, t)| step_of(clock, k, t)).collect();
         Self {
-            marks: Marks::new(&legs, clock, initial_equity, asked.records, compounded),
+            marks: Marks::new(count, initial_equity),
             legs,
             clock,
             limits,
             initial_equity,
-            records: asked.records,
+            records,
             traders,
             book: Book::new(count, initial_equity),
-            kept: Kept { keep: asked.records, ..Kept::default() },
+            kept: Kept { keep: records, ..Kept::default() },
             due,
             entered: vec![NEVER; count],
             entering: Vec::with_capacity(count),
@@ -130,34 +244,42 @@ impl<'c, 'm, 'a, 'r> Course<'c, 'm, 'a, 'r> {
         }
     }
 
+    /// Takes over what was looked up ahead; how many entries that are.
+    fn take_ahead(&mut self, scouts: &mut [Scout<'m, 'a, 'r>]) -> usize {
+        for scout in &mut *scouts {
+            self.traders[scout.symbol].take_ahead(&mut scout.paths);
+        }
+        scouts.iter().map(|scout| self.traders[scout.symbol].ahead()).sum()
+    }
+
+    /// Entries that went as they were looked up ahead, since this was last asked.
+    fn taken(&mut self) -> usize {
+        self.traders.iter_mut().map(|trader| std::mem::take(&mut trader.taken)).sum()
+    }
+
     /// Goes on through the steps before `until`; after ruin nothing is done any more.
-    pub fn advance(&mut self, until: usize) {
+    fn advance(&mut self, until: usize, prices: &Prices<'_, '_>) {
         while !self.ruined {
             let step =
                 self.due.iter().fold(NEVER, |least, at| if *at < least { *at } else { least });
-            let behind = step.min(until).min(self.clock.times.len());
             if self.records {
-                self.end_days(behind);
+                self.end_days(step.min(until), prices);
             }
-            if step >= until || step == NEVER {
-                self.marks.mark_to(behind);
+            if step >= until {
                 return;
-            }
-            if step >= self.marks.from + TILE {
-                self.marks.mark_to(step);
             }
             self.ruined = self.step(step).is_none();
         }
     }
 
     /// What has come of each symbol by the ends of days before step `to`.
-    fn end_days(&mut self, to: usize) {
+    fn end_days(&mut self, to: usize, prices: &Prices<'_, '_>) {
         while let Some((end, _)) = self.clock.day_ends.get(self.next_day)
             && *end < to
         {
             for symbol in 0..self.legs.len() {
                 let held = self.book.held(symbol);
-                let gain = held.map_or(0.0, |held| held.gain(self.marks.close_at(symbol, *end)));
+                let gain = held.map_or(0.0, |held| held.gain(prices.close_at(symbol, *end)));
                 self.day_parts.push(self.book.booked(symbol) + gain);
             }
             self.next_day += 1;
@@ -197,7 +319,10 @@ impl<'c, 'm, 'a, 'r> Course<'c, 'm, 'a, 'r> {
                 }
             }
             if bar == trader.bar {
-                let leaving = trader.leaving(trader.held.as_ref()?, way);
+                let leaving = match &trader.left {
+                    Some(left) => left.leaving,
+                    None => trader.leaving(trader.held.as_ref()?, way),
+                };
                 if leaving.is_at_open {
                     leave(trader, symbol, &leaving, book, kept, fresh)?;
                     marks.change(symbol, step, None);
@@ -236,41 +361,37 @@ impl<'c, 'm, 'a, 'r> Course<'c, 'm, 'a, 'r> {
         Some(())
     }
 
-    /// What the account leaves, after its last step; None on ruin.
-    pub fn finish(mut self) -> Option<(Shared, Option<Compounded>)> {
-        if self.ruined {
-            return None;
-        }
-        let (first, last, growth) = span(&self.legs).ok()?;
+    /// What the account leaves, after its last step.
+    fn finish(self, tail: Tail, marks: Vec<f64>) -> Option<Shared> {
+        let (first, last, growth) = span(self.legs).ok()?;
         let (clock, initial_equity) = (self.clock, self.initial_equity);
         let measured = Measured {
             tally: self.kept.tally,
-            daily: std::mem::take(&mut self.marks.days.returns),
-            max_drawdown: self.marks.drawdown.largest,
+            daily: tail.days.returns,
+            max_drawdown: tail.drawdown.largest,
             initial_equity,
-            final_equity: self.marks.last,
+            final_equity: tail.last,
             bars: clock.times.len(),
             span_ms: last - first,
             growth,
         };
-        let shared = Shared {
+        Some(Shared {
             measured,
             days: clock.day_ends.iter().map(|(_, day)| *day).collect(),
             day_parts: self.day_parts,
             trades: self.kept.trades,
             refused: self.kept.refused,
-            times: if self.records { clock.times.clone() } else { vec![] },
-            marks: self.marks.kept.unwrap_or_default(),
+            times: vec![],
+            marks,
             parts: vec![],
             margins: vec![],
-        };
-        Some((shared, self.marks.compounded))
+        })
     }
 }
 
 /// The step at which a symbol has something to do next.
 #[inline]
-fn step_of(clock: &Clock, symbol: usize, trader: &Trader<'_, '_, '_>) -> usize {
+fn step_of(clock: &Clock<'_>, symbol: usize, trader: &Trader<'_, '_, '_>) -> usize {
     match trader.next() {
         NEVER => NEVER,
         bar => clock.step(symbol, bar - trader.start),
@@ -283,7 +404,7 @@ fn settle(
     symbol: usize,
     bar: usize,
     book: &mut Book,
-    marks: &mut Marks<'_, '_>,
+    marks: &mut Marks,
     step: usize,
 ) -> bool {
     let Some(settled) = trader.settlements.get(trader.next_settlement) else { return false };
@@ -303,7 +424,7 @@ fn settle(
 fn know(
     book: &mut Book,
     legs: &[Leg<'_, '_, '_>],
-    clock: &Clock,
+    clock: &Clock<'_>,
     (step, entered): (usize, &[usize]),
     upto: usize,
 ) {
@@ -335,24 +456,19 @@ fn enter(
 ) -> Option<Leaving> {
     let (market, bar) = (trader.market, trader.bar);
     let order = trader.order.take()?;
-    let (bars, costs) = (market.bars, &market.costs);
-    let fill = EntryFill {
-        price: taker_price(bars.open()[bar], order.side == Side::Long, costs),
-        fee_rate: costs.taker,
-        bar: bar - trader.start,
-        time: bars.open_time()[bar],
-        inside: false,
-    };
+    let known = trader.path().map(|path| path.fill);
+    let fill = known.unwrap_or_else(|| trader.fill(&order));
     let (time, price) = (fill.time, fill.price);
     match book.enter(symbol, &order, fill, &market.instrument) {
         Ok(Some(held)) => {
-            trader.follow(&held, bar);
-            let leaving = match trader.due {
-                Due::Exit(way) if trader.bar == bar => Some(trader.leaving(&held, way)),
-                _ => None,
+            trader.hold(held);
+            let Due::Exit(way) = trader.due else { return None };
+            let leaving = match &trader.left {
+                _ if trader.bar != bar => return None,
+                Some(left) => left.leaving,
+                None => trader.leaving(trader.held.as_ref()?, way),
             };
-            trader.held = Some(held);
-            return leaving;
+            return Some(leaving);
         }
         Ok(None) => {}
         Err((reason, equity)) => kept.refused(&Refused {
@@ -381,20 +497,16 @@ fn leave(
     kept: &mut Kept,
     prices: impl FnOnce(&mut Book),
 ) -> Option<()> {
-    let (market, at) = (trader.market, trader.bar);
+    let at = trader.bar;
     let mut held = trader.held.take()?;
     held.ambiguous |= leaving.ambiguous;
     if kept.keep {
-        let bar = market.bars.bar(at);
-        if at > trader.entered {
-            let (low, high) = trader.range.range(market.simd, (trader.entered, at));
-            held.see_price(low);
-            held.see_price(high);
-        }
-        if leaving.is_at_open {
-            held.see_price(bar.open);
-        } else {
-            held.see_bar(&bar);
+        match trader.left.and_then(|left| left.seen) {
+            Some((worst, best)) => {
+                held.see_price(worst);
+                held.see_price(best);
+            }
+            None => trader.see(&mut held, leaving),
         }
     }
     let closed = held.unit_change(leaving.exit);
@@ -402,7 +514,7 @@ fn leave(
     let ends = leaving.reason == Reason::End;
     let point = ExitPoint {
         bar: at - trader.start,
-        time: if ends { market.bars.close_time(at) } else { market.bars.open_time()[at] },
+        time: trader.left.map_or_else(|| trader.time(leaving), |left| left.time),
         at_open: leaving.is_at_open,
         reason: leaving.reason,
     };
@@ -410,7 +522,7 @@ fn leave(
     if ends {
         trader.due = Due::Nothing;
     } else {
-        trader.left(at);
+        trader.go_on(at);
     }
     Some(())
 }

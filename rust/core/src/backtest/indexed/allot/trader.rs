@@ -6,7 +6,7 @@ use crate::backtest::indexed::entered::Leaving;
 use crate::backtest::indexed::marks::extremes;
 use crate::backtest::indexed::walk::outer_levels;
 use crate::backtest::market::{Market, Prepared};
-use crate::backtest::position::{Exit, Order, Position};
+use crate::backtest::position::{EntryFill, Exit, Order, Position, taker_price};
 use crate::backtest::record::{Reason, Side};
 use crate::backtest::replay::choose;
 use crate::bars::Settlements;
@@ -99,6 +99,35 @@ pub struct Trader<'m, 'a, 'r> {
     pub due: Due,
     /// Bar at which it is due.
     pub bar: usize,
+    /// What the position leads to, where that was looked up ahead.
+    pub left: Option<Left>,
+    /// What entries lead to, as far as it was looked up ahead; how much of that was passed, and how much was taken.
+    ahead: Vec<Path<'r>>,
+    passed: usize,
+    pub taken: usize,
+}
+
+/// What an entry leads to, whatever it gets; one that is refused leads elsewhere.
+#[derive(Clone, Debug)]
+pub struct Path<'r> {
+    pub order: Order<'r>,
+    pub fill: EntryFill,
+    /// Bar of the fill, of those of the candles.
+    pub bar: usize,
+    /// How it leaves, and where.
+    pub way: Way,
+    pub until: usize,
+    pub left: Left,
+}
+
+/// How a position leaves, and what it saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    pub leaving: Leaving,
+    /// Worst and best price; unknown where no record is asked for.
+    pub seen: Option<(f64, f64)>,
+    /// Time for the record.
+    pub time: i64,
 }
 
 impl<'m, 'a, 'r> Trader<'m, 'a, 'r> {
@@ -123,6 +152,10 @@ impl<'m, 'a, 'r> Trader<'m, 'a, 'r> {
             entered: 0,
             due: Due::Nothing,
             bar: 0,
+            left: None,
+            ahead: vec![],
+            passed: 0,
+            taken: 0,
         };
         if window.start < window.stop {
             new.look(window.start);
@@ -167,9 +200,122 @@ impl<'m, 'a, 'r> Trader<'m, 'a, 'r> {
     }
 
     /// Goes on after an exit at bar `at`.
-    pub fn left(&mut self, at: usize) {
+    pub fn go_on(&mut self, at: usize) {
         self.last_exit = Some(at);
-        self.look(at);
+        let known = self.left.take().and_then(|_| self.ahead.get(self.passed));
+        match known.filter(|next| next.bar > at) {
+            Some(next) => {
+                self.order = Some(next.order);
+                (self.due, self.bar) = (Due::Entry, next.bar);
+            }
+            None => self.look(at),
+        }
+    }
+
+    /// The fill of an order at the open of the bar that is due.
+    pub fn fill(&self, order: &Order<'r>) -> EntryFill {
+        let (bars, costs, bar) = (self.market.bars, &self.market.costs, self.bar);
+        EntryFill {
+            price: taker_price(bars.open()[bar], order.side == Side::Long, costs),
+            fee_rate: costs.taker,
+            bar: bar - self.start,
+            time: bars.open_time()[bar],
+            inside: false,
+        }
+    }
+
+    /// What was looked up ahead of an entry at the bar that is due.
+    pub fn path(&mut self) -> Option<&Path<'r>> {
+        while self.ahead.get(self.passed).is_some_and(|path| path.bar < self.bar) {
+            self.passed += 1;
+        }
+        self.ahead.get(self.passed).filter(|path| path.bar == self.bar)
+    }
+
+    /// Entries that were looked up ahead.
+    pub fn ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
+    /// Bars of the window.
+    pub fn bars(&self) -> usize {
+        self.last + 1 - self.start
+    }
+
+    /// Takes over what was looked up ahead; the old list is left in its place.
+    pub fn take_ahead(&mut self, paths: &mut Vec<Path<'r>>) {
+        std::mem::swap(&mut self.ahead, paths);
+        self.passed = 0;
+    }
+
+    /// The position that was entered at the bar that is due: finds where it leaves.
+    pub fn hold(&mut self, held: Position<'r>) {
+        let bar = self.bar;
+        if let Some(path) = self.ahead.get(self.passed)
+            && path.bar == bar
+        {
+            self.entered = bar;
+            (self.due, self.bar) = (Due::Exit(path.way), path.until);
+            self.left = Some(path.left);
+            self.passed += 1;
+            self.taken += 1;
+            self.settle_after(bar);
+        } else {
+            self.left = None;
+            self.follow(&held, bar);
+        }
+        self.held = Some(held);
+    }
+
+    /// Takes note of the prices that a position saw before it left so.
+    pub fn see(&self, held: &mut Position<'r>, leaving: &Leaving) {
+        let (market, at) = (self.market, self.bar);
+        let bar = market.bars.bar(at);
+        if at > self.entered {
+            let (low, high) = self.range.range(market.simd, (self.entered, at));
+            held.see_price(low);
+            held.see_price(high);
+        }
+        if leaving.is_at_open {
+            held.see_price(bar.open);
+        } else {
+            held.see_bar(&bar);
+        }
+    }
+
+    /// Time of the record of an exit at the bar that is due.
+    pub fn time(&self, leaving: &Leaving) -> i64 {
+        let bars = self.market.bars;
+        match leaving.reason {
+            Reason::End => bars.close_time(self.bar),
+            _ => bars.open_time()[self.bar],
+        }
+    }
+
+    /// Goes ahead as if every entry before bar `until` were taken, and writes down what each leads to.
+    pub fn scout(&mut self, until: usize, records: bool, paths: &mut Vec<Path<'r>>) {
+        paths.clear();
+        while self.due == Due::Entry
+            && self.bar < until
+            && let Some(order) = self.order.take()
+        {
+            let (bar, fill) = (self.bar, self.fill(&order));
+            let mut held = Position::outline(&order, fill, &self.market.instrument);
+            self.follow(&held, bar);
+            let Due::Exit(way) = self.due else { return };
+            let leaving = self.leaving(&held, way);
+            if records {
+                self.see(&mut held, &leaving);
+            }
+            let left =
+                Left { leaving, seen: records.then(|| held.seen()), time: self.time(&leaving) };
+            paths.push(Path { order, fill, bar, way, until: self.bar, left });
+            if leaving.reason == Reason::End {
+                self.due = Due::Nothing;
+            } else {
+                self.go_on(self.bar);
+            }
+        }
     }
 
     /// Finds where the position that was entered at bar `bar` leaves.
@@ -192,10 +338,13 @@ impl<'m, 'a, 'r> Trader<'m, 'a, 'r> {
             () if signalled > overdue => (Due::Exit(Way::Quit(Reason::Time)), quits + 1),
             () => (Due::Exit(Way::Quit(Reason::Signal)), quits + 1),
         };
-        if !self.settlements.is_empty() {
-            while self.settlements.get(self.next_settlement).is_some_and(|s| s.bar <= bar) {
-                self.next_settlement += 1;
-            }
+        self.settle_after(bar);
+    }
+
+    /// Passes the settlements up to bar `bar`.
+    fn settle_after(&mut self, bar: usize) {
+        while self.settlements.get(self.next_settlement).is_some_and(|s| s.bar <= bar) {
+            self.next_settlement += 1;
         }
     }
 

@@ -98,7 +98,7 @@ pub type Left = Option<(Measured, Option<Compounded>)>;
 pub fn run(
     entrants: &[Entrant<'_, '_, '_, '_>],
     groups: &[Vec<usize>],
-    clock: &Clock,
+    clock: &Clock<'_>,
     initial_equity: f64,
     cancel: &AtomicBool,
 ) -> Option<Vec<Left>> {
@@ -163,7 +163,7 @@ fn settlements_of<'a>(leg: &Leg<'_, 'a, '_>) -> &'a [Settlements] {
 
 /// What all accounts look at, and what serves one after the other.
 struct Common<'c, 'a> {
-    clock: &'c Clock,
+    clock: &'c Clock<'c>,
     windows: Vec<Window>,
     opens: Vec<&'a [f64]>,
     closes: Vec<&'a [f64]>,
@@ -576,7 +576,7 @@ impl Account {
     /// What is left after the last step.
     fn finish(
         self,
-        clock: &Clock,
+        clock: &Clock<'_>,
         initial_equity: f64,
         (first, last, growth): (i64, i64, f64),
     ) -> Left {

@@ -94,7 +94,7 @@ impl Sheet {
     pub fn mark(
         &mut self,
         stretches: &mut Stretches,
-        (clock, windows, closes): (&Clock, &[Window], &[&[f64]]),
+        (clock, windows, closes): (&Clock<'_>, &[Window], &[&[f64]]),
         (from, to): (usize, usize),
     ) {
         let Stretches { closed, held, alone, totals, simd } = stretches;

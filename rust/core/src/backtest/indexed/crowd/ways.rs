@@ -149,7 +149,7 @@ impl<'m, 'a, 'r> Table<'m, 'a, 'r> {
     }
 
     /// Goes on to the entries that fill before step `until`; those of the stretch before are forgotten.
-    pub fn fill_to(&mut self, clock: &Clock, until: usize) {
+    pub fn fill_to(&mut self, clock: &Clock<'_>, until: usize) {
         self.candidates.clear();
         let (market, window) = (self.group.market, self.window);
         let last = window.stop - 1;
@@ -196,7 +196,7 @@ impl<'m, 'a, 'r> Table<'m, 'a, 'r> {
         self.levels_of_each() + self.group.exits.len()
     }
 
-    fn candidate(&self, clock: &Clock, order: Order<'r>, bar: usize) -> Candidate<'r> {
+    fn candidate(&self, clock: &Clock<'_>, order: Order<'r>, bar: usize) -> Candidate<'r> {
         let market = self.group.market;
         let fill = EntryFill {
             price: taker_price(market.bars.open()[bar], order.side == Side::Long, &market.costs),
@@ -223,7 +223,7 @@ impl<'m, 'a, 'r> Table<'m, 'a, 'r> {
 
     /// How an account with this seat leaves after an entry.
     #[inline]
-    pub fn out(&mut self, clock: &Clock, number: usize, seat: &Seat) -> Out {
+    pub fn out(&mut self, clock: &Clock<'_>, number: usize, seat: &Seat) -> Out {
         if self.candidates[number].held.is_none() {
             self.look_ahead(number);
         }
@@ -327,7 +327,7 @@ impl<'m, 'a, 'r> Table<'m, 'a, 'r> {
 
     /// How a position leaves in one way.
     #[inline(never)]
-    fn leave(&self, clock: &Clock, number: usize, seat: &Seat, way: Way) -> Out {
+    fn leave(&self, clock: &Clock<'_>, number: usize, seat: &Seat, way: Way) -> Out {
         let candidate = &self.candidates[number];
         let (market, bars) = (self.group.market, self.group.market.bars);
         let Some(held) = &candidate.held else { return UNKNOWN };
