@@ -8,6 +8,8 @@
 - ``driver``: what the process that calls spends: a shard, a row, a byte, the start of a worker.
 - ``overhead``: the same sweep on two threads of this process and on two worker processes of one thread, in turn; the
   frames must be equal.
+- ``plan``: what `plan(executor=)` says of a job beforehand, and of jobs with ten times its bars, combinations or
+  windows, against the wall that they then take on two worker processes; medians of three.
 - ``parquet``: 100,000 combinations on windows to a folder, with the most memory that the driver held.
 - ``paper``: 10^6 combinations x 12 symbols x 4 years of minutes on 1, 16 and 256 nodes, by the newest coefficients.
 """
@@ -244,6 +246,44 @@ class Bench:
                     f"off by {100 * (plan.seconds / two - 1):+.0f}%",
                 )
 
+    def plan(self) -> None:
+        """Hold plans against walls, on a job and on others ten times as large."""
+        bars = int(400_000 * self.scale)
+        jobs = (
+            ("a job", bars, (10, 5, 8, 5), 10),
+            ("10 x bars", 10 * bars, (10, 5, 8, 5), 10),
+            ("10 x combinations", bars, (10, 10, 20, 10), 10),
+            ("10 x windows", bars, (10, 5, 8, 5), 100),
+        )
+        with bp.RayExecutor(threads=1, options=RAY) as cluster:
+            for name, length, shape, windows in jobs:
+                made = self.market(length)
+                asked: dict[str, Any] = {
+                    "costs": problem.costs(),
+                    "windows": list(
+                        pairwise(np.linspace(0, length, windows + 1).astype(int).tolist())
+                    ),
+                    "executor": cluster,
+                }
+                # Each run prepares its candles anew, as the plan counts it; workers run before the first.
+                first = grid("dense", (1, 1, 1, 1))
+                bp.sweep(made.candles(), made.signals(), first, **asked, **QUIET)
+                off, took = [], []
+                for salt in range(1, 4):
+                    candles, signals = made.candles(salt), made.signals()
+                    said = bp.plan(candles, signals, grid("dense", shape), **asked).seconds
+                    began = time.perf_counter()
+                    bp.sweep(candles, signals, grid("dense", shape), **asked, **QUIET)
+                    took.append(time.perf_counter() - began)
+                    off.append(said / took[-1] - 1)
+                self.say(
+                    "plan",
+                    f"{name}, off by",
+                    100 * float(np.median(off)),
+                    "%",
+                    f"took {np.median(took):.4g} s, {min(off):+.0%} to {max(off):+.0%}",
+                )
+
     def parquet(self) -> None:
         """Write 100,000 combinations on windows to a folder."""
         made = self.market(int(100_000 * self.scale))
@@ -346,7 +386,7 @@ def main() -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of the bars")
     parser.add_argument(
-        "--cases", nargs="*", default=["fit", "driver", "overhead", "parquet", "paper"]
+        "--cases", nargs="*", default=["fit", "driver", "overhead", "plan", "parquet", "paper"]
     )
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
