@@ -40,7 +40,8 @@ help:
 	@echo "make miri       the tests that touch unsafe code, interpreted; wants a nightly toolchain with miri"
 	@echo "make lint       formats, lints and types alone"
 	@echo "make format     rewrite sources in the house format"
-	@echo "make bench      all benchmarks against peers (40 minutes); records go to benches/record/, tables to docs/"
+	@echo "make bench      all benchmarks against peers (55 minutes; BENCH='--minutes 30' for fewer); records go to"
+	@echo "                benches/record/, tables to docs/"
 	@echo "make instructions  count instructions under callgrind and compare with benches/instructions.csv"
 	@echo "make bench-kernels  kernels and engines by themselves, in Rust; reports in target/criterion/"
 	@echo "make docs       the documentation as a site, in site/"
@@ -209,8 +210,10 @@ bench-kernels:
 	$(need_rust)
 	cargo bench -p barproof-core
 
+# Options of `make bench`, such as BENCH='--skip live labels'.
+BENCH ?=
 bench: $(BUILD_STAMP) $(PEERS_STAMP) $(APART_STAMP)
-	failed=0; $(BIN)/python -m benches.everything || failed=$$?; $(BIN)/python -m benches.table; exit $$failed
+	failed=0; $(BIN)/python -m benches.everything $(BENCH) || failed=$$?; $(BIN)/python -m benches.table; exit $$failed
 
 instructions: | $(BIN)/python
 	$(need_rust)

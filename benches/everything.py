@@ -40,7 +40,7 @@ BENCHES: dict[str, float] = {
     "live": 4,
     "parity": 1,
     "portfolio": 4,
-    "distributed": 6,
+    "distributed": 8,
     "gpu": 1,
 }
 QUICK: dict[str, list[str]] = {
