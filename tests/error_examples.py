@@ -213,6 +213,7 @@ CALLS: list[Example] = [
     ("frame times", lambda: bp.Signals.from_frame(table(open_time=["a", "b"])), bp.LayoutError, "`open_time` of the signal table must hold datetimes or milliseconds, was String: parse it first"),
     ("frame list", lambda: bp.Signals.from_frame([1]), bp.LayoutError, "signal table must be a frame or a mapping of columns, was a list: use Signals(long=...)"),
     ("frame lazy", lambda: bp.Signals.from_frame(pl.LazyFrame({"a": [1]}).select("b")), bp.FileError, '`signals` is a LazyFrame that cannot be collected: unable to find column "b"; valid columns: ["a"]'),
+    ("frame columns", lambda: bp.Signals.from_frame(Torn()), bp.LayoutError, "signal table cannot be read from this Torn: give columns of one length that hold numbers or times"),
     ("frame type", lambda: bp.Signals.from_frame(5), bp.LayoutError, "signal table must be a frame or a mapping of columns, was int"),
     ("join none", lambda: bp.Signals.from_frame(table(open_time=[0, 1])).align(BARS), bp.SignalError, "no signal time meets a bar: signals run from 1970-01-01 00:00:00.000 to 1970-01-01 00:00:00.001, candles from 2024-01-01 00:00:00.000 to 2024-01-01 00:09:00.000; `time` must hold the opening times of the bars"),
     ("join lost", lambda: bp.Signals.from_frame(table(open_time=[START, START + 5])).align(BARS), bp.SignalError, "1 signal times within the candles meet no bar, first 2024-01-01 00:00:00.005: signals and candles have other intervals or holes; `time` must hold the opening times of the bars"),
@@ -356,6 +357,13 @@ def ledger(call: Callable[[bp.Ledger], object]) -> object:
         return call(bp.Ledger.open("l.sqlite"))
 
 
+class Torn:
+    """Speaks of a stream of Arrow and has none."""
+
+    def __arrow_c_stream__(self, _schema: object = None) -> object:
+        raise ValueError
+
+
 def without_pandas() -> object:
     with mock.patch.dict(sys.modules, {"pandas": None}):
         return run().to_pandas()
@@ -364,6 +372,7 @@ def without_pandas() -> object:
 REST = "free the place, name another file, or run unrecorded with ledger=False"
 NEWER = (f"PRAGMA application_id = {_ledger_file._APPLICATION}", "PRAGMA user_version = 2")
 CALLS += [
+    ("kind of series", lambda: run().to_pandas(kind="prices"), bp.ParameterError, "`kind` must be \"returns\" or \"equity\", was 'prices'"),  # type: ignore[arg-type]
     ("no pandas", without_pandas, bp.ParameterError, "`to_pandas` needs pandas, which is not installed: pip install pandas, or use `daily_returns`"),
     # ledger
     ("ledger damaged", lambda: ledger_at("l.sqlite", b"no database " * 99), bp.LedgerError, "ledger 'l.sqlite' is damaged: file is not a database; move it aside and restore a copy, or begin a new one"),

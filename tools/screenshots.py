@@ -86,7 +86,8 @@ def browse(page: Path, *flags: str, scheme: str = "light") -> str:
             "--disable-background-networking",
             "--host-resolver-rules=MAP * 127.0.0.1:9",
             f"--user-data-dir={profile}",
-            f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+            # As at a desk, with a pointer; headless has none.
+            f"--blink-settings=preferredColorScheme={int(scheme == 'light')},primaryHoverType=2,availableHoverTypes=2",
             *flags,
             page.as_uri(),
         ]

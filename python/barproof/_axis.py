@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from barproof._tables import pandas_series
 from barproof._windows import _DURATION, _FIXED, _MONTHS, milliseconds_of
 from barproof.candles import Candles
-from barproof.candles.sources import _pandas_series
 from barproof.candles.table import Ints, show_time
 from barproof.errors import LayoutError, ParameterError, WindowError
 
@@ -116,9 +116,9 @@ class Axis:
         elif isinstance(data, pl.DataFrame) and "open_time" in data.columns:
             times = milliseconds(data["open_time"])
         elif hasattr(data, "iloc") and "open_time" in getattr(data, "columns", ()):
-            times = milliseconds(_pandas_series("open_time", data["open_time"]))
+            times = milliseconds(pandas_series("open_time", data["open_time"]))
         elif type(getattr(data, "index", None)).__name__ == "DatetimeIndex":
-            times = milliseconds(_pandas_series("index", data.index.to_series()))
+            times = milliseconds(pandas_series("index", data.index.to_series()))
         if times is None and needed_for is not None:
             raise LayoutError(
                 f"{needed_for} needs times, and {type(data).__name__} has none: give Candles, a frame with a column "

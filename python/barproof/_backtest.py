@@ -309,24 +309,32 @@ class Result:
 
         return write_report(path, result=self, title=title)
 
-    def to_pandas(self, *, tz: str | None = None) -> pd.Series:
-        """Daily returns as quantstats, pyfolio and empyrical take them.
+    def to_pandas(
+        self, *, kind: Literal["returns", "equity"] = "returns", tz: str | None = None
+    ) -> pd.Series:
+        """Daily returns, or the equity, as quantstats, pyfolio and empyrical take them.
 
         Parameters
         ----------
+        kind : {"returns", "equity"}, default "returns"
+            A return for each day, or the equity at its end; the equity begins with the initial one on the day before,
+            so that its changes are the returns, the first day's too.
         tz : str, optional
             Zone of the index, such as ``"UTC"`` for pyfolio; by default days have none, which quantstats expects.
 
         Returns
         -------
         pandas.Series
-            A return (fraction) for each UTC day of the window, days without a trade included; its name is the symbol.
+            A return (fraction), or an equity, for each UTC day of the window, days without a trade included; its name
+            is the symbol.
 
         Raises
         ------
         ParameterError
-            If pandas is not installed.
+            If `kind` is neither, or pandas is not installed.
         """
+        if kind not in ("returns", "equity"):
+            raise ParameterError(f'`kind` must be "returns" or "equity", was {kind!r}')
         try:
             import pandas as pd
         except ImportError as error:
@@ -335,6 +343,10 @@ class Result:
             ) from error
         days = pd.DatetimeIndex(self.daily_returns["date"].to_numpy().astype("datetime64[ns]"))
         values = self.daily_returns["return"].to_numpy()
+        if kind == "equity":
+            start = self._setting.initial_equity
+            values = start * np.concatenate([[1.0], np.cumprod(1.0 + values)])
+            days = days.insert(0, days[0] - pd.Timedelta(days=1))
         index = days if tz is None else days.tz_localize(tz)
         return pd.Series(values, index=index, name=self.candles.symbol)
 

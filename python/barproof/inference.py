@@ -7,7 +7,7 @@ NaN: neither order nor length of a table decides anything.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from barproof import _core
 from barproof._axis import milliseconds
+from barproof._tables import as_table
 from barproof.candles.table import show_time
 from barproof.errors import LayoutError, ParameterError, ShapeError, TrainingError
 from barproof.models.protocol import Floats, Ints, Kind, class_sums
@@ -122,7 +123,7 @@ def read_features(X: Any, names: Sequence[str] | None = None) -> FeatureTable:  
 
     Parameters
     ----------
-    X : polars.DataFrame, polars.LazyFrame, pandas.DataFrame, pyarrow.Table or mapping
+    X : polars.DataFrame, polars.LazyFrame, pandas.DataFrame, pyarrow.Table, structured array or mapping
         Float columns, and `open_time`: datetimes (naive ones are UTC) or integer milliseconds.
     names : sequence of str, optional
         Columns to take, in this order. Default: all.
@@ -178,18 +179,17 @@ def as_frame(X: Any) -> pl.DataFrame:  # noqa: N803
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise LayoutError(f"features have more than one column `{twice[0]}`: give each a name")
-    if not (
-        isinstance(X, Mapping) or hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__")
-    ):
-        raise LayoutError(
-            f"features must be a frame or a mapping of columns, was {type(X).__name__}: columns are found by name"
-        )
     try:
-        return pl.DataFrame(dict(X) if isinstance(X, Mapping) else X)
+        held = as_table(X)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         raise LayoutError(
             f"features cannot be read from this {type(X).__name__}: give columns of equal length, one number a row"
         ) from error
+    if held is None:
+        raise LayoutError(
+            f"features must be a frame or a mapping of columns, was {type(X).__name__}: columns are found by name"
+        )
+    return held
 
 
 def values_digest(names: Sequence[str], values: Floats) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from barproof import _core
 from barproof._shown import array_rows, shown
+from barproof._tables import as_table
 from barproof.errors import LayoutError, ParameterError, ShapeError, SignalError
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ class Signals:
 
         Parameters
         ----------
-        frame : polars.DataFrame, pandas.DataFrame, pyarrow.Table or mapping
-            One row a bar; order does not matter.
+        frame : polars.DataFrame, pandas.DataFrame, pyarrow.Table, structured array or mapping
+            One row a bar; order does not matter. An index of pandas that holds times is the column `open_time`.
         time : str, default "open_time"
             Column with the opening times of the bars: datetimes (naive ones are UTC) or integer milliseconds.
         kind : {"probability", "score"}, default "probability"
@@ -407,8 +408,15 @@ def _as_polars(frame: Any) -> pl.DataFrame:
             shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise ShapeError(f"columns of the signal table differ in length: {shown}")
         return pl.DataFrame(dict(frame))
-    if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__dataframe__"):
-        return pl.DataFrame(frame)
+    try:
+        held = as_table(frame)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise LayoutError(
+            f"signal table cannot be read from this {type(frame).__name__}: give columns of one length that hold "
+            f"numbers or times"
+        ) from error
+    if held is not None:
+        return held
     if isinstance(frame, Sequence):
         raise LayoutError(
             "signal table must be a frame or a mapping of columns, was a list: use Signals(long=...)"

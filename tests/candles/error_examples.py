@@ -192,7 +192,7 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         "source_type",
         lambda: read(7),
         LayoutError,
-        "`source` must be a path, a polars or pandas DataFrame, an Arrow table or a "
+        "`source` must be a path, a polars or pandas DataFrame, an Arrow table, a structured array or a "
         "mapping of columns, was int",
     ),
     (

@@ -118,16 +118,18 @@ def framed(path: Path, width: int) -> Path:
     return frame
 
 
-def browse(path: Path, folder: Path, *flags: str) -> str:
+def browse(path: Path, folder: Path, *flags: str, gpu: bool = False) -> str:
     assert BROWSER is not None
     command = [
         BROWSER,
         "--headless=new",
         "--no-sandbox",
-        "--disable-gpu",
+        *(() if gpu else ("--disable-gpu",)),
         "--hide-scrollbars",
         "--disable-background-networking",
         "--host-resolver-rules=MAP * 127.0.0.1:9",
+        # A pointer that hovers, as at a desk; headless has none.
+        "--blink-settings=primaryHoverType=2,availableHoverTypes=2",
         f"--user-data-dir={folder / 'profile'}",
         "--virtual-time-budget=12000",
         *flags,
@@ -169,7 +171,108 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_desktop(report: Path, tmp_path: Path) -> None:
     text = browse(report, tmp_path, "--window-size=1280,2000", "--dump-dom")
-    check(text, "probe", 1280)
+    seen = check(text, "probe", 1280)
+    assert set(seen["buttons"]) == BUTTONS
+
+
+@pytest.mark.parametrize("hover", [1, 2])
+def test_buttons_stand_over_a_figure_only_under_a_pointer(
+    report: Path, tmp_path: Path, hover: int
+) -> None:
+    """Where nothing hovers plotly would show them at all times, over legends and marks."""
+    flag = f"--blink-settings=primaryHoverType={hover},availableHoverTypes={hover}"
+    text = browse(report, tmp_path, "--window-size=820,2000", "--dump-dom", flag)
+    bars = re.findall(r'class="(modebar modebar--custom[^"]*)"', text)
+    assert bool(bars) == (hover == 2)
+    assert all("modebar--hover" in names for names in bars)
+
+
+PRINTED = """
+<script>
+(function look() {
+  if (document.documentElement.dataset.drawn !== "yes") { setTimeout(look, 100); return; }
+  document.querySelectorAll("details:not(.data)").forEach(function (d) { d.open = true; });
+  var wide = [], broken = [], all = Array.from(document.querySelectorAll("table")).filter(function (t) {
+    return !t.closest(".data"); });
+  all.forEach(function (t) {
+    if (t.getBoundingClientRect().right > document.documentElement.clientWidth + 1) wide.push(t.caption.textContent);
+    t.querySelectorAll("tbody .num, tbody th:not(.prose)").forEach(function (c) {
+      var range = document.createRange(); range.selectNodeContents(c);
+      var lines = new Set(Array.from(range.getClientRects()).map(function (r) { return Math.round(r.top); }));
+      if (lines.size > 1) broken.push(c.textContent);
+    });
+  });
+  document.getElementById("probe").textContent = JSON.stringify({wide: wide, broken: broken, tables: all.length});
+})();
+</script>
+"""
+
+
+def test_paper_cuts_no_table_and_breaks_no_number(report: Path, tmp_path: Path) -> None:
+    """The rules of print on a screen as wide as A4 between its margins: 182 mm."""
+    text = report.read_text("utf-8").replace("@media print{", "@media all{")
+    probe = text[
+        text.index('<p id="probe">') : text.index("</script>", text.index('<p id="probe">')) + 9
+    ]
+    path = tmp_path / "paper.html"
+    path.write_text(text.replace(probe, '<p id="probe">nothing</p>' + PRINTED), "utf-8")
+    told = browse(path, tmp_path, "--window-size=686,2000", "--dump-dom")
+    seen = seen_in(told, "probe")
+    assert seen["tables"] > 15
+    assert (seen["wide"], seen["broken"]) == ([], [])
+
+
+SURFACE = """
+<script>
+(function look() {
+  if (document.documentElement.dataset.drawn !== "yes") { setTimeout(look, 100); return; }
+  var host = document.getElementById("fig-heatmap"), told = [];
+  var view = document.querySelector('select[data-plot="fig-heatmap"][data-name="view"]');
+  function choose(value, then) {
+    view.value = value; view.dispatchEvent(new Event("change"));
+    setTimeout(function () {
+      var canvas = host.querySelector("canvas"), d = host.data[0], seen = 0;
+      if (canvas) {
+        var copy = document.createElement("canvas"); copy.width = canvas.width; copy.height = canvas.height;
+        var flat = copy.getContext("2d"); flat.drawImage(canvas, 0, 0);
+        var data = flat.getImageData(0, 0, copy.width, copy.height).data, colours = new Set();
+        for (var i = 0; i < data.length; i += 4) if (data[i + 3]) { seen++; colours.add(data[i] >> 4); }
+      }
+      told.push({type: d.type, z: d.z, canvas: Boolean(canvas), seen: seen, colours: canvas ? colours.size : 0,
+        words: document.getElementById("fig-heatmap-told").textContent, label: host.getAttribute("aria-label")});
+      then();
+    }, 1500);
+  }
+  choose("surface", function () { choose("heatmap", function () {
+    document.getElementById("probe").textContent = JSON.stringify({told: told,
+      gl: document.createElement("canvas").getContext("webgl") !== null}); }); });
+})();
+</script>
+"""
+
+
+def test_the_surface_of_a_sweep(report: Path, tmp_path: Path) -> None:
+    """Drawn by WebGL in software: something is seen on it, it has the cells of the heatmap, and the way back works."""
+    text = report.read_text("utf-8")
+    probe = text[
+        text.index('<p id="probe">') : text.index("</script>", text.index('<p id="probe">')) + 9
+    ]
+    path = tmp_path / "surface.html"
+    path.write_text(text.replace(probe, '<p id="probe">nothing</p>' + SURFACE), "utf-8")
+    software = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+    told = browse(path, tmp_path, "--window-size=1280,2000", "--dump-dom", *software, gpu=True)
+    seen = seen_in(told, "probe")
+    if not seen["gl"]:
+        pytest.skip("this browser has no WebGL, in software either")
+    high, flat = seen["told"]
+    assert (high["type"], high["canvas"]) == ("surface", True)
+    assert high["seen"] > 5_000 and high["colours"] > 3
+    assert (
+        high["label"].startswith("Surface: ") and "The mark is where combination" in high["words"]
+    )
+    assert (flat["type"], flat["canvas"]) == ("heatmap", False)
+    assert flat["z"] == high["z"]
+    assert flat["label"].startswith("Heatmap: ")
 
 
 def test_cells_are_those_of_the_sweep(report: Path, tmp_path: Path) -> None:

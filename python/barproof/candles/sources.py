@@ -16,6 +16,7 @@ from typing import IO, Any
 import polars as pl
 
 from barproof._machine import available_bytes
+from barproof._tables import as_table
 from barproof.candles.columns import words
 from barproof.errors import FileError, LayoutError
 
@@ -59,8 +60,8 @@ VENUES = frozenset(
         "bitstamp bitfinex bittrex bitmex bitget kucoin gate gateio huobi htx mexc deribit "
         "hyperliquid ftx oanda dukascopy histdata fxcm stooq yahoo polygon alpaca us fx spot perp "
         "perps perpetual futures swap linear inverse um cm mark index last trade raw dirty clean "
-        "candles candle klines kline ohlc ohlcv bars data funding rate history hist daily hourly "
-        "minute"
+        "candles candle klines kline ohlc ohlcv bars bar data funding rate history hist daily hourly "
+        "minute prices price quotes my mine own new old test sample example all full export"
     )
 )
 QUOTES = words(
@@ -74,8 +75,8 @@ def load(source: Any, *, name: str = "source") -> tuple[pl.DataFrame, str | None
     Parameters
     ----------
     source : path, DataFrame, LazyFrame, Table or mapping
-        A Parquet, Feather (IPC) or CSV file (CSV also packed as gz or zip), or columns of polars, pandas, Arrow or a
-        mapping of arrays.
+        A Parquet, Feather (IPC) or CSV file (CSV also packed as gz or zip), or columns of polars, pandas, Arrow, a
+        structured array of NumPy or a mapping of arrays.
     name : str
         Argument to name in errors.
 
@@ -100,21 +101,18 @@ def load(source: Any, *, name: str = "source") -> tuple[pl.DataFrame, str | None
         return source, None
     if isinstance(source, pl.LazyFrame):
         return collect(source, name), None
-    module = type(source).__module__.split(".")[0]
-    if module == "pandas" and hasattr(source, "columns"):
-        return _from_pandas(source), None
-    if isinstance(source, Mapping):
-        try:
-            return pl.DataFrame(dict(source)), None
-        except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-            raise LayoutError(
-                f"`{name}` mapping does not make a table: give columns of one length that hold "
-                f"numbers or times"
-            ) from error
-    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
-        return pl.DataFrame(source), None
+    try:
+        held = as_table(source, any_index=True)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        kind = "mapping" if isinstance(source, Mapping) else type(source).__name__
+        raise LayoutError(
+            f"`{name}` {kind} does not make a table: give columns of one length that hold "
+            f"numbers or times"
+        ) from error
+    if held is not None:
+        return held, None
     raise LayoutError(
-        f"`{name}` must be a path, a polars or pandas DataFrame, an Arrow table or a mapping of "
+        f"`{name}` must be a path, a polars or pandas DataFrame, an Arrow table, a structured array or a mapping of "
         f"columns, was {type(source).__name__}"
     )
 
@@ -138,7 +136,7 @@ def symbol_from_name(file_name: str) -> str | None:
     --------
     >>> symbol_from_name("binanceum_btcusdt_5m.parquet"), symbol_from_name("us_spy_1d.parquet")
     ('BTCUSDT', 'SPY')
-    >>> symbol_from_name("candles.csv") is None
+    >>> symbol_from_name("my_candles.csv") is None
     True
     """
     stem = re.sub(r"(\.(parquet|pq|feather|ipc|arrow|csv|tsv|txt|gz|zip))+$", "", file_name.lower())
@@ -280,36 +278,3 @@ def _is_banner(head: list[str], at: int) -> bool:
     """Tell a line above the header: some archives start with their address, or with a comment."""
     line = head[at].lower()
     return line.startswith("#") or ("://" in line and not any(mark in line for mark in ",;\t|"))
-
-
-def _from_pandas(frame: Any) -> pl.DataFrame:
-    """Copy a pandas frame column by column; a named or dated index becomes a column."""
-    columns: dict[str, pl.Series] = {}
-    index = frame.index
-    dated = type(index).__name__ == "DatetimeIndex"
-    if dated or (index.name is not None and str(index.name) not in map(str, frame.columns)):
-        label = "open_time" if dated else str(index.name)
-        columns[label] = _pandas_series(label, index.to_series())
-    # Downloads of one ticker may carry it as a second level of column names.
-    levels = [label if isinstance(label, tuple) else (label,) for label in frame.columns]
-    alone = len({level[1:] for level in levels}) == 1
-    for i, label in enumerate(frame.columns):
-        column = str(levels[i][0] if alone else label)
-        columns.setdefault(column, _pandas_series(column, frame.iloc[:, i]))
-    return pl.DataFrame(columns)
-
-
-def _pandas_series(name: str, series: Any) -> pl.Series:
-    if getattr(series.dtype, "tz", None) is not None:
-        values = (
-            series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-        )
-        return pl.Series(name, values).dt.replace_time_zone("UTC")
-    if series.dtype.kind in "iufbM":
-        values = series.to_numpy()
-        if values.dtype.kind == "M":
-            # polars knows no datetimes in seconds; microseconds hold every time that pandas can.
-            values = values.astype("datetime64[us]")
-        return pl.Series(name, values.astype(values.dtype.newbyteorder("=")))
-    values = series.astype(object).where(series.notna(), None).tolist()
-    return pl.Series(name, values, strict=False)

@@ -242,11 +242,14 @@ def _show(found: Parity, log: Path, notes: list[str]) -> None:
     out = output.console()
     name = log.parent.name if log.name == FILE else log.name
     verdict = {0: "one system", 1: "not one system", 4: "nothing proved"}[found.exit_code]
-    compared = ", ".join(f"{n:,} {layer}" for layer, n in found.compared.items() if n)
+    compared = ", ".join(f"{n:,} of {layer}" for layer, n in found.compared.items() if n)
     output.header(
         out,
         f"parity of {name}: {verdict}",
-        [("decisions", f"{found.decisions:,} replayed"), ("compared", compared or "nothing")],
+        [
+            ("decisions", f"{found.decisions:,} replayed"),
+            ("values", f"compared: {compared or 'none'}"),
+        ],
     )
     if found.first is not None:
         out.print()

@@ -390,7 +390,7 @@ def skill_figure(folds: list[Skill]) -> Any:
         )
     )
     dress(figure, height=300, legend=False)
-    figure.update_xaxes(type="category", title_text="Fold and its first bar", nticks=8, tickangle=0)
+    figure.update_xaxes(type="category", title_text="Fold and its first bar", nticks=6, tickangle=0)
     figure.update_yaxes(title_text="Skill", tickformat=".3~%", zeroline=True)
     return figure
 
@@ -437,6 +437,6 @@ def run_figure(run: RunLike) -> Any:
         )
         figure.update_yaxes(range=span, tickformat=".3~%", title_text="Came", row=1, col=place)
     figure.add_trace(skill_figure(skill_by_fold(made)).data[0], row=rows, col=1)
-    figure.update_xaxes(type="category", nticks=8, tickangle=0, row=rows, col=1)
+    figure.update_xaxes(type="category", nticks=6, tickangle=0, row=rows, col=1)
     figure.update_yaxes(title_text="Skill", tickformat=".3~%", zeroline=True, row=rows, col=1)
     return figure

@@ -13,6 +13,10 @@ from barproof.report import formats
 __all__ = ["Html", "data_table", "esc", "facts", "frame_table"]
 
 
+WIDE = 14
+"""Columns that fit on paper in letters of the usual size."""
+
+
 class Html(str):
     """Text that is HTML already and is not escaped again."""
 
@@ -74,7 +78,7 @@ def data_table(
         cells += [f"<td{kind}>{esc(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True)]
         body.append(f"<tr>{''.join(cells)}</tr>")
     hidden = "" if visible_caption else ' class="aloud"'
-    box = "scroll compact" if compact else "scroll"
+    box = "scroll compact" if compact else "scroll wide" if len(headings) > WIDE else "scroll"
     return Html(
         f'<div class="{box}" tabindex="0" role="region" aria-label="{esc(caption)}"><table>'
         f"<caption{hidden}><span>{esc(caption)}</span></caption><thead><tr>{head}</tr></thead>"

@@ -2,7 +2,9 @@
 var root=document.documentElement;
 var narrow=window.matchMedia("(max-width: 640px)").matches;
 // Buttons are listed one by one: by default there is one that uploads the figure.
-var config={responsive:true,displaylogo:false,displayModeBar:narrow?false:"hover",plotlyServerURL:"",
+// Without a pointer they would stand over what they are for at all times; touch has its gestures.
+var hovers=window.matchMedia("(hover: hover)").matches;
+var config={responsive:true,displaylogo:false,displayModeBar:narrow||!hovers?false:"hover",plotlyServerURL:"",
  modeBarButtons:[["toImage"],["zoom2d","pan2d"],["zoomIn2d","zoomOut2d","resetScale2d"]],showTips:false};
 var makers={};
 function at(id){return document.getElementById(id);}
@@ -40,7 +42,9 @@ function library(){
 function fit(layout,data){
  if(!narrow)return;
  layout.dragmode=false;layout.margin=Object.assign({},layout.margin,{l:44,r:8});
- Object.keys(layout).forEach(function(k){if(/^xaxis/.test(k)&&layout[k].nticks)layout[k].nticks=4;});
+ Object.keys(layout).forEach(function(k){
+  // Names of categories are longer than numbers and days.
+  if(/^xaxis/.test(k)&&layout[k].nticks)layout[k].nticks=layout[k].type==="category"?3:4;});
  data.forEach(function(t){if(t.type==="heatmap"&&t.x.length>6)t.texttemplate="";});
 }
 // A figure replaces what stood in its place, and the wait for it.

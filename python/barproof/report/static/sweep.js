@@ -87,7 +87,7 @@ function surface(host,spec,cells,limits,metric,wide,tall){
  layout.dragmode="turntable";
  layout.margin={l:0,r:0,t:10,b:0};
  layout.scene={xaxis:axis(x),yaxis:axis(y),zaxis:{title:{text:metric.label},color:ink,gridcolor:grid,
-  showbackground:false},camera:{eye:{x:1.5,y:-1.5,z:0.9}},aspectmode:"manual",aspectratio:{x:1.2,y:1.2,z:0.7}};
+  showbackground:false},camera:{eye:{x:1.6,y:-1.6,z:0.95},center:{x:0,y:0,z:-0.22}},aspectmode:"manual",aspectratio:{x:1.2,y:1.2,z:0.7}};
  layout.hovermode="closest";
  return show(host,[{type:"surface",z:cells.z,text:cells.text,colorscale:solid,cmin:limits[0],cmax:limits[1],showscale:false,
   hovertemplate:"%{text}<extra></extra>",connectgaps:false,opacity:0.95},
