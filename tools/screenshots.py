@@ -56,7 +56,7 @@ SHOTS = (
 
 SCREENS = {
     "terminal-demo": ["demo", "--out", "demo"],
-    "terminal-plan": ["sweep", "candles.parquet", "--signals", "signals.parquet", "--kind", "score",
+    "terminal-plan": ["sweep", "sim_5m.parquet", "--signals", "signals.parquet", "--kind", "score",
                       "--instrument", "perpetual", "--funding", "none", "--taker", "0.0005",
                       "--axis", "entry_long=1.0,1.2,1.4,1.6,1.8,2.0", "--axis", "max_hold=12,24,48,96",
                       "--axis", "stop_loss=0.005,0.01,0.02,none", "--windows", "1mo", "--plan"],
@@ -272,7 +272,7 @@ def screen(name: str, folder: Path) -> Path:
     elif name == "terminal-plan":
         candles, _, _ = study()
         stamps = candles.to_polars().select("open_time")
-        candles.to_polars().write_parquet(folder / "candles.parquet")
+        candles.to_polars().write_parquet(folder / "sim_5m.parquet")
         stamps.with_columns(long=candles.planted).write_parquet(folder / "signals.parquet")
     text = _barproof(SCREENS[name], home).replace(str(folder), ".")
     # How long it took says more about this machine's other work than about the command.
