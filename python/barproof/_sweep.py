@@ -22,7 +22,8 @@ from barproof._signal_sets import SignalSets
 from barproof._sweep_files import SweepFolder
 from barproof._sweep_job import Done, Job, Piece, axis_series, prepare
 from barproof._sweep_plan import Plan, Route, planned
-from barproof._sweep_result import Best, InFolder, InMemory, Sweep, check_metric, preferred
+from barproof._sweep_result import Best, Sweep, check_metric, preferred
+from barproof._sweep_stores import InFolder, InMemory
 from barproof.candles import Candles
 from barproof.errors import Interrupted, LedgerError, ParameterError, PlanError
 from barproof.ledger import Ledger, Recorded, door, enter

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,8 @@ from barproof._backtest import Result, Setting, daily_frame, make_result
 from barproof._daily import DailyReturns
 from barproof._frames import METRICS
 from barproof._shown import best_rows, facts, shown
-from barproof._sweep_files import SweepFolder
 from barproof._sweep_job import RANGE, Job, Leg, call
+from barproof._sweep_stores import InFolder, OfSymbol, Store
 from barproof._windows import Window, overlap
 from barproof.errors import Interrupted, LayoutError, ParameterError, ShapeError
 from barproof.rules import Rules
@@ -27,84 +27,10 @@ if TYPE_CHECKING:
 
     from barproof._sweep_plan import Plan
 
-__all__ = ["Best", "InFolder", "InMemory", "Metric", "Sweep", "check_metric", "preferred"]
+__all__ = ["Best", "Metric", "Sweep", "check_metric", "preferred"]
 
 Metric: TypeAlias = "str | Callable[[pl.DataFrame], Any]"
 """Name of a metric, or a function of the pooled frame to one number a row, higher is better."""
-
-
-class Store(Protocol):
-    """Where the frames are: in memory, or in a folder that is read when asked."""
-
-    def frame(self) -> pl.DataFrame:
-        """Rows of all windows."""
-
-    def pooled(self) -> pl.DataFrame:
-        """Rows over all windows."""
-
-    def scan(self) -> pl.LazyFrame:
-        """Rows of all windows, not yet read."""
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """Frames that are there."""
-
-    held: pl.DataFrame
-    over: pl.DataFrame
-
-    def frame(self) -> pl.DataFrame:
-        """Rows of all windows."""
-        return self.held
-
-    def pooled(self) -> pl.DataFrame:
-        """Rows over all windows."""
-        return self.over
-
-    def scan(self) -> pl.LazyFrame:
-        """Rows of all windows, not yet read."""
-        return self.held.lazy()
-
-
-@dataclass(frozen=True)
-class InFolder:
-    """Parts of a folder, with the rows of both tables."""
-
-    folder: SweepFolder
-    rows: int
-    over: int
-
-    def frame(self) -> pl.DataFrame:
-        """Rows of all windows."""
-        return self.folder.read("frame", self.rows)
-
-    def pooled(self) -> pl.DataFrame:
-        """Rows over all windows."""
-        return self.folder.read("pooled", self.over)
-
-    def scan(self) -> pl.LazyFrame:
-        """Rows of all windows, not yet read."""
-        return self.folder.scan("frame")
-
-
-@dataclass(frozen=True)
-class OfSymbol:
-    """One symbol of several."""
-
-    whole: Store
-    symbol: str
-
-    def frame(self) -> pl.DataFrame:
-        """Rows of all windows."""
-        return self.scan().collect()
-
-    def pooled(self) -> pl.DataFrame:
-        """Rows over all windows."""
-        return self.whole.pooled().filter(pl.col("symbol") == self.symbol).drop("symbol")
-
-    def scan(self) -> pl.LazyFrame:
-        """Rows of all windows, not yet read."""
-        return self.whole.scan().filter(pl.col("symbol") == self.symbol).drop("symbol")
 
 
 @shown(lambda self: facts({**self.rules.changed(), **self.metrics}))

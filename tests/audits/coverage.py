@@ -107,7 +107,7 @@ OLDER: dict[str, tuple[str, str, str]] = {
         "lookahead(lambda c: c.close, candles)",
     ),
     "PAR-01": (
-        'model = bp.audits.auditing._Table(["a", "b"])\n',
+        'model = bp.audits.bar_steps._Table(["a", "b"])\n',
         'feature_identity(["b", "a"], [model])',
         'feature_identity(["a", "b"], [model])',
     ),

@@ -10,7 +10,7 @@ import pytest
 
 import barproof as bp
 from barproof import audits
-from barproof.audits.auditing import ALL_ROWS, LAST_ROWS
+from barproof.audits.bar_steps import ALL_ROWS, LAST_ROWS
 from barproof.features.tables import each_block, plan
 from tests.audits import cases
 

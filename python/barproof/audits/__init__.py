@@ -51,6 +51,7 @@ from barproof.audits.decisions import (
     live_predictions,
     matched_trades,
 )
+from barproof.audits.dependence import clustered_trades, effective_sample, paired_strategies
 from barproof.audits.economics import break_even_win_rate, expectancy, few_trades, share_interval
 from barproof.audits.entry import Audit
 from barproof.audits.exits import (
@@ -116,21 +117,15 @@ from barproof.audits.selection import (
     backtest_length,
     deflated_sharpe,
     effective_trials,
-    fold_selection,
     multiple_looks,
     overfit_probability,
-    plateau,
     prior_odds,
     superior_ability,
-    training_against_trading,
     trial_ledger,
 )
 from barproof.audits.significance import (
     bootstrap_mean,
-    clustered_trades,
-    effective_sample,
     exact_binomial,
-    paired_strategies,
     power,
     probabilistic_sharpe,
     sample_size,
@@ -147,6 +142,7 @@ from barproof.audits.skill import (
     skill_over_baselines,
 )
 from barproof.audits.splits import purge, split_order
+from barproof.audits.steadiness import fold_selection, plateau, training_against_trading
 from barproof.audits.waivers import Waiver, apply_waivers, load_waivers, waiver_state
 
 __all__ = [

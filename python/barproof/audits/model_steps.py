@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from barproof import stats
 from barproof.audits.calibration import temperature
 from barproof.audits.checkpoint import loss_pair, metric_reproduction, mode_parity
+from barproof.audits.dependence import effective_sample
 from barproof.audits.economics import trade_returns
 from barproof.audits.inputs import Inputs
 from barproof.audits.logits import (
@@ -28,13 +29,13 @@ from barproof.audits.perturb import future_perturbation, warmup_needed
 from barproof.audits.reuse import fit_scope, reused_parts
 from barproof.audits.rows import non_finite
 from barproof.audits.scale import feature_scale
-from barproof.audits.selection import backtest_length, multiple_looks, plateau
-from barproof.audits.significance import effective_sample
+from barproof.audits.selection import backtest_length, multiple_looks
 from barproof.audits.skill import (
     input_sensitivity,
     prediction_noise,
 )
 from barproof.audits.splits import parts_of
+from barproof.audits.steadiness import plateau
 from barproof.audits.steps import (
     DAYS_A_YEAR,
     binary_of,

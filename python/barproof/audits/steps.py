@@ -20,6 +20,7 @@ from barproof.audits.calibration import (
 from barproof.audits.checkpoint import bundle_manifest
 from barproof.audits.contents import dead_features, feature_drift
 from barproof.audits.data import milliseconds
+from barproof.audits.dependence import clustered_trades
 from barproof.audits.economics import trade_returns
 from barproof.audits.exits import (
     concentration,
@@ -46,7 +47,6 @@ from barproof.audits.reuse import embargo, overlap
 from barproof.audits.rows import duplicates_across_parts, enough_history
 from barproof.audits.significance import (
     bootstrap_mean,
-    clustered_trades,
     exact_binomial,
     probabilistic_sharpe,
     sample_size,

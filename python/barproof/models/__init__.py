@@ -17,12 +17,12 @@ from barproof.models.extras import LightGBM, XGBoost
 from barproof.models.folds import FoldEnsemble
 from barproof.models.forecaster import Forecaster
 from barproof.models.linear import Logistic
+from barproof.models.net import Net
 from barproof.models.nets import (
     BarTransformer,
     CrossMarketTransformer,
     FeedForward,
     LstmClassifier,
-    Net,
     Torch,
 )
 from barproof.models.protocol import Model, holdout
