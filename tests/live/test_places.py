@@ -164,6 +164,18 @@ def test_harmed_tables_are_one_line_and_an_error_of_ours(tmp_path: Path, sign: b
         assert str(caught.value).isprintable()
 
 
+def test_a_column_by_another_name_is_seen(tmp_path: Path) -> None:
+    """A turned byte in the name of a column read as a log without that column: no digest held the tables."""
+    session(tmp_path, START).close()
+    assert bp.LiveLog.read(tmp_path).decisions.is_empty()
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"feature_digest TEXT", b"geature_digest TEXT"))
+    for read in (lambda: bp.LiveLog.read(tmp_path), lambda: session(tmp_path, None)):
+        with pytest.raises(bp.FileError, match="the rows of `tables` are not as they were written"):
+            read()
+
+
 def test_malformed_lines_are_one_line_each_and_decide_nothing() -> None:
     """Good bars in between are decided as if nothing else had come; each bad line is one line on stderr."""
     with folder() as place:

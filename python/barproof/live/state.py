@@ -135,7 +135,7 @@ class Store:
                 for text in _TABLES:
                     base.execute(text)
                 base.execute("INSERT INTO session VALUES ('format', ?)", (FORMAT,))
-                Sums({}).write(base, Sums({}), ["session"])
+                Sums({}).write(base, Sums({}), ["session", "tables"])
             base.execute("COMMIT")
         except BaseException:
             base.execute("ROLLBACK")
@@ -163,7 +163,7 @@ class Store:
     def reading(self) -> Iterator[None]:
         """Read a state that somebody may have harmed: what is not as it was written is refused, whatever it breaks."""
         try:
-            name = differing(self._base, ("session", "state", "events"))
+            name = differing(self._base, ("tables", "session", "state", "events"))
             if name is not None:
                 raise ValueError(f"the rows of `{name}` are not as they were written")
             yield
