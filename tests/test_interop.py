@@ -177,7 +177,9 @@ ARRAYS: dict[str, Callable[[np.ndarray[Any, Any]], Any]] = {
     "Arrow array": pa.array,
     "Arrow chunks": lambda a: pa.chunked_array([a[:9], a[9:]]),
     "strided": lambda a: np.repeat(a, 2)[::2],
-    "a field of records": lambda a: np.rec.fromarrays([a, a], names="x,y")["x"],
+    "a field of records": lambda a: np.array([(x, x) for x in a], dtype=[("x", "f8"), ("y", "f8")])[
+        "x"
+    ],
 }
 
 

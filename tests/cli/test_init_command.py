@@ -40,13 +40,17 @@ def test_a_project_runs_at_once_to_a_report(run: Run, tmp_path: Path) -> None:
     # The study as a program.
     done = python(project, "study.py")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] in ("sound", "refuted", "nothing proved")
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "the page: report.html"
+    (verdict,) = [one for one in lines if one in ("sound", "refuted", "nothing proved")]
+    # Why stands below the word, where it is not the best one.
+    assert all(one.startswith("  ") for one in lines[lines.index(verdict) + 1 : -1])
     page = (project / "report.html").read_text(encoding="utf-8")
     assert page.lower().startswith("<!doctype html>")
     # The same one from the configuration: the same trades, the same verdict.
     told = python(project, "-m", "barproof", "audit", "--run", "--json")
     document = json.loads(told.stdout)
-    assert document["report"]["verdict"] == done.stdout.splitlines()[-1]
+    assert document["report"]["verdict"] == verdict
     # Both are in the ledger of the project, and their candles are the same.
     runs = bp.Ledger.open(project / ".barproof" / "ledger.sqlite").runs()
     assert runs["kind"].to_list() == ["train", "walk_forward_optimise", "audit"] * 2

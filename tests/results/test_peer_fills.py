@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ def frame(case: str) -> pd.DataFrame:
     return made.assign(Volume=1e6)
 
 
-def ours(case: str, *, fill: str = "next_open") -> Trade:
+def ours(case: str, *, fill: Literal["next_open", "close"] = "next_open") -> Trade:
     bars = frame(case).rename(columns=str.lower)
     candles = bp.read_candles(bars, instrument="spot", symbol="X", on_fault="ignore")
     long = np.full(len(bars), np.nan)
