@@ -8,6 +8,7 @@ part that a page shows. It needs Chromium and Pillow, and minutes.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import html
 import json
 import os
@@ -215,11 +216,24 @@ def _timed(page: Path) -> dict[str, float]:
     down, ask = os.pipe()
     answer, up = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = f"--headless=new --no-sandbox --disable-gpu --window-size=1280,900 --user-data-dir={profile}"
-        line = f"exec {browser()} {flags} --remote-debugging-pipe about:blank 3<&{down} 4>&{up}"
+        flags = "--headless=new --no-sandbox --disable-gpu --window-size=1280,900"
+        command = [
+            browser(),
+            *flags.split(),
+            f"--user-data-dir={profile}",
+            "--remote-debugging-pipe",
+            "about:blank",
+        ]
+        # The browser reads from 3 and writes to 4, whatever is open there in this process.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (down, up)]
         running = subprocess.Popen(
-            ["sh", "-c", line], pass_fds=(down, up), stderr=subprocess.DEVNULL
+            command,
+            close_fds=False,
+            preexec_fn=lambda: [os.dup2(end, at) for end, at in zip(ends, (3, 4), strict=True)],
+            stderr=subprocess.DEVNULL,
         )
+        for end in ends:
+            os.close(end)
         os.close(down)
         os.close(up)
         with os.fdopen(ask, "wb", buffering=0) as to, os.fdopen(answer, "rb", buffering=0) as back:
@@ -236,7 +250,10 @@ def _timed(page: Path) -> dict[str, float]:
                 )
                 while True:
                     while b"\0" not in held:
-                        held += back.read(65_536)
+                        heard = back.read(65_536)
+                        if not heard:
+                            raise SystemExit(f"{browser()} ended before it answered {method}")
+                        held += heard
                     one, held = held.split(b"\0", 1)
                     told: dict[str, Any] = json.loads(one)
                     if told.get("id") == number:
