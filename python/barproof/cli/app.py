@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
@@ -187,6 +188,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(words, error, message, code)
 
 
+_REFUSED = re.compile(
+    r"Invalid value for (?P<where>'[^']+'): '?(?P<value>.*?)'? (?P<bound>is not .+)"
+)
+
+
 def _usage(error: Any) -> str:
     """Message of the framework in the house's form, with the value that was given and the way to the help."""
     message = (
@@ -198,6 +204,9 @@ def _usage(error: Any) -> str:
         where = message.removeprefix("Invalid value for ").partition(": ")[0]
         bound = str(found[0]["msg"]).replace("Input should be", "must be").partition(", unable")[0]
         message = f"invalid value {found[0]['input']!r} for {where}: {bound}"
+    elif refused := _REFUSED.fullmatch(message):
+        # What came before pydantic says it within the sentence.
+        message = f"invalid value '{refused['value']}' for {refused['where']}: {refused['bound']}"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "barproof"
     return f"{message[:1].lower()}{message[1:]}; see `{path} --help`"
