@@ -180,7 +180,10 @@ class _Leg(_Engine):
             ("free", account.free() * leverage / (1.0 + leverage * max(rate, 0.0))),
             ("max_gross", account.room()),
         ):
-            # Equal but for rounding, as where one order takes all there is, it does not bind.
+            # Equal but for rounding, as where one order takes all there is, it does not bind: where the order is too
+            # small besides, rounding alone tells a void one from a refused one.
+            left = room / account.equity
+            self.events["caps_by_rounding"] += abs(left - notional) <= SLACK * notional
             if room / account.equity < notional * (1.0 - SLACK):
                 notional, self.reason = room / account.equity, name
                 self.events["capped_" + name] += 1
