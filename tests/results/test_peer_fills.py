@@ -6,6 +6,7 @@ bar 2; stop 2% below, target 2% above.
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -118,9 +119,7 @@ def raptorbt(case: str, *, timing: str | None = "next_bar_open") -> Trade:
 
 def akquant(case: str) -> Trade:
     tool = pytest.importorskip("akquant")
-    from akquant.log import get_logger
-
-    get_logger().setLevel(logging.ERROR)
+    importlib.import_module("akquant.log").get_logger().setLevel(logging.ERROR)
     bars = frame(case).rename(columns=str.lower).assign(date=times(case), symbol="X")
 
     class Rule(tool.Strategy):  # type: ignore[misc, name-defined]
