@@ -67,7 +67,7 @@ def test_predictions_are_those_of_the_library(
         for part, rows in (("tune", fold.tune_choose), ("test", fold.test)):
             here = made.filter(pl.col("fold") == number, pl.col("part") == part)
             times = trained.candles.open_time[rows]
-            assert (here["open_time"].dt.epoch("ms") == times).all()
+            assert (here["open_time"].dt.epoch("ms").to_numpy() == times).all()
             signals = trained.signals(part, fold=number)  # type: ignore[arg-type]
             for name in ("long", "short"):
                 np.testing.assert_array_equal(here[name], signals[name][rows])
