@@ -243,7 +243,7 @@ def test_equity_in_the_form_of_quantstats() -> None:
 
 
 def test_quantstats_and_empyrical_agree_with_our_metrics() -> None:
-    """Where they are installed (`pip install quantstats empyrical-reloaded`)."""
+    """Sharpe ratio and total return, from days and from equity."""
     made = result()
     returns, year = made.to_pandas(), round(float(made.provenance["periods_per_year"]))
     sharpe, total = made.metrics["sharpe"], made.metrics["total_return"]
@@ -259,7 +259,7 @@ def test_quantstats_and_empyrical_agree_with_our_metrics() -> None:
 
 
 def test_pyfolio_takes_them() -> None:
-    """Its table of performance, where it is installed (`pip install pyfolio-reloaded`)."""
+    """Its table of performance."""
     pyfolio = pytest.importorskip("pyfolio")
     made = result()
     found = pyfolio.timeseries.perf_stats(made.to_pandas(tz="UTC"))
