@@ -129,7 +129,7 @@ $(LOWEST)/.made: tests/lowest.txt | $(BIN)/python
 	@touch $@
 
 test-lowest: $(BUILD_STAMP) $(LOWEST)/.made
-	OMP_NUM_THREADS=1 PYTHONPATH=$(abspath python) $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -p no:cacheprovider --ignore tests/test_site.py
+	OMP_NUM_THREADS=1 PYTHONPATH=$(abspath python) $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -p no:cacheprovider --doctest-ignore-import-errors --ignore tests/test_site.py
 
 # Fuzzing needs compiler flags that stable toolchains have, but hide.
 CARGO_FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -60,3 +62,10 @@ def simulated(bars: int = 3_000, seed: int = 5, edge: float = 0.1) -> tuple[bp.C
     planted = candles.planted
     assert planted is not None
     return candles, bp.Signals(long=planted, short=-planted, kind="score")
+
+
+def as_compared(text: str) -> list[str]:
+    """Lines of what was printed; before rich 14, whose columns were a blank wider, the letters but for their order."""
+    if int(version("rich").partition(".")[0]) >= 14:
+        return text.splitlines()
+    return sorted(re.sub("[\\s\u2500]+", "", text))

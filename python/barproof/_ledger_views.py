@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from barproof._whole import whole
+from barproof._whole import whole, write_csv
 from barproof.errors import LedgerError, ParameterError
 
 __all__ = ["export", "history"]
@@ -94,10 +94,11 @@ def _write(runs: pl.DataFrame, path: Path, suffix: str) -> None:
         runs.with_columns(pl.col("time").dt.to_string("iso")).write_json(path)
     else:
         texts = [name for name, kind in runs.schema.items() if kind == pl.String]
-        runs.with_columns(
+        escaped = runs.with_columns(
             pl.when(pl.col(name).str.slice(0, 1).is_in(_FORMULA))
             .then("'" + pl.col(name))
             .otherwise(pl.col(name))
             .alias(name)
             for name in texts
-        ).write_csv(path)
+        )
+        write_csv(path, escaped)

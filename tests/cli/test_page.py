@@ -11,13 +11,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import typer
 
 import barproof
 from barproof.cli.app import app
+from tests.helpers import as_compared
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 FENCE = re.compile(r"^```(?P<kind>\w*)(?: file=(?P<file>\S+))?\n(?P<body>.*?)^```$", re.S | re.M)
@@ -69,13 +69,6 @@ def regenerated(text: str) -> str:
             return f"```console\n{answers}```"
 
         return FENCE.sub(block, text)
-
-
-def as_compared(text: str) -> list[str]:
-    """Lines; before rich 14, whose columns were a blank wider and folded elsewhere, what is in them but for order."""
-    if int(version("rich").partition(".")[0]) >= 14:
-        return text.splitlines()
-    return sorted(re.sub("[\\s\u2500]+", "", text))
 
 
 def test_commands_print_what_the_page_says() -> None:

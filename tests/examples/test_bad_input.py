@@ -37,6 +37,12 @@ KEPT = {
 }
 
 
+def wanted(name: str) -> None:
+    """Skip where an extra of a study is not installed."""
+    for package in WANTS[name].split():
+        pytest.importorskip(package)
+
+
 def script(name: str) -> Any:
     """One of the scripts."""
     return importlib.import_module(f"examples.{name}")
@@ -46,6 +52,7 @@ def script(name: str) -> Any:
 def test_without_extras(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wanted(name)
     main, out, real = script(name).main, tmp_path / "out", importlib.util.find_spec
     for package in WANTS[name].split():
         with monkeypatch.context() as patched:
@@ -64,6 +71,7 @@ def test_without_extras(
 def test_without_disk(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wanted(name)
     usage = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=1000))
     assert script(name).main(["--mended", "--out", str(tmp_path / "out")]) == 2
@@ -74,6 +82,7 @@ def test_without_disk(
 def test_twice_in_the_folder_of_another(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    wanted(name)
     (tmp_path / "case.json").write_text('{"case": "x", "variant": "broken"}')
     assert script(name).main(["--mended", "--out", str(tmp_path)]) == 2
     assert "holds another run" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,28 @@ def test_a_column_by_another_name_is_seen(tmp_path: Path) -> None:
     for read in (lambda: bp.LiveLog.read(tmp_path), lambda: session(tmp_path, None)):
         with pytest.raises(bp.FileError, match="the rows of `tables` are not as they were written"):
             read()
+
+
+def test_an_index_that_passes_a_row_over_is_seen(tmp_path: Path) -> None:
+    """Bars since a checkpoint are found by an index; a turned byte in it hid one, and no digest covers indexes."""
+    live = session(tmp_path, START)
+    for bar in candles()[START : START + 12]:
+        live.on_bar(bar)
+    live.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as base:
+        base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = base.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_bars_1'"
+        ).fetchone()
+        (size,) = base.execute("PRAGMA page_size").fetchone()
+    path = tmp_path / FILE
+    whole = bytearray(path.read_bytes())
+    last = (candles()[START + 11].open_time * 1000).to_bytes(8, "big").lstrip(b"\0")
+    at = whole.index(last, (page - 1) * size, page * size)
+    whole[at + len(last) - 1] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(bp.FileError, match=r"cannot be read: .*sqlite_autoindex_bars_1.*; restore"):
+        session(tmp_path, None)
 
 
 def test_malformed_lines_are_one_line_each_and_decide_nothing() -> None:

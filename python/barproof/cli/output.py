@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from barproof._frames import METRICS
-from barproof._whole import whole
+from barproof._whole import whole, write_csv
 from barproof.cli.exits import ReaderGoneError
 from barproof.errors import ConfigError, FileError
 
@@ -229,7 +229,7 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame as Parquet, CSV or Feather, by the file's name."""
     writers: dict[str, Callable[[Path], Any]] = {
         ".parquet": frame.write_parquet,
-        ".csv": frame.write_csv,
+        ".csv": lambda path: write_csv(path, frame),
         ".feather": frame.write_ipc,
     }
     with whole_file(path) as temporary:
