@@ -208,6 +208,12 @@ def test_choices_signals_and_records_are_documented() -> None:
     assert {*columns, *choices, *ARRAYS} - quoted("docs/execution.md") == set()
 
 
+def test_every_function_of_the_statistics_is_documented() -> None:
+    rows = table("docs/statistics.md", "| subject |")
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row[1])]
+    assert sorted(told) == sorted(name for name in bp.stats.__all__ if name[0].islower())
+
+
 def faults_in_code() -> set[tuple[str, str]]:
     """Codes and severities, wherever the candle code writes one right after the other."""
     levels = ("error", "warning")

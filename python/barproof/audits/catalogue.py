@@ -362,39 +362,57 @@ def explain(name: str) -> str:
 _HEAD = """# Audits
 
 What `bp.audit(...)` and `barproof audit` check. Every code has a section on the page of its group: what it checks and
-why, formula, gate, a bad and a good example, sources. Pages are printed from the table in `barproof.audits.AUDITS`;
-`barproof explain CODE` prints the same sections. [What the audits are tested by](audits/tests.md) lists for each code
-its planted fault, its clean fixture, its degenerate inputs and its false alarms.
+why, formula, gate (the bound that it holds its number against), a bad and a good example, sources. `barproof explain
+CODE` prints the same section; both come from the table `barproof.audits.AUDITS`.
+[What the audits are tested by](audits/tests.md) lists for each code its planted fault, its clean fixture, its
+degenerate inputs and its false alarms.
 
 An audit ends in one of six outcomes: `pass`, `warn`, `fail`, `inconclusive` (the input cannot tell), `error` (the audit
-crashed) and `skipped` (its input was not given). Degenerate input never passes. The findings add up to a verdict:
+crashed) and `skipped` (its input was not given). Degenerate input never passes. How much a failure weighs is its
+severity: `critical`, `high`, `medium`, `low` or `info`. The findings add up to a verdict:
 
 | verdict | exit code | when |
 |---|--:|---|
 | `crashed` | 3 | an audit crashed: neither a pass nor a fail |
-| `refuted` | 1 | a failure of severity `high` or above (`fail_on=`) |
-| `nothing proved` | 4 | a required group has no result, or a critical audit of it is inconclusive; or nothing ran |
-| `sound` | 0 | none of these; that no audit objects is no advice to trade |
+| `refuted` | 1 | a failure of severity `high` or above (`fail_on=`), unless it is [waived](audits/waivers.md) |
+| `nothing proved` | 4 | a required group has no result, or a critical one of it is inconclusive; or none has a result |
+| `sound` | 0 | none of these; it is no advice to trade |
 
 A group (GROUPS) is required if its input was given, or if
-`require=` names it. What only you can tell goes to single audits by `more=`, such as
-`more={"CKP-01": {"stored": 0.009572, "recomputed": 0.030852}}`. With `resample=False` audits that draw samples are left
-out, and inconclusive. Each audit is also a
-plain function in `bp.audits` that takes arrays and frames, so that trades of other tools can be audited: a table needs
-a column `return` (net, a fraction); `entry_time` and `exit_time` order it.
+`require=` names it. What only you can tell goes to single audits by `more=`, with the arguments of the audit's
+function, such as `more={"CKP-01": {"stored": 0.009572, "recomputed": 0.030852}}`. With `resample=False` audits that
+draw samples are left out, and inconclusive.
+
+`report.verdict`, `report.exit_code` and `report.reasons` say how it ended and which audits decided; `print(report)`
+shows what failed, with evidence and remedy, `report.to_html("report.html")` the same as a page.
+
+Trades of other tools can be audited: a table needs a column `return` (net, a fraction); `entry_time` and `exit_time`
+order it. [results.md](results.md) has the names that are understood. Three trades prove nothing:
 
 ```python
-import numpy as np
 import polars as pl
 
 import barproof as bp
 
 report = bp.audit(trades=pl.DataFrame({"return": [0.01, 0.02, -0.01]}))
-print(report.verdict, report.exit_code)
+print(report.verdict, report.exit_code, *report.reasons)
 ```
 
 ```text
-nothing proved 4
+nothing proved 4 no audit came to a result
+```
+
+Each audit is also a plain function in `bp.audits`, of arrays, frames and numbers, that gives one finding:
+
+```python
+finding = bp.audits.share_interval(2, 3)
+print(finding.id, finding.outcome)
+print(finding.title)
+```
+
+```text
+SIG-02 inconclusive
+share 66.7% [20.8, 93.9] (n=3): fewer than 30 observations say nothing
 ```
 """
 
@@ -438,7 +456,9 @@ def pages() -> dict[str, str]:
         told = [a.text() for a in AUDITS.values() if a.group == group]
         head = (
             f"# Audits: {group}\n\nAll audits, outcomes and verdicts "
-            f"are in [audits.md](../audits.md).\n\n{_IMPORTS}\n"
+            "are in [audits.md](../audits.md); the cases S000 to S004 are told in\n"
+            "[cases.md](../cases.md). Examples build on those above them on the page.\n\n"
+            f"{_IMPORTS}\n"
         )
         out[f"docs/audits/{group}.md"] = head + "\n".join(told)
     return out

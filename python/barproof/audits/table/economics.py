@@ -49,7 +49,7 @@ ROWS = (
         "Beyond the bound more size is less growth, and both are estimated from a few hundred trades.",
         "No size at the estimate fails; none at the lower bound is "
         "inconclusive; more than the bound fails, more than half "
-        "warns. AUDITS has only the lower bound fail: that would call every unproved edge refuted.",
+        "warns. A lower bound that fails by itself would call every unproved edge refuted.",
         "J. Kelly 1956; E. Thorp 2006. Two forms are in use and "
         "were once swapped between releases of a library: both are "
         "named in the evidence.",

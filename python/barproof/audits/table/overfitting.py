@@ -38,7 +38,8 @@ ROWS = (
         "0.15% at N = 100, the form of 2025 5.9%: both are shown, with Sidak's p.",
         "D. Bailey and M. Lopez de Prado 2014; M. Lopez de Prado, A. Lipton and V. Zoonekynd 2025.",
         formula="`SR0 = sqrt(V) ((1 - g) Phi^-1(1 - 1/N) + g Phi^-1(1 - "
-        "1/(N e)))`; V the larger of sample and sampling variance",
+        "1/(N e)))`; V the larger of sample and sampling variance, g Euler's constant 0.577, Phi the normal "
+        "distribution",
         setup=_PANEL,
         bad="deflated_sharpe(noise - 0.0005, trials=1_000)",
         good="deflated_sharpe(skilled)",

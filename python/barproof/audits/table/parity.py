@@ -37,8 +37,7 @@ ROWS = (
         "A value above 50, deviations that differ by more than "
         "1,000, or fewer than half of the features standardised "
         "(|mean| <= 0.1, deviation in [0.5, 2]) fail; a value above 10 or fewer than 95% warn.",
-        "Case S001. AUDITS asks for warnings above 6 as well as "
-        "for passing up to 10: ours is 10, for the tails of returns.",
+        "Case S001. The bound of 10 leaves room for the tails of returns.",
         setup=_ROWS3 + "rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)",
         bad="feature_scale(rows * [1, 1, 500] + [0, 0, 79_568])",
         good="feature_scale(rows)",
@@ -97,8 +96,8 @@ ROWS = (
         "chance at 1,000 rows, and much at 50,000.",
         "An index of 0.25 (beyond its 95% point for two samples of "
         "one distribution) or D of 0.2 fails; 0.10 or 0.1 warns; "
-        "both only where the Holm-corrected p is at most 0.05. Both nulls count independent rows, "
-        "for features hang together in time: AUDITS takes all rows, and calls every slow feature drifting.",
+        "both only where the Holm-corrected p is at most 0.05. Both nulls count independent rows, not "
+        "all: features hang together in time, and by all rows every slow one would be called drifting.",
         "N. Siddiqi 2006 for the index; B. Yurdakul and J. Naranjo 2020 for its distribution.",
         formula="`PSI = sum (a - e) ln(a / e)` over deciles of the "
         "reference; null 95%: `chi2(.95, B - 1) (1/N + 1/M)`",
