@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barproof import _core
-from barproof._backtest import Setting, as_schedule, setting
+from barproof._backtest import as_schedule
+from barproof._setting import Setting, setting
 from barproof._windows import Window, as_window
 from barproof.candles import Instrument
 from barproof.candles.table import show_time

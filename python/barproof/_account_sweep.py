@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from barproof import _core
 from barproof._account import START_OF_TIME, Account, account, limits
-from barproof._backtest import Boundary, Setting
+from barproof._backtest import Boundary
 from barproof._executors import Executor, crew
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._portfolio import PortfolioResult, run_account
+from barproof._setting import Setting
 from barproof._signal_sets import check_signals
 from barproof._sweep_job import Job, Leg, Piece
 from barproof._sweep_result import Metric, Sweep, metric_row, preferred

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,12 +14,12 @@ import numpy as np
 import polars as pl
 
 from barproof import _core
-from barproof._frames import METRICS, metrics_mapping, times, trades_frame
+from barproof._frames import daily_frame, metrics_mapping, stats_frame, times, trades_frame
+from barproof._setting import Setting, check_served, setting
 from barproof._shown import shown
-from barproof._windows import Bound, Window, as_window, bar_at, union
+from barproof._windows import Bound, Window, as_window, bar_at
 from barproof.candles import Candles
-from barproof.candles.table import show_time
-from barproof.errors import DataWarning, LayoutError, ParameterError, RulesError
+from barproof.errors import LayoutError, ParameterError, RulesError
 from barproof.ledger import Recorded, door, enter
 from barproof.rules import Costs, Rules
 from barproof.signals import Signals
@@ -35,102 +33,7 @@ __all__ = ["Result", "backtest"]
 Boundary = Literal["carry", "close"]
 Schedule: TypeAlias = Sequence[tuple["int | str | date | datetime", Rules]]
 
-_PERIODS = {"perpetual": 365.0, "spot": 365.0, "equity": 252.0, "fx": 260.0}
 _BY = ("month", "hour", "side", "regime", "reason")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a run is made of, checked; shared by backtests and sweeps."""
-
-    candles: Candles
-    signals: Signals
-    costs: Costs
-    initial_equity: float
-    periods_per_year: float
-    engine: str
-    intrabar: Candles | None = None
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the core."""
-        instrument = self.candles.instrument
-        return {
-            "costs": self.costs._tuple(),
-            "instrument_": (
-                instrument.kind,
-                instrument.maintenance,
-                instrument.lot,
-                instrument.min_notional,
-            ),
-            "initial_equity": self.initial_equity,
-            "periods_per_year": self.periods_per_year,
-            "engine": self.engine,
-        }
-
-    def provenance(self) -> dict[str, str]:
-        """Digests and versions, for reports and records."""
-        costs = self.costs
-        finer = {} if self.intrabar is None else {"intrabar": self.intrabar.digest}
-        return {
-            "barproof": _core.__version__,
-            "candles": self.candles.digest,
-            "signals": self.signals.digest,
-            "costs": f"taker={costs.taker!r}, maker={costs.maker!r}, slippage={costs.slippage!r}",
-            "initial_equity": repr(self.initial_equity),
-            "periods_per_year": repr(self.periods_per_year),
-            # Only the engine that goes bar by bar knows finer candles.
-            "engine": self.engine if self.intrabar is None else "replay",
-            **finer,
-        }
-
-
-def setting(
-    candles: Candles,
-    signals: Signals,
-    costs: Costs,
-    initial_equity: float,
-    periods_per_year: float | None,
-    engine: str,
-    intrabar_candles: Candles | None = None,
-) -> Setting:
-    """Check what backtests and sweeps have in common."""
-    if not isinstance(candles, Candles):
-        raise LayoutError(
-            f"`candles` must be Candles, was {type(candles).__name__}: use read_candles(...)"
-        )
-    if not isinstance(signals, Signals):
-        raise LayoutError(
-            f"`signals` must be Signals, was {type(signals).__name__}: use Signals(long=...)"
-        )
-    if not isinstance(costs, Costs):
-        raise LayoutError(
-            f"`costs` must be Costs, was {type(costs).__name__}: use Costs(taker=...) or Costs.free()"
-        )
-    if not len(candles):
-        raise ParameterError("`candles` hold no bars: there is nothing to run on")
-    if engine not in ("indexed", "replay"):
-        raise ParameterError(
-            f'`engine` must be "indexed" or "replay", was {engine!r}: both give the same bits'
-        )
-    if not _is_positive(initial_equity):
-        raise ParameterError(f"`initial_equity` must be finite and > 0, was {initial_equity!r}")
-    periods = _PERIODS[candles.instrument.kind] if periods_per_year is None else periods_per_year
-    if not _is_positive(periods):
-        raise ParameterError(
-            f"`periods_per_year` must be finite and > 0, was {periods!r}: 365 for crypto, 252 for shares"
-        )
-    aligned = signals.align(candles)
-    made = Setting(candles, aligned, costs, float(initial_equity), float(periods), engine)
-    return refined(made, intrabar_candles)
-
-
-def _is_positive(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    try:
-        return 0.0 < float(value) < float("inf")
-    except OverflowError:
-        return False
 
 
 @shown(lambda self: self.stats())
@@ -206,7 +109,7 @@ class Result:
             schedule = [
                 (start, rules.replace(intrabar=intrabar)) for start, rules in self._schedule()
             ]
-            raw = _call(self._setting, schedule, self._boundary, self.window)
+            raw = run_once(self._setting, schedule, self._boundary, self.window)
             pair.append(metrics_mapping(raw["metrics"]))
         return pair[0], pair[1]
 
@@ -358,46 +261,6 @@ class Result:
         )
 
 
-_HOLD = (
-    "total_return",
-    "cagr",
-    "volatility",
-    "sharpe_daily",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "calmar",
-    "final_equity",
-    "buy_hold_return",
-)
-
-
-def stats_frame(
-    bars: int,
-    initial_equity: float,
-    metrics: Mapping[str, float | int],
-    hold: Mapping[str, float | int],
-) -> pl.DataFrame:
-    """Labelled metrics with those of buy-and-hold beside them."""
-    rows: list[tuple[str, float | None, float | None]] = [
-        ("Bars", float(bars), None),
-        ("Equity Initial", initial_equity, initial_equity),
-    ]
-    for row in METRICS:
-        label, factor = row["label"], 1.0
-        if row["unit"] == "fraction":
-            label, factor = f"{label} [%]", 100.0
-        name = row["name"]
-        held = hold[name] if name in _HOLD else np.nan
-        rows.append((label, _or_none(metrics[name] * factor), _or_none(held * factor)))
-    schema = {"metric": pl.String, "strategy": pl.Float64, "buy_and_hold": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
 def as_schedule(
     candles: Candles, rules: Rules | Schedule
 ) -> tuple[list[tuple[int, Rules]], Rules | list[tuple[int, Rules]]]:
@@ -419,9 +282,10 @@ def as_schedule(
     return out, out
 
 
-def _call(
+def run_once(
     made: Setting, schedule: list[tuple[int, Rules]], boundary: str, window: Window
 ) -> dict[str, Any]:
+    """Run one window in the core: columns of trades, equity and metrics."""
     return _core.backtest(
         made.candles._bars,
         made.signals._bars,
@@ -443,11 +307,11 @@ def make_result(
     told: bool = False,
 ) -> Result:
     """Run and wrap; `told` where it was said before which bars the finer candles leave out."""
-    raw = _call(made, schedule, boundary, window)
+    raw = run_once(made, schedule, boundary, window)
     start, stop = window
     finer = {}
     if made.intrabar is not None:
-        _served(made, [raw["unserved"]], [window], told=told)
+        check_served(made, [raw["unserved"]], [window], told=told)
         finer = {"intrabar_missing": str(raw["unserved"][0])}
     digest = _core.digest("schedule/1", [f"{s}:{rules.digest}" for s, rules in schedule])
     return Result(
@@ -473,83 +337,6 @@ def make_result(
         _setting=made,
         _boundary=boundary,
     )
-
-
-def refined(made: Setting, intrabar: Candles | None) -> Setting:
-    """Check finer candles and add them."""
-    if intrabar is None:
-        return made
-    if not isinstance(intrabar, Candles):
-        raise LayoutError(
-            f"`intrabar_candles` must be Candles, was {type(intrabar).__name__}: use read_candles(...)"
-        )
-    coarse = made.candles
-    for name, fine, have in (
-        ("symbol", intrabar.symbol, coarse.symbol),
-        ("kind", intrabar.instrument.kind, coarse.instrument.kind),
-    ):
-        if fine != have and "UNKNOWN" not in (fine, have):
-            raise ParameterError(
-                f"`intrabar_candles` are of {name} {fine!r}, the candles of {have!r}: give the same market"
-            )
-    if intrabar.interval_ms >= coarse.interval_ms or coarse.interval_ms % intrabar.interval_ms:
-        raise ParameterError(
-            f"`intrabar_candles` are bars of {intrabar.interval}, the candles of {coarse.interval}: give a shorter "
-            "interval that divides it"
-        )
-    return replace(made, intrabar=intrabar)
-
-
-Unserved: TypeAlias = tuple[int, int, "int | None"]
-
-
-def served(made: Setting, windows: Sequence[Window], of: str = "") -> None:
-    """Say how many bars of all windows the finer candles do not make up; `of` names whose they are."""
-    if made.intrabar is None:
-        return
-    # Where windows share bars, each bar is counted once.
-    joined = union(windows)
-    found = _core.unserved(made.candles._bars, made.intrabar._bars, [*windows, *joined])
-    n = len(windows)
-    _served(made, found[:n], windows, of, told=True)
-    _served(made, found[n:], joined, of, depth=5)
-
-
-def _served(
-    made: Setting,
-    found: Sequence[Unserved],
-    windows: Sequence[Window],
-    of: str = "",
-    *,
-    told: bool = False,
-    depth: int = 4,
-) -> None:
-    """Refuse windows that finer candles serve in no bar, and say how many bars they do not make up."""
-    for number, (start, stop) in enumerate(windows):
-        if found[number][0] == stop - start:
-            which = "the window" if len(windows) == 1 else f"window {number}"
-            raise ParameterError(
-                f"`intrabar_candles`{of} make up none of the {stop - start:,} bars of {which}: give finer candles of "
-                "its time"
-            )
-    bars = sum(one[0] for one in found)
-    if told or not bars:
-        return
-    total = sum(stop - start for start, stop in windows)
-    contradicted = sum(one[1] for one in found)
-    first = min(one[2] for one in found if one[2] is not None)
-    opens = show_time(int(made.candles.open_time[first]))
-    text = (
-        f"`intrabar_candles`{of} do not make up {bars:,} of {total:,} bars, the first opens {opens}"
-    )
-    if contradicted:
-        text += f"; in {contradicted:,} they are all there and show other prices"
-    warnings.warn(f"{text}: these are run on themselves", DataWarning, stacklevel=depth)
-
-
-def daily_frame(days: Any, returns: Any) -> pl.DataFrame:
-    """Daily returns by UTC date."""
-    return pl.DataFrame({"date": pl.Series(days, dtype=pl.Int32).cast(pl.Date), "return": returns})
 
 
 def backtest(
@@ -644,26 +431,3 @@ def backtest(
     took = time.perf_counter() - began
     enter(book, "backtest", result, result.provenance["rules"], trials=1, seconds=took)
     return result
-
-
-def stats_rows(metrics: Mapping[str, float | int]) -> list[tuple[str, str]]:
-    """Labels and formatted values, for terminals."""
-    rows = []
-    for row in METRICS:
-        value = metrics[row["name"]]
-        rows.append((row["label"], format_metric(row, value)))
-    return rows
-
-
-def format_metric(row: Mapping[str, Any], value: float | int) -> str:
-    """Format a metric as people read it."""
-    if value != value:
-        return "n/a"
-    if value in (float("inf"), float("-inf")):
-        return "∞" if value > 0 else "-∞"
-    unit = row["unit"]
-    if unit == "fraction":
-        return f"{value:.2%}"
-    if unit == "count":
-        return f"{value:,.0f}"
-    return f"{value:,.2f}"

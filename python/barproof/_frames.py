@@ -103,3 +103,49 @@ def _slices(columns: list[NDArray[Any]]) -> list[pl.Series]:
     n = len(columns[0])
     joined = pl.Series(np.concatenate(columns))
     return [joined.slice(i * n, n) for i in range(len(columns))]
+
+
+_HOLD = (
+    "total_return",
+    "cagr",
+    "volatility",
+    "sharpe_daily",
+    "sharpe",
+    "sortino",
+    "max_drawdown",
+    "calmar",
+    "final_equity",
+    "buy_hold_return",
+)
+"""Metrics that buy-and-hold has too."""
+
+
+def stats_frame(
+    bars: int,
+    initial_equity: float,
+    metrics: Mapping[str, float | int],
+    hold: Mapping[str, float | int],
+) -> pl.DataFrame:
+    """Labelled metrics with those of buy-and-hold beside them."""
+    rows: list[tuple[str, float | None, float | None]] = [
+        ("Bars", float(bars), None),
+        ("Equity Initial", initial_equity, initial_equity),
+    ]
+    for row in METRICS:
+        label, factor = row["label"], 1.0
+        if row["unit"] == "fraction":
+            label, factor = f"{label} [%]", 100.0
+        name = row["name"]
+        held = hold[name] if name in _HOLD else np.nan
+        rows.append((label, _or_none(metrics[name] * factor), _or_none(held * factor)))
+    schema = {"metric": pl.String, "strategy": pl.Float64, "buy_and_hold": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def daily_frame(days: Any, returns: Any) -> pl.DataFrame:
+    """Daily returns by UTC date."""
+    return pl.DataFrame({"date": pl.Series(days, dtype=pl.Int32).cast(pl.Date), "return": returns})

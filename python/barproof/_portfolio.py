@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from barproof import _core
 from barproof._account import START_OF_TIME, Account, Limits, account, limits, rules_of
-from barproof._backtest import Boundary, Schedule, daily_frame, stats_frame
-from barproof._frames import account_trades, metrics_mapping, texts, times
+from barproof._backtest import Boundary, Schedule
+from barproof._frames import account_trades, daily_frame, metrics_mapping, stats_frame, texts, times
 from barproof._shown import shown
 from barproof._windows import Bound, Window
 from barproof.candles import Candles

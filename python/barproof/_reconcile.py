@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from barproof._backtest import Result, _call
+from barproof._backtest import Result, run_once
 from barproof._shown import shown
 from barproof.candles import Candles
 from barproof.errors import BarproofError, LayoutError, ParameterError, WindowError
@@ -274,7 +274,7 @@ class _Mix:
             schedule, boundary = [(0, Rules(**fields))], self.a._boundary
         else:
             schedule, boundary = of("rules")._schedule(), of("rules")._boundary
-        raw = _call(setting, schedule, boundary, self.a.window)
+        raw = run_once(setting, schedule, boundary, self.a.window)
         return float(raw["metrics"]["final_equity"])
 
 

@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof import _core
-from barproof._backtest import Setting, served, setting
 from barproof._frames import METRICS, metric_series, times
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._progress import Progress
+from barproof._setting import Setting, served, setting
 from barproof._signal_sets import SignalSets, check_signals
 from barproof._windows import Window, as_windows, overlap
 from barproof.candles import Candles

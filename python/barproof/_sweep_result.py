@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from barproof._backtest import Result, Setting, daily_frame, make_result
+from barproof._backtest import Result, make_result
 from barproof._daily import DailyReturns
-from barproof._frames import METRICS
+from barproof._frames import METRICS, daily_frame
+from barproof._setting import Setting
 from barproof._shown import best_rows, facts, shown
 from barproof._sweep_job import RANGE, Job, Leg, call
 from barproof._sweep_stores import InFolder, OfSymbol, Store

@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 
 from barproof import _core
-from barproof._backtest import Boundary, Result, make_result, served
-from barproof._backtest import _call as run_once
+from barproof._backtest import Boundary, Result, make_result, run_once
 from barproof._choice import Choose, Chooser, Chosen, Metric, Scorer
 from barproof._executors import Executor, crew
 from barproof._folds import Fold
@@ -21,6 +20,7 @@ from barproof._frames import METRICS, metrics_mapping, times
 from barproof._grid import Grid
 from barproof._machine import thread_count
 from barproof._progress import Progress, reporter
+from barproof._setting import served
 from barproof._stability import RankCorrelation, agreement, rank_correlation, stability
 from barproof._sweep import axis_series
 from barproof._sweep import sweep_part as sweep

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from barproof._backtest import Setting, setting
 from barproof._folds import Fold, rows_digest
 from barproof._grid import Grid
+from barproof._setting import Setting, setting
 from barproof._windows import Window, as_windows, judged_part
 from barproof.candles import Candles
 from barproof.candles.table import Ints

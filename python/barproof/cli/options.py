@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from barproof._frames import METRICS
-
 __all__ = [
     "Anchored",
     "Calibrate",
@@ -422,5 +420,3 @@ Window = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Default: BARPROOF_THREADS, else every core.")
 ]
-
-METRIC_NAMES = tuple(row["name"] for row in METRICS)

@@ -15,9 +15,9 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from barproof import _core
-from barproof._backtest import Setting, refined
 from barproof._machine import thread_count
 from barproof._progress import Progress
+from barproof._setting import Setting, refined
 from barproof.errors import LayoutError, ParameterError
 from barproof.labels.model import Kind, Labels, check_kind, check_level, signs, two_classes
 from barproof.rules import Costs, Rules
@@ -56,7 +56,7 @@ def engine_options(
     candles: Any, rules: Any, costs: Any, signals: Any, initial_equity: Any, intrabar: Any
 ) -> dict[str, Any]:
     """Check what labels of trades have in common with a backtest; keyword arguments of the core."""
-    from barproof._backtest import _is_positive
+    from barproof._setting import is_positive
     from barproof.candles import Candles
     from barproof.signals import Signals
 
@@ -76,7 +76,7 @@ def engine_options(
         raise LayoutError(
             f"`signals` of labels must be Signals, was {type(signals).__name__}: they hold what the rules look at"
         )
-    if not _is_positive(initial_equity):
+    if not is_positive(initial_equity):
         raise ParameterError(
             f"`initial_equity` of labels must be finite and > 0, was {initial_equity!r}"
         )
