@@ -11,6 +11,7 @@ import polars as pl
 
 from barproof.audits.common import made, numbers
 from barproof.audits.data import bar_integrity, coverage
+from barproof.audits.differing import RELATIVE
 from barproof.audits.economics import (
     break_even_win_rate,
     expectancy,
@@ -20,7 +21,7 @@ from barproof.audits.economics import (
 )
 from barproof.audits.inputs import Inputs
 from barproof.audits.labels import class_balance, degenerate_label, label_against_price
-from barproof.audits.lookahead import RELATIVE, lookahead
+from barproof.audits.lookahead import lookahead
 from barproof.audits.model import Finding
 from barproof.audits.parity import feature_identity
 from barproof.audits.predictions import class_bias, flat_predictions, threshold_reachability

@@ -12,13 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof import stats
+from barproof.audits.paths import CUTS
 from barproof.errors import LayoutError, LookaheadError, ParameterError
 
 __all__ = ["Leak", "LookaheadSearch", "find_lookahead"]
 
 Floats = NDArray[np.float64]
 
-CUTS = 59  # finds a fault in 5% of the bars with 95% probability: ln(0.05) / ln(0.95)
 FULL = 5
 RELATIVE = 1e-9
 _LEVELS = 8  # at most so many values make a column a signal

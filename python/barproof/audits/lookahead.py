@@ -8,221 +8,34 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
-from barproof import stats
 from barproof.audits.common import audited, capped, made, plural
-from barproof.audits.data import milliseconds
+from barproof.audits.differing import (
+    RELATIVE,
+    Ints,
+    Scale,
+    Table,
+    difference,
+    kind,
+    of_array,
+    on_bars,
+    table_of,
+)
 from barproof.audits.model import Finding, Gate, Measured
-from barproof.candles.interval import DAY, HOUR
-from barproof.errors import LayoutError, ParameterError
+from barproof.audits.paths import CUTS, caller, clock_of, cut_places, warmup_of
+from barproof.errors import ParameterError
 
 if TYPE_CHECKING:
     from barproof.features import FeatureSet
 
-__all__ = ["clock_of", "lookahead"]
+__all__ = ["lookahead"]
 
-CUTS = 59  # finds a fault in 5% of the bars with 95% probability: ln(0.05) / ln(0.95)
 TAIL = 1_000
-RELATIVE = 1e-9
 TAILS = 1e-8
 """Relative difference allowed on rows that were computed from their memory alone: features that fade keep 1e-9."""
 WHOLE = 5
-_EDGES = 3  # cuts at holes, and at edges of hours and days, of each kind
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 GATE_WHY = "what changes when later bars are taken away was made from them"
-
-
-class _Table(NamedTuple):
-    """What the path gave, one row a bar; its columns as they lie, for a copy of a large table takes longer than it."""
-
-    names: list[str]
-    columns: list[Floats]
-    time: Ints | None
-    height: int
-
-    def row(self, i: int) -> Floats:
-        """Values of one bar."""
-        return np.array([column[i] for column in self.columns])
-
-    def defined(self) -> bool:
-        """Whether there is any finite value."""
-        return any(bool(np.any(np.isfinite(column))) for column in self.columns)
-
-
-class _Difference(NamedTuple):
-    """Where two tables differ first."""
-
-    column: str
-    bar: int
-    whole: float
-    cut: float
-    cells: int
-
-
-def _call(path: Any) -> Callable[[Any], Any]:
-    compute = getattr(path, "compute", None)
-    if callable(compute):
-        return compute  # type: ignore[no-any-return]
-    if callable(path):
-        return path  # type: ignore[no-any-return]
-    raise LayoutError(
-        f"`path` must be a FeatureSet or a function of candles, was {type(path).__name__}"
-    )
-
-
-def _warmup(path: Any, candles: Any) -> int:
-    """Bars that a path needs; features on longer bars tell it for the interval of the candles."""
-    facts = getattr(path, "facts", None)
-    if callable(facts):
-        return max((int(row[2]) for row in facts(candles.interval).values()), default=0)
-    return int(getattr(path, "warmup", 0) or 0)
-
-
-def _table(made_: Any) -> _Table:
-    """Turn the output of a path into columns of floats."""
-    if isinstance(made_, pl.Series):
-        made_ = made_.to_numpy()
-    if hasattr(made_, "columns") and not isinstance(made_, pl.DataFrame):
-        made_ = pl.DataFrame({str(name): np.asarray(made_[name]) for name in made_.columns})
-    if isinstance(made_, pl.DataFrame):
-        clock = milliseconds("open_time", made_["open_time"]) if "open_time" in made_ else None
-        names = [
-            name
-            for name in made_.columns
-            if name != "open_time"
-            and (made_[name].dtype.is_numeric() or made_[name].dtype == pl.Boolean)
-        ]
-        held: list[Floats] = []
-        for name in names:
-            column = made_[name]
-            # Nulls of a float column are NaN in numpy.
-            floats = column if column.dtype == pl.Float64 else column.cast(pl.Float64)
-            held.append(floats.to_numpy())
-        return _Table(names, held, clock, made_.height)
-    array = np.asarray(made_, dtype=np.float64)
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2:
-        raise LayoutError(
-            f"a path must give a frame or an array of one row a bar, gave {array.ndim} dimensions"
-        )
-    return _of_array([f"column {i}" for i in range(array.shape[1])], array)
-
-
-def _of_array(names: list[str], array: Floats) -> _Table:
-    return _Table(names, [array[:, j] for j in range(len(names))], None, len(array))
-
-
-def _on_bars(table: _Table, clock: Ints) -> _Table | None:
-    """Rows of the table on the bars of the candles; None where they cannot be told."""
-    if table.time is None:
-        return table if table.height == len(clock) else None
-    if np.array_equal(table.time, clock):
-        return table
-    at = np.searchsorted(clock, table.time)
-    known = (at < len(clock)) & (clock[np.minimum(at, len(clock) - 1)] == table.time)
-    columns: list[Floats] = []
-    for column in table.columns:
-        columns.append(np.full(len(clock), np.nan))
-        columns[-1][at[known]] = column[known]
-    return _Table(table.names, columns, clock, len(clock))
-
-
-class _Scale:
-    """Mean size of each column, for differences that are relative to it; what is not finite counts as 0.
-
-    Each is computed when a column differs, which few do.
-    """
-
-    def __init__(self, table: _Table) -> None:
-        self._table = table
-        self._known: dict[str, float] = {}
-
-    def __call__(self, name: str) -> float:
-        """Mean size of a column."""
-        if name not in self._known:
-            column = self._table.columns[self._table.names.index(name)]
-            good = np.isfinite(column)
-            self._known[name] = float(np.abs(column[good]).sum() / max(len(column), 1))
-        return self._known[name]
-
-
-def _difference(
-    whole: _Table,
-    cut: _Table,
-    rows: slice,
-    *,
-    exact: bool,
-    scale: Callable[[str], float],
-    relative: float = RELATIVE,
-) -> _Difference | None:
-    """First difference in time of two tables on some rows, both directions."""
-    first: tuple[int, int, float, float] | None = None
-    cells = 0
-    for j, name in enumerate(whole.names):
-        a, b = whole.columns[j][rows], cut.columns[j][rows]
-        # Equal bits need no second look; NaN has the same ones wherever one path makes it.
-        if bool((a.view(np.int64) == b.view(np.int64)).all()):
-            continue
-        with np.errstate(invalid="ignore"):
-            # Equal infinities have no difference.
-            same = a == b
-            if not exact:
-                size = np.maximum(np.abs(a), np.abs(b)) + scale(name)
-                same |= np.abs(a - b) <= relative * size
-        same |= np.isnan(a) & np.isnan(b)
-        if bool(same.all()):
-            continue
-        row = int(np.argmin(same))
-        cells += len(same) - int(np.count_nonzero(same))
-        if first is None or row < first[0]:
-            first = row, j, float(a[row]), float(b[row])
-    if first is None:
-        return None
-    row, j, mine, other = first
-    return _Difference(whole.names[j], row + (rows.start or 0), mine, other, cells)
-
-
-def clock_of(candles: Any) -> Ints:
-    """Read opening times of candles or of a frame; row numbers where a frame has none."""
-    if hasattr(candles, "open_time") and not hasattr(candles, "columns"):
-        return np.asarray(candles.open_time, dtype=np.int64)
-    if "open_time" in candles.columns:
-        return milliseconds("open_time", candles["open_time"])
-    return np.arange(len(candles), dtype=np.int64)
-
-
-def _step(candles: Any, clock: Ints) -> int:
-    """Length of a bar in units of the clock."""
-    held = getattr(candles, "interval_ms", None)
-    return int(held) if held is not None else int(np.median(np.diff(clock)))
-
-
-def _cuts(candles: Any, cuts: int, warmup: int, seed: int) -> list[int]:
-    """Last bars of the prefixes: random ones, and those before boundaries."""
-    n = len(candles)
-    clock = clock_of(candles)
-    low = min(max(warmup + 1, n // 20, 1), n - 2)
-    chosen = set((low + np.floor(stats.uniforms(seed, cuts) * (n - 1 - low))).astype(int).tolist())
-    step = _step(candles, clock)
-    kinds = [np.flatnonzero(np.diff(clock) > step) + 1]
-    kinds += [
-        np.flatnonzero(clock // edge != np.r_[clock[0], clock[:-1]] // edge) for edge in (HOUR, DAY)
-    ]
-    for k, places in enumerate(kinds):
-        places = places[(places >= low) & (places < n - 1)]
-        if len(places):
-            picks = np.floor(stats.uniforms(seed + 1 + k, _EDGES) * len(places)).astype(int)
-            # The first bar of the new hour, day or session, and the last of the old.
-            for place in places[picks]:
-                chosen |= {int(place), max(int(place) - 1, low)}
-    # The longest prefix misses only the last bar: a shift(-1) shows there whatever the rest.
-    chosen.add(n - 2)
-    return sorted(chosen)
 
 
 @audited
@@ -291,7 +104,7 @@ def lookahead(
 
     Examples
     --------
-    >>> import barproof as bp
+    >>> import barproof as bp, polars as pl
     >>> candles = bp.simulate_candles(1, bars=500)
     >>> finding = lookahead(lambda candles: candles.to_polars().select(pl.col("close").shift(-1)), candles)
     >>> finding.outcome, finding.evidence["rows"][0]["column"]
@@ -303,7 +116,7 @@ def lookahead(
         raise ParameterError(f"`window` must be at least 1 row, was {window}")
     if models_window < 1:
         raise ParameterError(f"`models_window` must be at least 1 row, was {models_window}")
-    call, known = _call(path), _feature_set(path)
+    call, known = caller(path), _feature_set(path)
     began = time.perf_counter()
     n = len(candles)
     gate = Gate("=", 0, "default", GATE_WHY)
@@ -317,11 +130,11 @@ def lookahead(
             remedy="give more candles",
         )
     if warmup is None:
-        warmup = _warmup(path, candles)
+        warmup = warmup_of(path, candles)
     clock = clock_of(candles)
     frame = call(candles)
-    raw = _table(frame)
-    whole = _on_bars(raw, clock)
+    raw = table_of(frame)
+    whole = on_bars(raw, clock)
     if whole is None or not whole.defined():
         told = (
             "gives no rows that can be joined to bars" if whole is None else "gives no finite value"
@@ -335,14 +148,14 @@ def lookahead(
             remedy="give one row a bar, or a column open_time",
         )
     exact = callable(getattr(path, "compute", None)) if exact is None else exact
-    scale = _Scale(whole)
+    scale = Scale(whole)
     found: list[dict[str, Any]] = []
     if used is not None:
         found += _against_used(whole, used, clock, warmup)
-    predicted = _table(models(frame)) if models is not None else None
+    predicted = table_of(models(frame)) if models is not None else None
     if predicted is not None and predicted.height != n:
         predicted = None
-    places = _cuts(candles, cuts, warmup, seed)
+    places = cut_places(candles, cuts, warmup, seed)
     done, total, tails, beyond = 0, len(places), 0, 0
     # The first prefix fully, and then those that show most: the longest.
     parts = None if window is None else _parts(call, known, candles, warmup)
@@ -372,7 +185,7 @@ def lookahead(
             # The first rows of the tail have windows that begin before it.
             lead = max(0, begin - (models_window - 1))
             tail = frame[lead : place + 1] if part is None else part[lead:] if lead else part
-            answer = _table(models(tail))
+            answer = table_of(models(tail))
             if answer.height == place + 1 - lead:
                 answer = _rows(answer, begin - lead, answer.height)
             shown = _rows(predicted, begin, place + 1)
@@ -386,23 +199,23 @@ def lookahead(
 
 
 def _prefix(
-    part: Any, whole: _Table, clock: Ints, place: int, *, exact: bool, scale: _Scale
+    part: Any, whole: Table, clock: Ints, place: int, *, exact: bool, scale: Scale
 ) -> list[dict[str, Any]]:
     """Compare what a prefix gave with the same rows of the whole."""
-    cut = _on_bars(_table(part), clock[: place + 1])
+    cut = on_bars(table_of(part), clock[: place + 1])
     if cut is None or cut.names != whole.names:
         return [{"cut": place, "column": "all", "bar": place, "whole": None, "cut_value": None}]
     shown = _rows(whole, 0, place + 1)
     return list(_compare(shown, cut, place, exact=exact, scale=scale))
 
 
-def _rows(table: _Table, first: int, end: int) -> _Table:
-    return _Table(table.names, [c[first:end] for c in table.columns], None, end - first)
+def _rows(table: Table, first: int, end: int) -> Table:
+    return Table(table.names, [c[first:end] for c in table.columns], None, end - first)
 
 
 def _compare(
-    whole: _Table,
-    cut: _Table,
+    whole: Table,
+    cut: Table,
     place: int,
     *,
     exact: bool,
@@ -418,7 +231,7 @@ def _compare(
             "cut_value": cut.height,
         }
         return
-    first = _difference(whole, cut, slice(0, None), exact=exact, scale=scale, relative=relative)
+    first = difference(whole, cut, slice(0, None), exact=exact, scale=scale, relative=relative)
     if first is not None:
         yield {
             "cut": place,
@@ -427,7 +240,7 @@ def _compare(
             "whole": first.whole,
             "cut_value": first.cut,
             "cells": first.cells,
-            "kind": _kind(first),
+            "kind": kind(first),
         }
 
 
@@ -437,7 +250,7 @@ def _feature_set(path: Any) -> FeatureSet | None:
     return path if isinstance(path, FeatureSet) else None
 
 
-def _same_bits(features: FeatureSet, whole: _Table, candles: Any) -> bool:
+def _same_bits(features: FeatureSet, whole: Table, candles: Any) -> bool:
     """Whether features on fewer candles have the bits of the first rows of the whole."""
     from barproof.features.tables import each_block, plan
 
@@ -454,7 +267,7 @@ def _same_bits(features: FeatureSet, whole: _Table, candles: Any) -> bool:
 class _Part(NamedTuple):
     """Columns of a path that are computed together, and the bars that they remember; None for all."""
 
-    call: Callable[[Any], _Table | None]
+    call: Callable[[Any], Table | None]
     memory: int | None
 
 
@@ -463,8 +276,8 @@ def _parts(
 ) -> list[_Part]:
     """Parts of a path by memory, so that few columns need the longest."""
 
-    def whole(part: Any) -> _Table | None:
-        return _on_bars(_table(call(part)), clock_of(part))
+    def whole(part: Any) -> Table | None:
+        return on_bars(table_of(call(part)), clock_of(part))
 
     if features is None:
         return [_Part(whole, warmup)]
@@ -494,14 +307,14 @@ def _parts(
     ]
 
 
-def _few(features: FeatureSet) -> Callable[[Any], _Table]:
+def _few(features: FeatureSet) -> Callable[[Any], Table]:
     """Compute few rows of a feature set: threads and columns of their own would take longer than the values."""
     names = list(features.names)
-    return lambda part: _of_array(names, features.matrix(part, dtype="f64", threads=1))
+    return lambda part: of_array(names, features.matrix(part, dtype="f64", threads=1))
 
 
 def _same_tails(
-    parts: list[_Part], whole: _Table, candles: Any, place: int, window: int, scale: _Scale
+    parts: list[_Part], whole: Table, candles: Any, place: int, window: int, scale: Scale
 ) -> bool:
     """Whether the last rows of a prefix, computed from what the path remembers, are those of the whole."""
     for call, memory in parts:
@@ -512,23 +325,16 @@ def _same_tails(
         # Of a prefix that begins with the candles the rows before the memory are right too.
         first = max(begin + (memory or 0) if begin else 0, place + 1 - window)
         columns = [whole.columns[whole.names.index(name)] for name in cut.names]
-        mine = _rows(_Table(cut.names, columns, None, whole.height), first, place + 1)
+        mine = _rows(Table(cut.names, columns, None, whole.height), first, place + 1)
         other = _rows(cut, first - begin, place + 1 - begin)
-        if _difference(mine, other, slice(0, None), exact=False, scale=scale, relative=TAILS):
+        if difference(mine, other, slice(0, None), exact=False, scale=scale, relative=TAILS):
             return False
     return True
 
 
-def _kind(found: _Difference) -> str:
-    """Say what later bars did to a value."""
-    if math.isnan(found.whole):
-        return "vanishes with later bars"
-    return "appears with later bars" if math.isnan(found.cut) else "moves with later bars"
-
-
-def _against_used(whole: _Table, used: Any, clock: Ints, warmup: int) -> Iterator[dict[str, Any]]:
+def _against_used(whole: Table, used: Any, clock: Ints, warmup: int) -> Iterator[dict[str, Any]]:
     """Compare the table that was trained on with what the path gives, column by column."""
-    given = _on_bars(_table(used), clock)
+    given = on_bars(table_of(used), clock)
     if given is None:
         return
     rows = slice(min(warmup, whole.height), None)
@@ -538,8 +344,8 @@ def _against_used(whole: _Table, used: Any, clock: Ints, warmup: int) -> Iterato
         a = whole.columns[whole.names.index(name)]
         good = np.isfinite(a)
         size = {name: float(np.mean(np.abs(a[good]))) if np.any(good) else 0.0}
-        one, other = _Table([name], [a], None, len(a)), _Table([name], [b], None, len(b))
-        first = _difference(one, other, rows, exact=False, scale=size.__getitem__)
+        one, other = Table([name], [a], None, len(a)), Table([name], [b], None, len(b))
+        first = difference(one, other, rows, exact=False, scale=size.__getitem__)
         if first is not None:
             yield {
                 "cut": None,
@@ -556,7 +362,7 @@ def _judged(
     done: int,
     total: int,
     ways: dict[str, Any],
-    whole: _Table,
+    whole: Table,
     gate: Gate,
     remedy: str,
     seed: int,

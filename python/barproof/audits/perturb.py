@@ -8,32 +8,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from barproof import stats
 from barproof.audits.common import audited, capped, made, plural, unable
-from barproof.audits.lookahead import (
-    CUTS,
-    _call,
-    _cuts,
-    _difference,
-    _kind,
-    _on_bars,
-    _Scale,
-    _Table,
-    _table,
-    _warmup,
-    clock_of,
-)
+from barproof.audits.differing import Floats, Scale, Table, difference, kind, on_bars, table_of
 from barproof.audits.model import Finding, Gate, Measured
+from barproof.audits.paths import CUTS, caller, clock_of, cut_places, warmup_of
 from barproof.errors import ParameterError
 
 __all__ = ["bars_to_forget", "future_perturbation", "start_weight", "warmup_needed"]
 
 TOLERANCE = 1e-6
 _PRICES = ("open", "high", "low", "close", "volume")
-
-Floats = NDArray[np.float64]
 
 
 def _perturbed(candles: Any, cut: int, how: str, seed: int) -> Any:
@@ -111,22 +97,22 @@ def future_perturbation(
     """
     if cuts < 1:
         raise ParameterError(f"`cuts` of SPL-08 must be at least 1, was {cuts}")
-    call = _call(path)
+    call = caller(path)
     began = time.perf_counter()
     n = len(candles)
     gate = Gate("=", 0, "default", "what moves when later bars are replaced was made from them")
     remedy = "compute features from closed bars up to t only; a leak that hides bad trades shows here alone"
     if n < 10:
         return unable("SPL-08", f"{plural(n, 'bar')}: too few to cut", remedy, gate=gate)
-    warmup = _warmup(path, candles) if warmup is None else warmup
+    warmup = warmup_of(path, candles) if warmup is None else warmup
     clock = clock_of(candles)
-    whole = _on_bars(_table(call(candles)), clock)
+    whole = on_bars(table_of(call(candles)), clock)
     if whole is None or not whole.defined():
         return unable("SPL-08", "the path gives nothing to compare", remedy, gate=gate)
     exact = callable(getattr(path, "compute", None)) if exact is None else exact
-    scale = _Scale(whole)
+    scale = Scale(whole)
     found: list[dict[str, Any]] = []
-    places = _cuts(candles, cuts, warmup, seed)
+    places = cut_places(candles, cuts, warmup, seed)
     done = 0
     for i, place in enumerate(places):
         if max_seconds is not None and time.perf_counter() - began > max_seconds:
@@ -138,7 +124,7 @@ def future_perturbation(
         if changed is None:
             how = "scaled"
             changed = _perturbed(candles, place, how, seed + i)
-        other = _on_bars(_table(call(changed)), clock)
+        other = on_bars(table_of(call(changed)), clock)
         row = {"cut": place, "replaced": how}
         if other is None or other.names != whole.names:
             found.append(
@@ -146,7 +132,7 @@ def future_perturbation(
             )
             continue
         # A permutation may leave the next bars as they were, but 1.5 times never does.
-        first = _difference(whole, other, slice(0, place + 1), exact=exact, scale=scale)
+        first = difference(whole, other, slice(0, place + 1), exact=exact, scale=scale)
         if first is not None:
             found.append(
                 {
@@ -155,7 +141,7 @@ def future_perturbation(
                     "bar": first.bar,
                     "whole": first.whole,
                     "replaced_value": first.cut,
-                    "kind": _kind(first),
+                    "kind": kind(first),
                 }
             )
     measured = Measured("bars whose past moved", len(found), "count", n=done)
@@ -238,7 +224,7 @@ def warmup_needed(
         Names the slowest column and the window that it needs; inconclusive where the history is shorter than twice the
         declared window, or no length is declared.
     """
-    call = _call(path)
+    call = caller(path)
     n = len(candles)
     gate = Gate(
         "<=",
@@ -257,7 +243,7 @@ def warmup_needed(
         )
         return unable("SPL-09", f"{told}: nothing to compare", remedy, gate=gate)
     clock = clock_of(candles)
-    whole = _on_bars(_table(call(candles)), clock)
+    whole = on_bars(table_of(call(candles)), clock)
     if whole is None or not whole.defined():
         return unable("SPL-09", "the path gives nothing to compare", remedy, gate=gate)
     low = max(2 * declared, n // 2) - 1
@@ -392,19 +378,19 @@ def bars_to_forget(alpha: float, *, tolerance: float = TOLERANCE) -> int:
 def _memory(path: Any, candles: Any) -> int:
     facts = getattr(path, "facts", None)
     if not callable(facts):
-        return _warmup(path, candles)
+        return warmup_of(path, candles)
     sizes = facts(candles.interval).values()
     return max((max(int(row[1] or row[2]), int(row[2])) + 1 for row in sizes), default=0)
 
 
 def _errors(
-    call: Any, candles: Any, whole: _Table, places: list[int], k: int, deviation: Floats
+    call: Any, candles: Any, whole: Table, places: list[int], k: int, deviation: Floats
 ) -> Floats:
     """Largest error of each column with a window of k bars; infinite where a value is missing on one side only."""
     out = np.zeros(len(whole.names))
     for place in places:
         part = candles[place + 1 - k : place + 1]
-        table = _on_bars(_table(call(part)), clock_of(part))
+        table = on_bars(table_of(call(part)), clock_of(part))
         if table is None or table.names != whole.names:
             return np.full(len(whole.names), math.inf)
         a, b = whole.row(place), table.row(-1)
