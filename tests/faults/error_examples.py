@@ -65,9 +65,9 @@ def full_forecaster() -> object:
 
 
 def full_training() -> object:
-    from barproof.models import _fitting
+    from barproof.models import _resuming
 
-    saved = _fitting._Saved(Path("epochs/net.safetensors"), "x")
+    saved = _resuming.Saved(Path("epochs/net.safetensors"), "x")
     return saved._refuse(FULL)
 
 

@@ -125,7 +125,8 @@ def test_nothing_behind_the_train_rows_is_looked_at() -> None:
 
 
 def test_changes_are_those_of_the_series() -> None:
-    from barproof.models._fitting import Steps, _Changes, _step_scale
+    from barproof.models._fitting import _Changes, _step_scale
+    from barproof.models._task import Steps
 
     x = series()[TARGETS].to_numpy()
     at = np.array([10, 3, 700])
@@ -192,9 +193,9 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
     net = models.CrossMarketTransformer(**(NET | {"resume": str(tmp_path)}))
     from unittest import mock
 
-    from barproof.models import _fitting
+    from barproof.models import _resuming
 
-    real, left = _fitting._Saved.write, [3]
+    real, left = _resuming.Saved.write, [3]
 
     def write(self: Any, *args: Any) -> None:
         real(self, *args)
@@ -202,7 +203,7 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
         if not left[0]:
             raise KeyboardInterrupt
 
-    with mock.patch.object(_fitting._Saved, "write", write), pytest.raises(KeyboardInterrupt):
+    with mock.patch.object(_resuming.Saved, "write", write), pytest.raises(KeyboardInterrupt):
         models.Forecaster(net, targets=TARGETS).fit(X)
     again = models.Forecaster(net, targets=TARGETS).fit(X)
     np.testing.assert_array_equal(again.predict(X), whole.predict(X))

@@ -248,11 +248,11 @@ def test_the_same_bits_for_any_number_of_folds_at_once() -> None:
 KILLED = """
 import os, signal, sys
 import barproof as bp
-from barproof.models import _fitting
+from barproof.models import _resuming
 from tests.models.test_nets import PRICED, TERNARY, WALK, SMALL, quiet
 from dataclasses import replace
 
-written = _fitting._Saved.write
+written = _resuming.Saved.write
 left = int(sys.argv[2])
 
 def write(self, *args):
@@ -262,7 +262,7 @@ def write(self, *args):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-_fitting._Saved.write = write
+_resuming.Saved.write = write
 fold = WALK.folds(TERNARY.candles, TERNARY)[0]
 quiet(replace(SMALL[sys.argv[3]], epochs=5, patience=50, resume=sys.argv[1]), PRICED, TERNARY, [fold], threads=1)
 """

@@ -104,7 +104,8 @@ def lookahead(
 
     Examples
     --------
-    >>> import barproof as bp, polars as pl
+    >>> import barproof as bp
+    >>> import polars as pl
     >>> candles = bp.simulate_candles(1, bars=500)
     >>> finding = lookahead(lambda candles: candles.to_polars().select(pl.col("close").shift(-1)), candles)
     >>> finding.outcome, finding.evidence["rows"][0]["column"]

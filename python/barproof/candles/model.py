@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from operator import index
-from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +14,7 @@ import polars as pl
 
 from barproof._core import Bars
 from barproof._shown import ends, shown
+from barproof.candles.bar import Bar, bar_class, rebuild_bar
 from barproof.candles.calendars import find_holes
 from barproof.candles.faults import Fault
 from barproof.candles.funding import funding_faults, read_funding
@@ -24,81 +23,10 @@ from barproof.candles.interval import format_interval
 from barproof.candles.table import PRICES, Floats, Ints, show_time
 from barproof.errors import CandleError, FundingError, LayoutError, ParameterError
 
-__all__ = ["Bar", "Candles"]
+__all__ = ["Candles"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK = 4096
-
-
-class Bar(NamedTuple):
-    """One closed bar.
-
-    Attributes
-    ----------
-    open_time : int
-        Milliseconds UTC at which the bar opens; it is complete one interval later.
-    open, high, low, close : float
-        Prices in quote units.
-    volume : float
-        Base units; 0 where the source has none.
-    """
-
-    open_time: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-
-
-class ClockBar(Bar):
-    """A bar of candles, which knows how long it is and what further columns say; equal to a plain one.
-
-    Attributes
-    ----------
-    interval_ms : int
-        Bar length.
-    extra : mapping of str to float
-        Further columns.
-    funding : tuple of (int, float) or None
-        Times (milliseconds UTC) and rates of the settlements within the bar, and of as many before as make two; None
-        where the candles carry no funding.
-    """
-
-    interval_ms: ClassVar[int] = 0
-    extra: Mapping[str, float] = MappingProxyType({})
-    funding: tuple[tuple[int, float], ...] | None = None
-
-    def _replace(self, **changes: Any) -> Self:
-        new = super()._replace(**changes)
-        if self.extra:
-            new.extra = self.extra
-        if self.funding is not None:
-            new.funding = self.funding
-        return new
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_bar, (self.interval_ms, tuple(self), dict(self.extra), self.funding)
-
-
-@cache
-def bar_class(interval_ms: int) -> type[ClockBar]:
-    """Class of the bars of one interval: the length costs a bar nothing."""
-    return type("Bar", (ClockBar,), {"interval_ms": interval_ms, "__doc__": Bar.__doc__})
-
-
-def _rebuild_bar(
-    interval_ms: int,
-    values: tuple[Any, ...],
-    extra: dict[str, float],
-    funding: tuple[tuple[int, float], ...] | None = None,
-) -> ClockBar:
-    bar = bar_class(interval_ms)._make(values)
-    if extra:
-        bar.extra = extra
-    if funding is not None:
-        bar.funding = funding
-    return bar
 
 
 @shown(ends, height=len)
@@ -400,7 +328,7 @@ class Candles(Sequence[Bar]):
         values = (int(self.open_time[i]), *(float(values[i]) for values in columns))
         extra = {name: float(column[i]) for name, column in self.extra.items()}
         settled = self._settled(slice(i, i + 1 or None))
-        return _rebuild_bar(self.interval_ms, values, extra, next(settled) if settled else None)
+        return rebuild_bar(self.interval_ms, values, extra, next(settled) if settled else None)
 
     def _settled(self, rows: slice) -> Iterator[tuple[tuple[int, float], ...]] | None:
         """Settlements that bars carry: those within each, and as many before as make two."""

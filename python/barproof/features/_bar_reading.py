@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from barproof.candles.model import Bar
+from barproof.candles.bar import Bar
 from barproof.errors import FeatureError, LayoutError
 from barproof.features.settlements import FUNDING_COLUMNS
 

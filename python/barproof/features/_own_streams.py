@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from barproof.candles.bar import bar_class
 from barproof.candles.instrument import Instrument
-from barproof.candles.model import Candles, bar_class
+from barproof.candles.model import Candles
 from barproof.errors import FeatureError, LayoutError
 from barproof.features._bar_reading import FIELDS, is_number
 from barproof.features.own import OwnFeature, Stepper

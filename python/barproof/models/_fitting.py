@@ -6,27 +6,22 @@ on from its last epoch to the same weights. Torch's generator is one for the who
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from barproof import _core
-from barproof._tensors import read_sealed, write_sealed
-from barproof._whole import whole
-from barproof.errors import BundleError, DataWarning, FileError
+from barproof.errors import DataWarning
 from barproof.models._checks import check_loss, halved, no_precision
 from barproof.models._modules import Dense, folded
+from barproof.models._resuming import Saved
+from barproof.models._task import Course, Steps, Task
 from barproof.models._watch import Epoch, held_bytes, watcher
 from barproof.models.protocol import Floats, Ints, class_weights
 
@@ -45,14 +40,6 @@ _STRETCH = 4
 _SCALED_AT_ONCE = 65_536
 
 
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """What a net is asked to foresee of several series: their changes over each of the next steps."""
-
-    series: Floats  # of shape (n_bars, n_targets)
-    steps: int
-
-
 class _Changes:
     """Standardised changes after some rows, made for a batch at a time: all of them would be `steps` tables."""
 
@@ -66,32 +53,6 @@ class _Changes:
         at = self._at[rows]
         ahead = self._series.unfold(0, self._steps, 1)[at + 1].transpose(1, 2)
         return (ahead - self._series[at][:, None]).float()
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What a net is asked to learn."""
-
-    X: Floats
-    at: Ints  # rows of X that are labelled; a window ends there
-    y: Any  # one a row of `at`, or Steps
-    kept: Ints  # positions in `at` that train
-    held: Ints  # positions that stop early
-    classes: int  # 0 for returns
-    seed: int
-
-
-@dataclass
-class Course:
-    """How training went."""
-
-    curve: list[dict[str, float]] = field(default_factory=list)
-    best: int = -1
-    resumed: int = 0
-    seconds: float = 0.0
-    stopped_by: str = "epochs"
-    rows_per_second: float = 0.0
-    memory: int = 0
 
 
 @contextmanager
@@ -142,7 +103,7 @@ def fit(net: Any, module: Any, task: Task, device: Any) -> Course:
     )
     course = Course()
     best_state = {name: value.clone() for name, value in module.state_dict().items()}
-    saved = _Saved.of(net, module, task)
+    saved = Saved.of(net, module, task)
     if saved is not None:
         best_state = saved.read(module, optimiser, course, best_state)
     batches = max(-(-len(task.kept) // net.batch), 1)
@@ -509,93 +470,3 @@ def _compiled(module: Any) -> Any:
     if not hasattr(module, "_compiled"):
         object.__setattr__(module, "_compiled", torch.compile(module.body, dynamic=True))
     return module._compiled
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """A training under way, on disk: weights, best weights and moments of the optimiser after the last epoch."""
-
-    path: Path
-    identity: str
-
-    @classmethod
-    def of(cls, net: Any, module: Any, task: Task) -> _Saved | None:
-        if net.resume is None:
-            return None
-        shapes = [f"{name} {tuple(value.shape)}" for name, value in module.state_dict().items()]
-        # The start, the data and the parameters tell one training from another.
-        data = hashlib.sha256()
-        y = task.y.series if isinstance(task.y, Steps) else task.y
-        for array in (task.X, task.at, y, task.kept, task.held):
-            data.update(np.ascontiguousarray(array).view(np.uint8).data)
-        params = json.dumps(net.params, sort_keys=True, default=repr)
-        identity = _core.digest("training/1", [params, str(task.seed), *shapes, data.hexdigest()])
-        folder = Path(net.resume)
-        saved = cls(folder / f"{net.name.lower()}-{identity[:16]}.safetensors", identity)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            saved._refuse(error)
-        return saved
-
-    def _refuse(self, error: OSError) -> NoReturn:
-        raise FileError(
-            f"`resume` {str(self.path.parent)!r} cannot be written: {error.strerror or error}; choose a folder with "
-            "room and write permission"
-        ) from error
-
-    def write(self, module: Any, optimiser: Any, course: Course, best: dict[str, Any]) -> None:
-        arrays: dict[str, Any] = {}
-        for prefix, state in (("now", module.state_dict()), ("best", best)):
-            arrays |= {f"{prefix}/{name}": value.cpu().numpy() for name, value in state.items()}
-        for i, moments in optimiser.state_dict()["state"].items():
-            arrays |= {f"moment/{i}/{name}": value.cpu().numpy() for name, value in moments.items()}
-        told = {
-            "identity": self.identity,
-            "curve": course.curve,
-            "best": course.best,
-            "stopped_by": course.stopped_by,
-        }
-        arrays["course"] = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
-        try:
-            with whole(self.path) as temporary:
-                temporary.write_bytes(write_sealed(arrays))
-        except OSError as error:
-            self._refuse(error)
-
-    def read(
-        self, module: Any, optimiser: Any, course: Course, best: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Put back what was written; a file that is damaged is left alone, and the training begins again."""
-        if not self.path.exists():
-            return best
-        why = "it is of another training"
-        try:
-            arrays = read_sealed(self.path.read_bytes(), "it")
-            told = json.loads(arrays.pop("course").tobytes())
-        except (BundleError, KeyError, ValueError) as error:
-            told, why = {}, str(error)
-        if told.get("identity") != self.identity:
-            warnings.warn(
-                f"the training under way in {str(self.path)!r} begins again: {why}",
-                DataWarning,
-                stacklevel=2,
-            )
-            return best
-        parts: dict[str, dict[str, Any]] = {"now": {}, "best": {}}
-        moments: dict[int, dict[str, Any]] = {}
-        for name, array in arrays.items():
-            prefix, _, rest = name.partition("/")
-            value = torch.from_numpy(array.copy())
-            if prefix == "moment":
-                number, _, what = rest.partition("/")
-                moments.setdefault(int(number), {})[what] = value
-            else:
-                parts[prefix][rest] = value
-        module.load_state_dict(parts["now"])
-        state = optimiser.state_dict()
-        state["state"] = moments
-        optimiser.load_state_dict(state)
-        course.curve, course.best = told["curve"], told["best"]
-        course.stopped_by, course.resumed = told["stopped_by"], len(told["curve"])
-        return parts["best"]

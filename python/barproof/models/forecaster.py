@@ -17,6 +17,7 @@ from barproof._whole import whole
 from barproof.errors import BundleError, FileError, LayoutError, ParameterError, TrainingError
 from barproof.inference import FeatureTable, features_digest, read_features, usable_windows
 from barproof.models._checks import check_arrays, load_torch, pick_device
+from barproof.models._task import Steps, Task
 from barproof.models.nets import CrossMarketTransformer
 from barproof.models.protocol import Floats, Ints, holdout
 from barproof.signals import Signals
@@ -146,8 +147,8 @@ class Forecaster:
         kept, held = holdout(at, at + net.steps, net.validation)
         if not len(kept) or len(held) < 2:
             kept, held = np.arange(len(at), dtype=np.int64), np.empty(0, dtype=np.int64)
-        answers = _fitting.Steps(values[:, columns], net.steps)
-        task = _fitting.Task(values, at, answers, kept, held, 0, seed)
+        answers = Steps(values[:, columns], net.steps)
+        task = Task(values, at, answers, kept, held, 0, seed)
         with _fitting.quiet_torch(net.threads):
             torch.manual_seed(_fitting.seed_epoch(seed, -1))
             module = net.sequence_module(values.shape[1], len(columns))

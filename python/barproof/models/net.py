@@ -21,6 +21,7 @@ from barproof.models._checks import (
     pick_device,
     scale_facts,
 )
+from barproof.models._task import Task
 from barproof.models.protocol import Configured, Floats, Ints, Kind, class_sums, holdout
 from barproof.models.state import Reading, State
 
@@ -236,7 +237,7 @@ class Net(Configured):
         if not len(kept) or len(held) < 2:
             kept, held = np.arange(len(rows), dtype=np.int64), np.empty(0, dtype=np.int64)
         target = np.searchsorted(classes, y).astype(np.float64) if classes else y
-        task = _fitting.Task(X, at, target, kept, held, len(classes), seed)
+        task = Task(X, at, target, kept, held, len(classes), seed)
         with _fitting.quiet_torch(self.threads):
             torch.manual_seed(_fitting.seed_epoch(seed, -1))
             module = self.module(X.shape[1], max(len(classes), 1))
