@@ -15,7 +15,6 @@ run again, with a warning; sweeps are deterministic, so that it comes out as it 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -30,7 +29,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from barproof._machine import available_bytes
-from barproof._whole import whole
+from barproof._whole import digest_of, whole
 from barproof.errors import DataWarning, FileError, LayoutError, PlanError
 
 __all__ = ["SweepFolder", "Table", "table_sizes", "write_tables"]
@@ -171,7 +170,7 @@ class SweepFolder:
             text = ""
         try:
             held = json.loads(text)
-            sound = all(held[f] == _digest(self._file(f, part)) for f in ("frame", "pooled"))
+            sound = all(held[f] == digest_of(self._file(f, part)) for f in ("frame", "pooled"))
         except (ValueError, KeyError, TypeError, FileNotFoundError):
             sound = False
         if not sound:
@@ -263,7 +262,7 @@ def write_tables(path: Path, part: int, frame: Table, pooled: Table) -> dict[str
                 path.write_bytes(table.data)
 
         _whole(file, write)
-        record[folder] = _digest(file)
+        record[folder] = digest_of(file)
     return record
 
 
@@ -284,11 +283,6 @@ def _ours(path: Path) -> bool:
 def _short(value: Any) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:12]}..."
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _whole(path: Path, write: Callable[[Path], Any]) -> None:

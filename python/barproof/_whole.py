@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-__all__ = ["sync_folder", "system_error", "whole", "write_csv"]
+__all__ = ["digest_of", "sync_folder", "system_error", "whole", "write_csv"]
 
 _ROOM = 1 << 20
 """Bytes below which a disk is full for what failed."""
@@ -111,3 +112,9 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def digest_of(path: Path) -> str:
+    """Give the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

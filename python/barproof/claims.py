@@ -5,7 +5,6 @@ A claim is data. Its artefact is a file of the project, read and never run; its 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -22,6 +21,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from barproof._whole import digest_of
 from barproof.candles.sources import load
 from barproof.errors import BarproofError, ConfigError, FileError, ParameterError
 from barproof.results import EQUITY_METRICS, TRADE_METRICS, measure
@@ -249,13 +249,7 @@ class ClaimSet:
             SHA-256 of its bytes, hexadecimal.
         """
         path = self.path(name)
-
-        def digest() -> str:
-            """Read the file once."""
-            with path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
-
-        return self._once(f"sha {path}", digest)
+        return self._once(f"sha {path}", lambda: digest_of(path))
 
     def recompute(self, claim: Claim) -> Recomputed:
         """Compute the number of a claim from its artefact.

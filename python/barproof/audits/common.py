@@ -29,7 +29,6 @@ __all__ = [
     "identity",
     "made",
     "matrix",
-    "normal_tail",
     "numbers",
     "plural",
     "same_rows",
@@ -207,11 +206,6 @@ def correlation(a: Any, b: Any) -> float:
     x, y = x - x.mean(), y - y.mean()
     size = math.sqrt(float(x @ x) * float(y @ y))
     return max(-1.0, min(1.0, float(x @ y) / size)) if size else math.nan
-
-
-def normal_tail(z: float) -> float:
-    """Chance that a standard normal exceeds z."""
-    return 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
 def unable(code: str, why: str, remedy: str = "", **more: Any) -> Finding:

@@ -18,7 +18,6 @@ from barproof.audits.common import (
     capped,
     correlation,
     made,
-    normal_tail,
     numbers,
     plural,
     same_rows,
@@ -28,6 +27,7 @@ from barproof.audits.common import (
 )
 from barproof.audits.model import Finding, Gate, Measured, Outcome
 from barproof.errors import ParameterError
+from barproof.stats._common import tail
 
 __all__ = [
     "base_rate_drift",
@@ -82,7 +82,7 @@ def label_sweep(cells: Any, *, axes: tuple[str, ...] = (), chosen: int | None = 
         )
     p = np.full(len(value), math.nan)
     z = (value[usable] - 0.5) / error[usable]
-    p[usable] = [normal_tail(float(x)) for x in z]
+    p[usable] = [tail(float(x)) for x in z]
     adjusted = np.full(len(value), math.nan)
     adjusted[usable] = stats.holm(p[usable]).p
     good = adjusted <= LEVEL

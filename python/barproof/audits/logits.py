@@ -17,7 +17,6 @@ from barproof.audits.common import (
     correlation,
     made,
     matrix,
-    normal_tail,
     numbers,
     plural,
     same_rows,
@@ -25,6 +24,7 @@ from barproof.audits.common import (
     unable,
 )
 from barproof.audits.model import Finding, Gate, Measured, Outcome
+from barproof.stats._common import tail
 
 __all__ = [
     "alignment_scan",
@@ -226,7 +226,7 @@ def below_chance(forecast: Any, outcome: Any) -> Finding:
         return unable(
             "PRED-07", "no error can be given: the forecasts repeat themselves", remedy, gate=gate
         )
-    p = [2 * normal_tail(abs(z)) for z in tests]
+    p = [2 * tail(abs(z)) for z in tests]
     adjusted = stats.holm(p).p
     low = [z < 0 and q <= LEVEL for z, q in zip(tests, adjusted, strict=True)]
     return made(

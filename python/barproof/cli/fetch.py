@@ -14,6 +14,7 @@ import polars as pl
 import typer
 
 from barproof._core import __version__
+from barproof._whole import digest_of
 from barproof.candles.interval import DAY, format_interval, parse_interval
 from barproof.candles.table import show_time
 from barproof.cli import check as checking
@@ -24,7 +25,7 @@ from barproof.cli.fetching.archive import ARCHIVES, Archive
 from barproof.cli.fetching.exchange import Exchange
 from barproof.cli.fetching.gather import Gatherer
 from barproof.cli.fetching.periods import ms_of
-from barproof.cli.fetching.store import FORMAT, Store, digest_of
+from barproof.cli.fetching.store import FORMAT, Store
 from barproof.cli.fetching.web import Web
 from barproof.cli.inputs import Market
 from barproof.errors import ConfigError, FileError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -193,10 +193,6 @@ class Ensemble:
             _inputs(said, kind), y[held], kind=kind, rows=rows[held], ends=ends[held], seed=0
         )
 
-    def _say(self, X: Floats, rows: Ints | None, kind: Kind) -> list[Floats]:  # noqa: N803
-        at = np.arange(len(X), dtype=np.int64) if rows is None else rows
-        return [_ask(model, X, kind, at) for model in self.models]
-
     def predict_proba(self, X: Floats, rows: Ints | None = None) -> Floats:  # noqa: N803
         """Probabilities of the classes that were fitted.
 
@@ -212,7 +208,7 @@ class Ensemble:
         ndarray of shape (n, n_classes)
             In the order of the classes.
         """
-        said = self._say(X, rows, "binary")
+        said = ask_each(self.models, X, rows, "binary")
         if self.top_ is not None:
             return self.top_.predict_proba(_inputs(said, "binary"))
         if self.how == "vote":
@@ -233,7 +229,7 @@ class Ensemble:
         ndarray of shape (n,)
             In units of the labels.
         """
-        said = self._say(X, rows, "regression")
+        said = ask_each(self.models, X, rows, "regression")
         if self.top_ is not None:
             return self.top_.predict(_inputs(said, "regression"))
         return _mean(said)
@@ -318,6 +314,12 @@ def _part(state: State, i: int) -> State:
     """One of the models that stand in the files of an ensemble."""
     member = state.facts["members"][i]
     return State({name: state.files[f"m{i}.{name}"] for name in member["files"]}, member["facts"])
+
+
+def ask_each(models: Iterable[Any], X: Floats, rows: Ints | None, kind: str) -> list[Floats]:  # noqa: N803
+    """Ask every model about the same rows, by default all."""
+    at = np.arange(len(X), dtype=np.int64) if rows is None else rows
+    return [_ask(model, X, kind, at) for model in models]
 
 
 def _ask(model: Any, X: Floats, kind: str, rows: Ints) -> Floats:  # noqa: N803

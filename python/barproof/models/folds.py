@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from barproof.errors import BundleError, LayoutError, ParameterError, TrainingError
-from barproof.models.ensembles import Ensemble, _ask, _mean
+from barproof.models.ensembles import Ensemble, _ask, _mean, ask_each
 from barproof.models.protocol import Floats, Ints, Kind, Model
 from barproof.models.state import Reading, State
 
@@ -163,10 +163,6 @@ class FoldEnsemble:
             self.models = [self.models[int(np.argmin(self._losses))]]
         return self
 
-    def _say(self, X: Floats, rows: Ints | None, kind: str) -> list[Floats]:  # noqa: N803
-        at = np.arange(len(X), dtype=np.int64) if rows is None else rows
-        return [_ask(model, X, kind, at) for model in self.models]
-
     def predict_proba(self, X: Floats, rows: Ints | None = None) -> Floats:  # noqa: N803
         """Probabilities of the classes that were fitted.
 
@@ -182,7 +178,7 @@ class FoldEnsemble:
         ndarray of shape (n, n_classes)
             In the order of the classes.
         """
-        said = self._say(X, rows, "binary")
+        said = ask_each(self.models, X, rows, "binary")
         if self.how == "vote":
             most = [p == p.max(axis=1, keepdims=True) for p in said]
             said = [m / m.sum(axis=1, keepdims=True) for m in most]
@@ -201,7 +197,7 @@ class FoldEnsemble:
         ndarray of shape (n,)
             In units of the labels.
         """
-        return _mean(self._say(X, rows, "regression"))
+        return _mean(ask_each(self.models, X, rows, "regression"))
 
     def state(self) -> State:
         """Files of every copy that is asked.

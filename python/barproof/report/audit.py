@@ -12,7 +12,7 @@ from barproof.report import formats
 from barproof.report.inputs import AuditLike, FindingLike
 from barproof.report.page import Section, details
 from barproof.report.tables import Html, data_table, esc, facts
-from barproof.report.verdict import FAILED, anchor, badge, linked
+from barproof.report.verdict import FAILED, anchor, badge, linked, named, page_of, upper
 
 __all__ = ["audit_facts", "findings_section", "measured_text"]
 
@@ -60,7 +60,7 @@ def findings_section(audit: AuditLike) -> Section:
     parts += [_item(f, codes, is_open=f.id in unfolded) for f in some]
     if passed:
         rows = [
-            [_own(f), f.severity, linked(_upper(f.title), ()), measured_text(f)] for f in passed
+            [named(f), f.severity, linked(upper(f.title), ()), measured_text(f)] for f in passed
         ]
         table = data_table(
             ["Code", "Severity", "Finding", "Measured"],
@@ -82,19 +82,8 @@ def audit_facts(audit: AuditLike) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _own(finding: FindingLike) -> Html:
-    return Html(f'<span id="{anchor(finding.id)}">{esc(finding.id)}</span>')
-
-
-def _page(code: str) -> Any:
-    """Give the audit's own page, or None for an audit of somebody else."""
-    from barproof.audits.catalogue import AUDITS
-
-    return AUDITS.get(code)
-
-
 def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str:
-    page = _page(finding.id)
+    page = page_of(finding.id)
     name = page.name if page is not None else _name(finding.slug)
     judged: list[tuple[str, Any]] = []
     if finding.measured is not None:
@@ -107,7 +96,7 @@ def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str
         pairs.append(("Likely causes", Html(f"<ol>{causes}</ol>")))
     if finding.remedy:
         hint = '<span class="hint">mechanical</span>' if finding.fixable else ""
-        remedy = linked(_upper(finding.remedy), codes)
+        remedy = linked(upper(finding.remedy), codes)
         pairs.append(("What to do", Html(f"<strong>{remedy}</strong>{hint}")))
     if finding.scope:
         pairs.append(("Scope", _pairs(finding.scope)))
@@ -127,10 +116,10 @@ def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str
         pairs.append(("Computed with", _pairs(own)))
     body = facts(judged, kind="finding") if judged else ""
     body += _evidence(finding) + facts(pairs, kind="finding")
-    title = linked(_upper(finding.title), ())
+    title = linked(upper(finding.title), ())
     do = ""
     if finding.remedy:
-        do = f'<span class="do"><b>What to do:</b> {linked(_upper(finding.remedy), ())}</span>'
+        do = f'<span class="do"><b>What to do:</b> {linked(upper(finding.remedy), ())}</span>'
     return (
         f'<details class="finding level-{esc(finding.outcome)}" id="{anchor(finding.id)}"'
         f"{' open' if is_open else ''}><summary>"
@@ -139,10 +128,6 @@ def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str
         f'<span class="what"><span class="title">{title}</span>'
         f'<span class="name">{esc(name)}</span>{do}</span></span></summary>{body}</details>'
     )
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _share(value: Any) -> str:

@@ -11,7 +11,7 @@ from barproof.report.charts import ACCENT, LOSS, NEUTRAL, dress
 from barproof.report.inputs import AuditLike, FindingLike
 from barproof.report.page import Section, details, plot
 from barproof.report.tables import Html, data_table, esc
-from barproof.report.verdict import anchor, linked
+from barproof.report.verdict import anchor, linked, named, page_of, upper
 
 __all__ = ["drift_figure", "drift_section", "unchecked_section"]
 
@@ -162,7 +162,7 @@ def unchecked_section(audit: AuditLike | None) -> Section:
             "of what they look at. None of them counts for the strategy or against it.</p>"
         )
         parts.append(_by_group(skipped))
-        rows = [[_own(f), f.severity, linked(_upper(f.title), ()), _needs(f)] for f in skipped]
+        rows = [[named(f), f.severity, linked(upper(f.title), ()), _needs(f)] for f in skipped]
         table = data_table(
             ["Code", "Severity", "Finding", "Needs"],
             rows,
@@ -183,7 +183,7 @@ def _by_group(skipped: Sequence[FindingLike]) -> Html:
     """Count by group what did not run, with the gravest codes."""
     groups: dict[str, list[FindingLike]] = defaultdict(list)
     for finding in skipped:
-        page = _page(finding.id)
+        page = page_of(finding.id)
         groups[page.group if page is not None else "others"].append(finding)
     rows = []
     for name, some in sorted(groups.items(), key=lambda item: -len(item[1])):
@@ -199,21 +199,6 @@ def _by_group(skipped: Sequence[FindingLike]) -> Html:
     )
 
 
-def _page(code: str) -> Any:
-    """Give the audit's own page, or None for an audit of somebody else."""
-    from barproof.audits.catalogue import AUDITS
-
-    return AUDITS.get(code)
-
-
 def _needs(finding: FindingLike) -> str:
-    page = _page(finding.id)
+    page = page_of(finding.id)
     return str(page.needs) if page is not None else formats.MISSING
-
-
-def _own(finding: FindingLike) -> Html:
-    return Html(f'<span id="{anchor(finding.id)}">{esc(finding.id)}</span>')
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

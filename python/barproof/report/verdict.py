@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from barproof.report import formats
 from barproof.report.caveats import FEW_TRADES
@@ -18,7 +19,10 @@ __all__ = [
     "anchor",
     "badge",
     "linked",
+    "named",
+    "page_of",
     "sentence",
+    "upper",
     "verdict_banner",
     "verdict_text",
 ]
@@ -96,6 +100,23 @@ def linked(text: str, codes: Collection[str]) -> Html:
         else:
             words.append(str(esc(word)))
     return Html(QUOTED.sub(r"<code>\1</code>", " ".join(words)))
+
+
+def named(finding: FindingLike) -> Html:
+    """Give the code of a finding as the place that links lead to."""
+    return Html(f'<span id="{anchor(finding.id)}">{esc(finding.id)}</span>')
+
+
+def page_of(code: str) -> Any:
+    """Give the audit's own page, or None for an audit of somebody else."""
+    from barproof.audits.catalogue import AUDITS
+
+    return AUDITS.get(code)
+
+
+def upper(text: str) -> str:
+    """Begin a text with a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def sentence(text: str) -> str:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from barproof._whole import digest_of
 from barproof.cli.fetching.archive import Taken
 from barproof.cli.fetching.periods import Period
 from barproof.cli.output import whole_file
 from barproof.errors import FileError
 
-__all__ = ["Store", "digest_of", "write_json"]
+__all__ = ["Store", "write_json"]
 
 FORMAT = "fetch/1"
-
-
-def digest_of(path: Path) -> str:
-    """Give the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
