@@ -1,4 +1,4 @@
-"""SPL-07 by the last rows at each cut: what whole prefixes find is found, and nothing else."""
+"""SPL-07: planted faults and clean paths, cut whole and by the last rows at each cut, which find the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from barproof import audits
 from barproof.audits.bar_steps import ALL_ROWS, LAST_ROWS
 from barproof.features.tables import each_block, plan
 from tests.audits import cases
+from tests.tolerances import GOLDEN
 
+near = pytest.approx
 CANDLES = cases.market()
 NAMES = ["rsi(14)", "ema(20)", "sma(5)@1h", "obv()", "zscore(close, 300)", "log_return()"]
 WINDOW = 16
@@ -173,3 +175,152 @@ def test_blocks_are_the_table() -> None:
         for name, column in zip(features.names, block, strict=True):
             np.testing.assert_array_equal(column, whole[name][first:seen].to_numpy())
     assert seen == 15_000
+
+
+def column(expression: pl.Expr) -> Any:
+    return lambda candles: candles.to_polars().select("open_time", x=expression)
+
+
+CLOSE = pl.col("close")
+LEAKS = {
+    "shift": column(CLOSE.shift(-1)),
+    "centred": column(CLOSE.rolling_mean(5, center=True)),
+    "z-score": column((CLOSE - CLOSE.mean()) / CLOSE.std()),
+    "rank": column(CLOSE.rank()),
+    "backfill": column(pl.when(CLOSE.shift(1) < CLOSE).then(CLOSE).otherwise(None).backward_fill()),
+    "open hour": column(CLOSE.last().over(pl.col("open_time").dt.truncate("1h"))),
+}
+CLEAN = {
+    "trailing": column(CLOSE.rolling_mean(5)),
+    "ewm": column(CLOSE.ewm_mean(span=20)),
+    "expanding": column(CLOSE.cum_max()),
+    "array": lambda candles: np.diff(candles.close, prepend=np.nan),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_lookahead_is_caught(name: str) -> None:
+    found = audits.lookahead(LEAKS[name], CANDLES)
+    assert found.outcome == "fail", found.title
+    row = found.evidence["rows"][0]
+    assert row["column"] == "x" and row["bar"] <= row["cut"]
+    # Both values are what the path gives, with and without the later bars.
+    whole = LEAKS[name](CANDLES)["x"][row["bar"]]
+    cut = LEAKS[name](CANDLES[: row["cut"] + 1])["x"][row["bar"]]
+    assert (row["whole"], row["cut_value"]) == (whole, cut)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_no_lookahead_no_finding(name: str) -> None:
+    found = audits.lookahead(CLEAN[name], CANDLES)
+    assert found.outcome == "pass", found.title
+
+
+def test_worked_case() -> None:
+    x = np.arange(10.0) ** 2
+
+    def path(kind: str) -> Any:
+        def compute(candles: bp.Candles) -> Any:
+            values = pl.Series(x[: len(candles)])
+            if kind == "trailing":
+                return values.rolling_mean(3).to_numpy()
+            if kind == "centred":
+                return values.rolling_mean(3, center=True).to_numpy()
+            return ((values - values.mean()) / values.std(ddof=0)).to_numpy()
+
+        return compute
+
+    candles = bp.simulate_candles(1, bars=10)
+    # R02: row 5 whole and after a cut behind it.
+    rows = [
+        (path(kind)(candles)[5], path(kind)(candles[:6])[5])
+        for kind in ("trailing", "centred", "z")
+    ]
+    assert rows[0] == near((16.666666666666668, 16.666666666666668), rel=GOLDEN)
+    assert rows[1][0] == near(25.666666666666668, rel=GOLDEN) and np.isnan(rows[1][1])
+    assert rows[2] == near((-0.13034229205807651, 1.7798253194564257), rel=GOLDEN)
+    assert audits.lookahead(path("trailing"), candles).outcome == "pass"
+    assert audits.lookahead(path("centred"), candles).outcome == "fail"
+    assert audits.lookahead(path("z"), candles).outcome == "fail"
+
+
+def test_both_directions() -> None:
+    def appears(candles: bp.Candles) -> np.ndarray:
+        out = np.zeros(len(candles))
+        out[-1] = np.nan  # undefined on the last bar only: it appears when more come
+        return out
+
+    def vanishes(candles: bp.Candles) -> np.ndarray:
+        out = np.full(len(candles), np.nan)
+        out[:50], out[-1] = 0.0, 1.0
+        return out
+
+    for path in (appears, vanishes):
+        row = audits.lookahead(path, CANDLES).evidence["rows"][0]
+        assert (row["whole"] is None) != (row["cut_value"] is None)
+
+
+def test_bits_for_feature_sets_and_a_tolerance_elsewhere() -> None:
+    def jitter(candles: bp.Candles) -> pl.DataFrame:
+        return pl.DataFrame(
+            {
+                "open_time": candles.to_polars()["open_time"],
+                "x": candles.close * (1 + 1e-13 * (len(candles) % 7)),
+            }
+        )
+
+    assert audits.lookahead(jitter, CANDLES).outcome == "pass"
+    assert audits.lookahead(cases.Features(jitter), CANDLES).outcome == "fail"
+    assert audits.lookahead(jitter, CANDLES, exact=True).outcome == "fail"
+
+
+def test_a_rare_fault_of_five_per_cent_is_caught() -> None:
+    def rare(candles: bp.Candles) -> np.ndarray:
+        out = candles.close.copy()
+        n = len(out)
+        ends = np.arange(n) % 20 == 0
+        out[ends] = np.r_[out[1:], np.nan][ends]
+        return out
+
+    caught = sum(audits.lookahead(rare, CANDLES, seed=s).outcome == "fail" for s in range(20))
+    assert caught >= 17
+
+
+def test_the_table_that_was_trained_on() -> None:
+    table = cases.trailing(CANDLES)
+    assert audits.lookahead(cases.trailing, CANDLES, used=table).outcome == "pass"
+    assert (
+        audits.lookahead(cases.trailing, CANDLES, used=table.reverse().sort("open_time")).outcome
+        == "pass"
+    )
+    leaked = table.with_columns(pl.col("move").shift(-1))
+    found = audits.lookahead(cases.trailing, CANDLES, used=leaked)
+    assert found.outcome == "fail" and "trained on another table" in found.title
+    assert found.scope["column"] == "move"
+
+
+def test_models_on_top_of_features() -> None:
+    def honest(frame: pl.DataFrame) -> Any:
+        return cases.Model(("move",)).predict(frame)
+
+    def batch(frame: pl.DataFrame) -> Any:
+        p = honest(frame)
+        return p / np.nanmax(p, axis=0)  # normalised over whatever rows come together
+
+    assert audits.lookahead(cases.trailing, CANDLES, models=honest).outcome == "pass"
+    found = audits.lookahead(cases.trailing, CANDLES, models=batch)
+    assert found.outcome == "fail" and found.scope["column"].startswith("model ")
+
+
+def test_a_budget_ends_in_inconclusive() -> None:
+    found = audits.lookahead(cases.trailing, CANDLES, max_seconds=0.0)
+    assert found.outcome == "inconclusive" and "budget" in found.title
+
+
+def test_dropped_rows_are_differences() -> None:
+    def drops(candles: bp.Candles) -> pl.DataFrame:
+        return column(CLOSE.shift(-3))(candles).drop_nulls()  # type: ignore[no-any-return]
+
+    assert audits.lookahead(drops, CANDLES).outcome == "fail"
+    short = audits.lookahead(lambda candles: candles.close[:-1], CANDLES)
+    assert short.outcome == "inconclusive"

@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import barproof as bp
+from barproof.errors import BarproofError
 from tests.features import markets
+from tests.features.laws import (
+    check_text,
+)
 
 CANDLES = markets.walk(5, 200).candles("ETH")
 TABLE = bp._core.feature_table()
@@ -226,3 +232,98 @@ def test_explain_groups_outputs_and_says_formulas_once() -> None:
         if row["name"] in ("macd", "rsi", "zscore", "bbands", "sma"):
             assert flat.count(" ".join(row["formula"].split())) == 1
     assert lines[-1] == "10 features in 8 steps, 5 shared"
+
+
+SPELLINGS = [
+    ("log_return()", "log_return(1)"),
+    ("log_return", None),
+    ("rsi()", "rsi(14)"),
+    ("rsi(close, 14)", "rsi(14)"),
+    ("rsi(period=14)", "rsi(14)"),
+    ("rsi(open,7)", "rsi(open, 7)"),
+    (" rsi( 14 ) ", "rsi(14)"),
+    ("rsi(14)@60m", "rsi(14)@1h"),
+    ("rsi(14) @ 1h", "rsi(14)@1h"),
+    ("macd(12,26,9).hist", "macd(12, 26, 9).hist"),
+    ("macd().hist", "macd(12, 26, 9).hist"),
+    ("macd(slow=30).hist", "macd(12, 30, 9).hist"),
+    ("bbands(20, 2.0).width", "bbands(20, 2).width"),
+    ("bbands(20, 2.50).width", "bbands(20, 2.5).width"),
+    ("zscore(rsi(),100)", "zscore(rsi(14), 100)"),
+    ("diff(close)", "diff(close, 1)"),
+    ("clip(log_return(), -0.010, 1e-2)", "clip(log_return(1), -0.01, 0.01)"),
+    ("log_return(1)@BTCUSDT/1h", "log_return(1)@BTCUSDT/1h"),
+    ('log_return(1)@"BRK.B"', 'log_return(1)@"BRK.B"'),
+    ('log_return(1)@"BTCUSDT"', "log_return(1)@BTCUSDT"),
+    ("sma(bars=3)", None),
+    ("macd(12, 26, 9).histogram", None),
+    ("rsi(14", None),
+    ("rsi(14))", None),
+    ("rsi(14)@", None),
+    ("rsi(nan)", None),
+    ("rsi(-1)", None),
+    ("rsi(0)", None),
+    ("rsi(2.5)", None),
+    ("rsi(1e30)", None),
+    ("rsi(14, 15)", None),
+    ("rsi(14).k", None),
+    ("zscore(100)", None),
+    ("zscore(macd(), 100)", None),
+    ("macd(26, 12, 9).hist", None),
+    ("clip(close, 2, 1)", None),
+    ("", None),
+    ("rsy(14)", None),
+    ("rsi(14) rsi(14)", None),
+    ("rsi(14)@1h@1d", None),
+]
+
+
+@pytest.mark.parametrize(("text", "canonical"), SPELLINGS, ids=[repr(t) for t, _ in SPELLINGS])
+def test_spelling(text: str, canonical: str | None) -> None:
+    if canonical is None:
+        with pytest.raises(BarproofError):
+            bp.FeatureSet([text])
+    else:
+        assert bp.FeatureSet([text]).names == (canonical,)
+        assert bp.FeatureSet([text]).digest == bp.FeatureSet([canonical]).digest
+
+
+def test_digest_tells_sets_apart() -> None:
+    sets = [
+        ["rsi(14)"],
+        ["rsi(15)"],
+        ["rsi(14)@1h"],
+        ["rsi(14)", "rsi(15)"],
+        ["rsi(15)", "rsi(14)"],
+    ]
+    sets += [["rsi(open, 14)"], ["rsi(14)@BTCUSDT"], ["rsi(14)@BTCUSDT/1h"]]
+    assert len({bp.FeatureSet(texts).digest for texts in sets}) == len(sets)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(alphabet="rsimacd(), .@/\"'=-+0123456789e\n\\é", max_size=30)
+    | st.text(max_size=30)
+    | st.lists(
+        st.sampled_from(
+            ["rsi", "close", "(", ")", ",", "14", ".hist", "@", "1h", "macd", "=", "-", '"']
+        ),
+        max_size=12,
+    ).map("".join)
+)
+def test_any_text_gives_a_set_or_one_of_our_errors(text: str) -> None:
+    try:
+        features = bp.FeatureSet([text])
+    except BarproofError:
+        return
+    check_text(features)
+
+
+def test_deep_nesting_ends_in_an_error_or_a_set() -> None:
+    for depth in (10, 100, 10_000):
+        text = "lag(" * depth + "close" + ", 1)" * depth
+        try:
+            features = bp.FeatureSet([text])
+        except BarproofError:
+            continue
+        assert features.warmup == depth
