@@ -15,6 +15,7 @@ pub mod instrument;
 pub mod labels;
 pub mod market;
 pub mod numeric;
+pub mod progress;
 pub mod signals;
 pub mod simd;
 pub mod simulate;

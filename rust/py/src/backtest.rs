@@ -1,7 +1,5 @@
 //! Backtests and sweeps: take, call, wrap.
 
-use std::sync::atomic::Ordering;
-
 use barproof_core::backtest::costs::Costs;
 use barproof_core::backtest::entries::{Entered, Entries, sweep_entries as core_sweep_entries};
 use barproof_core::backtest::finer::{Finer, Unserved};
@@ -28,7 +26,7 @@ use crate::convert::copied;
 use crate::error::to_python;
 use crate::rules::{rules, value};
 use crate::signals::Signals;
-use crate::watch::watched;
+use crate::watch::{reported, run as run_watched};
 
 /// (taker, maker, slippage)
 pub type CostsIn = (f64, f64, f64);
@@ -256,16 +254,16 @@ pub fn sweep_table<'py>(
             sweep::sweep(market, &combinations, &windows, &settings, keep_daily, &state)
         })
     };
-    let watch = || -> PyResult<()> {
-        Python::attach(|py| {
-            py.check_signals()?;
-            if let Some(progress) = &progress {
-                progress.call1(py, (state.done.load(Ordering::Relaxed), count))?;
-            }
-            Ok(())
-        })
-    };
-    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
+    let ended = reported(py, &state, count, progress.as_ref(), work);
+    swept(py, ended, keep_daily)
+}
+
+/// What a sweep of a table gave and what ended it early, as columns; Ctrl-C leaves what is finished.
+pub fn swept(
+    py: Python<'_>,
+    (result, stopped): (Result<Vec<Option<Combination>>>, Option<PyErr>),
+    keep_daily: bool,
+) -> PyResult<Bound<'_, PyDict>> {
     let interrupted = match stopped {
         Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => true,
         Some(error) => return Err(error),
@@ -330,20 +328,7 @@ pub fn sweep_entries<'py>(
             core_sweep_entries(market, &rules, window, draws, &settings, keep_daily, &state)
         })
     };
-    let watch = || -> PyResult<()> {
-        Python::attach(|py| {
-            py.check_signals()?;
-            if let Some(progress) = &progress {
-                progress.call1(py, (state.done.load(Ordering::Relaxed), count))?;
-            }
-            Ok(())
-        })
-    };
-    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
-    if let Some(error) = stopped {
-        return Err(error);
-    }
-    let finished = result.map_err(|e| to_python(py, &e))?;
+    let finished = run_watched(py, &state, count, progress.as_ref(), work)?;
     let rows = || finished.iter().flatten();
     let out = PyDict::new(py);
     out.set_item("metrics", metric_columns(py, rows().map(|c| &c.metrics))?)?;

@@ -1,7 +1,5 @@
 //! Labels: take, call, wrap.
 
-use std::sync::atomic::Ordering;
-
 use barproof_core::backtest::market::Market;
 use barproof_core::backtest::record::{Reason, Side};
 use barproof_core::backtest::sweep::Progress;
@@ -26,33 +24,9 @@ use crate::convert::copied;
 use crate::error::to_python;
 use crate::rules::rules;
 use crate::signals::Signals;
-use crate::watch::watched;
+use crate::watch::run;
 
 type Floats<'py> = Bound<'py, PyArray1<f64>>;
-
-/// Runs work that Ctrl-C ends and that reports its progress.
-fn run<T: Send>(
-    py: Python<'_>,
-    state: &Progress,
-    total: usize,
-    progress: Option<&Py<PyAny>>,
-    work: impl FnOnce() -> Result<T> + Send,
-) -> PyResult<T> {
-    let watch = || -> PyResult<()> {
-        Python::attach(|py| {
-            py.check_signals()?;
-            if let Some(progress) = progress {
-                progress.call1(py, (state.done.load(Ordering::Relaxed), total))?;
-            }
-            Ok(())
-        })
-    };
-    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
-    match stopped {
-        Some(error) => Err(error),
-        None => result.map_err(|e| to_python(py, &e)),
-    }
-}
 
 fn prices<'b>(bars: &'b CoreBars, clock: &str) -> Result<(&'b [f64], usize)> {
     match clock {

@@ -1,7 +1,6 @@
 //! Accounts that several symbols share: take, call, wrap.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use barproof_core::backtest::account::run::{Asked, Leg, Pace, Shared, foregone, hold, run};
 use barproof_core::backtest::account::sweep::{Setup, Span, sweep};
@@ -19,18 +18,15 @@ use barproof_core::signals::Signals as CoreSignals;
 use barproof_core::window::Window;
 use barproof_core::{Error, Result};
 use numpy::IntoPyArray;
-use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::backtest::{
-    CostsIn, InstrumentIn, combinations, instrument, metric_columns, metrics_dict,
-};
+use crate::backtest::{CostsIn, InstrumentIn, combinations, instrument, metrics_dict, swept};
 use crate::bars::Bars;
 use crate::error::to_python;
 use crate::rules::rules;
 use crate::signals::Signals;
-use crate::watch::watched;
+use crate::watch::reported;
 
 /// (bars, signals, schedule of rules, costs, instrument, window)
 type LegIn<'py> = (
@@ -150,34 +146,8 @@ pub fn sweep_account<'py>(
             .collect();
         sweep(&markets, &combinations, &setup, &spans, &settings, keep_daily, &state)
     };
-    let watch = || -> PyResult<()> {
-        Python::attach(|py| {
-            py.check_signals()?;
-            if let Some(progress) = &progress {
-                progress.call1(py, (state.done.load(Ordering::Relaxed), count))?;
-            }
-            Ok(())
-        })
-    };
-    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
-    let interrupted = match stopped {
-        Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => true,
-        Some(error) => return Err(error),
-        None => false,
-    };
-    let finished = result.map_err(|e| to_python(py, &e))?;
-    let rows = || finished.iter().flatten();
-    let out = PyDict::new(py);
-    let done: Vec<bool> = finished.iter().map(Option::is_some).collect();
-    out.set_item("done", done.into_pyarray(py))?;
-    out.set_item("interrupted", interrupted)?;
-    out.set_item("frame", metric_columns(py, rows().flat_map(|c| c.windows.iter()))?)?;
-    out.set_item("pooled", metric_columns(py, rows().map(|c| &c.pooled))?)?;
-    if keep_daily {
-        let daily: Vec<f64> = rows().flat_map(|c| c.daily.iter().copied()).collect();
-        out.set_item("daily", daily.into_pyarray(py))?;
-    }
-    Ok(out)
+    let ended = reported(py, &state, count, progress.as_ref(), work);
+    swept(py, ended, keep_daily)
 }
 
 fn limits(given: &[LimitsIn]) -> Vec<(i64, Limits)> {

@@ -1,7 +1,5 @@
 //! Statistics: take, call, wrap.
 
-use std::sync::atomic::Ordering;
-
 use barproof_core::stats::bootstrap::{Resamples, positions as core_positions};
 use barproof_core::stats::cscv::{self, BlockSums, Split};
 use barproof_core::stats::superior::{self, Maxima, Question};
@@ -14,31 +12,7 @@ use pyo3::types::PyDict;
 
 use crate::convert::copied;
 use crate::error::to_python;
-use crate::watch::watched;
-
-/// Runs work that Ctrl-C ends and that reports its progress; whatever ends it is raised.
-fn run<T: Send>(
-    py: Python<'_>,
-    state: &Progress,
-    total: usize,
-    progress: Option<&Py<PyAny>>,
-    work: impl FnOnce() -> Result<T> + Send,
-) -> PyResult<T> {
-    let watch = || -> PyResult<()> {
-        Python::attach(|py| {
-            py.check_signals()?;
-            if let Some(progress) = progress {
-                progress.call1(py, (state.done.load(Ordering::Relaxed), total))?;
-            }
-            Ok(())
-        })
-    };
-    let (result, stopped) = py.detach(|| watched(work, watch, &state.cancel));
-    match stopped {
-        Some(error) => Err(error),
-        None => result.map_err(|e| to_python(py, &e)),
-    }
-}
+use crate::watch::run;
 
 fn table(columns: Vec<Vec<f64>>) -> Result<Array2<f64>> {
     let shape = (columns.len(), columns.first().map_or(0, Vec::len));

@@ -5,7 +5,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use barproof_core::Result;
+use barproof_core::backtest::sweep::Progress;
 use pyo3::prelude::*;
+
+use crate::error::to_python;
 
 /// How often Ctrl-C is looked for and progress reported.
 const POLL: Duration = Duration::from_millis(50);
@@ -40,4 +43,38 @@ pub fn watched<T: Send>(
         }
         (result, stopped)
     })
+}
+
+/// Runs work that Ctrl-C ends and that reports its progress: what came of it, and what ended it early.
+pub fn reported<T: Send>(
+    py: Python<'_>,
+    state: &Progress,
+    total: usize,
+    progress: Option<&Py<PyAny>>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> (Result<T>, Option<PyErr>) {
+    let watch = || -> PyResult<()> {
+        Python::attach(|py| {
+            py.check_signals()?;
+            if let Some(progress) = progress {
+                progress.call1(py, (state.done.load(Ordering::Relaxed), total))?;
+            }
+            Ok(())
+        })
+    };
+    py.detach(|| watched(work, watch, &state.cancel))
+}
+
+/// [`reported`], where whatever ends it early is raised.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    state: &Progress,
+    total: usize,
+    progress: Option<&Py<PyAny>>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    match reported(py, state, total, progress, work) {
+        (_, Some(error)) => Err(error),
+        (result, None) => result.map_err(|e| to_python(py, &e)),
+    }
 }

@@ -3,8 +3,6 @@
 //! Entries are lists of bars and all else is shared, so that a draw costs its trades and not its bars. Draws are
 //! independent and each writes its own slot: results have the same bits for any number of threads.
 
-use std::sync::atomic::Ordering;
-
 use rayon::prelude::*;
 
 #[cfg(feature = "indexed")]
@@ -43,14 +41,14 @@ pub fn sweep_entries(
     progress: &Progress,
 ) -> Result<Vec<Option<Entered>>> {
     let one = |entries: Entries| -> Result<Option<Entered>> {
-        if progress.cancel.load(Ordering::Relaxed) {
+        if progress.stopped() {
             return Ok(None);
         }
         let signals = market.signals.with_entries(entries)?;
         let market = Market { signals: &signals, ..*market };
         let schedule = Schedule::constant(&market, rules)?;
         let measured = measure(&market, &schedule, window, settings);
-        progress.done.fetch_add(1, Ordering::Relaxed);
+        progress.add(1);
         let metrics = measured.metrics(settings.periods_per_year);
         Ok(Some(Entered { metrics, daily: if keep_daily { measured.daily } else { vec![] } }))
     };

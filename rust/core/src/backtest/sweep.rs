@@ -5,8 +5,6 @@
 //! curves. Where there are fewer combinations than would fill the threads, windows run in parallel too and the pooling
 //! follows; the arithmetic, and so every bit, is the same.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
 use rayon::prelude::*;
 
 #[cfg(feature = "indexed")]
@@ -17,6 +15,7 @@ use crate::backtest::paths::Routes;
 use crate::backtest::pooling::Gather;
 use crate::backtest::rules::Rules;
 use crate::backtest::run::{Engine, Outcome, Schedule, run};
+pub use crate::progress::Progress;
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -31,15 +30,6 @@ pub struct Settings {
     pub threads: usize,
     /// Which way each run takes.
     pub engine: Engine,
-}
-
-/// Seen and set from outside while a sweep runs.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Combinations finished.
-    pub done: AtomicUsize,
-    /// Set to stop early.
-    pub cancel: AtomicBool,
 }
 
 /// Metrics of one combination.
@@ -90,7 +80,7 @@ pub fn sweep(
         return Ok(pool.install(|| job.all(&routes, &schedules)));
     }
     let one = |marks: &mut Vec<f64>, schedule: &Schedule<'_>| {
-        if progress.cancel.load(Ordering::Relaxed) {
+        if progress.stopped() {
             return None;
         }
         let done = if split_windows {
@@ -99,7 +89,7 @@ pub fn sweep(
             in_order(market, schedule, windows, settings, keep_daily, progress, marks)
         };
         if done.is_some() {
-            progress.done.fetch_add(1, Ordering::Relaxed);
+            progress.add(1);
         }
         done
     };
@@ -127,7 +117,7 @@ fn in_order(
 ) -> Option<Combination> {
     let mut gather = Gather::new(windows, settings);
     for window in windows {
-        if progress.cancel.load(Ordering::Relaxed) {
+        if progress.stopped() {
             return None;
         }
         let buffer = std::mem::take(marks);
@@ -150,7 +140,7 @@ fn in_parallel(
     let outcomes: Option<Vec<Outcome>> = windows
         .par_iter()
         .map(|window| {
-            let go_on = !progress.cancel.load(Ordering::Relaxed);
+            let go_on = !progress.stopped();
             let initial = settings.initial_equity;
             go_on.then(|| run(market, schedule, *window, initial, false, vec![], settings.engine))
         })
@@ -164,6 +154,8 @@ fn in_parallel(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -2,6 +2,7 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
+use super::parts::{finite, full};
 use super::recursion::{GROUP, Recursion, groups};
 use super::registry::{Function, Input, Parameter, consistent, count};
 use super::wide;
@@ -349,16 +350,8 @@ const X: &[Input] = &[Input::Series("close")];
 const PERIOD: &[Parameter] = &[Parameter::window("period", 1, None)];
 const PERIOD_FROM_2: &[Parameter] = &[Parameter::window("period", 2, None)];
 
-fn finite(p: &[f64]) -> Memory {
-    Memory::Finite(bars(p[0]))
-}
-
 fn fading(p: &[f64]) -> Memory {
     Memory::Fading(bars(p[0]) + ema_fade(p[0]))
-}
-
-fn full(p: &[f64]) -> u64 {
-    bars(p[0]) - 1
 }
 
 /// Rows of this family.

@@ -3,8 +3,9 @@
 use super::average::{Ema, ema_fade, wilder_fade};
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
-use super::parts::{Map, ROW, defined, finite, full};
+use super::parts::{Map, ROW, finite, full};
 use super::registry::{Function, Input, Kind, Parameter, count};
+use super::undefined::defined;
 use super::volatility::Atr;
 use super::window::{Largest, Smallest, Window, bars};
 

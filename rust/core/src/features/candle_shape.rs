@@ -3,8 +3,9 @@
 use super::average::ema_fade;
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
-use super::parts::{Change, Map, ROW, defined, finite_changes, full_changes, within};
+use super::parts::{Change, Map, ROW, finite_changes, full_changes, within};
 use super::registry::{Function, Input, Parameter};
+use super::undefined::defined;
 use super::window::bars;
 use crate::numeric;
 

@@ -2,6 +2,7 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
+use super::parts::{finite, full};
 use super::registry::{Function, Input, Parameter, consistent, count};
 use super::undefined::{defined, whole};
 use super::window::{Fold, Window, bars};
@@ -152,14 +153,6 @@ impl Kernel<2, 1> for Beta {
 }
 const BOTH: &[Input] = &[Input::Given, Input::Given];
 const THIRTY: &[Parameter] = &[Parameter::window("period", 2, Some(30.0))];
-
-fn finite(p: &[f64]) -> Memory {
-    Memory::Finite(bars(p[0]))
-}
-
-fn full(p: &[f64]) -> u64 {
-    bars(p[0]) - 1
-}
 
 /// Rows of this family.
 pub const FUNCTIONS: &[Function] = &[

@@ -5,9 +5,10 @@ use std::f64::consts::LN_2;
 use super::joint::Pairs;
 use super::node::{Kernel, Visit, node};
 use super::operators::quotient;
-use super::parts::{ROW, defined, finite, finite_changes, full, full_changes, within};
+use super::parts::{ROW, finite, finite_changes, full, full_changes, within};
 use super::registry::{Function, Input, Parameter, count};
 use super::returns::LogReturn;
+use super::undefined::defined;
 use super::window::{Delay, Fold, Moments, Window};
 use crate::numeric::{self, Sum};
 

@@ -3,8 +3,9 @@
 use super::node::{Kernel, Node, Visit, node};
 use super::operators::quotient;
 use super::order::Sorted;
-use super::parts::{ROW, defined, finite, full};
+use super::parts::{ROW, finite, full};
 use super::registry::{Function, Input, Kind, Parameter, count};
+use super::undefined::defined;
 use super::window::{Fold, Moments, Statistic, Windowed};
 use crate::numeric::Sum;
 

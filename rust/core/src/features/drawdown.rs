@@ -2,8 +2,9 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
-use super::parts::{ROW, defined, finite, full};
+use super::parts::{ROW, finite, full};
 use super::registry::{Function, Input, Parameter, count};
+use super::undefined::defined;
 use super::window::{Fold, Largest, Smallest, Statistic, Window, Windowed, bars};
 use crate::numeric::{self, Sum};
 

@@ -1,8 +1,9 @@
 //! Stationary series that keep their memory, and sums that tell when a series has moved enough.
 
 use super::node::{Kernel, Memory, Visit, node};
-use super::parts::{ROW, defined};
+use super::parts::ROW;
 use super::registry::{Function, Input, Kind, Parameter, count};
+use super::undefined::defined;
 use super::window::bars;
 use crate::numeric::Sum;
 

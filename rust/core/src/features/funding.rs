@@ -5,8 +5,9 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
-use super::parts::{Map, ROW, Sums, defined, finite, full};
+use super::parts::{Map, ROW, Sums, finite, full};
 use super::registry::{Function, Input, Parameter, count};
+use super::undefined::defined;
 use crate::numeric::Sum;
 
 const HOUR_MS: f64 = 3_600_000.0;

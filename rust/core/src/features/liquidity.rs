@@ -3,11 +3,10 @@
 use super::joint::Pairs;
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::{quotient, relative};
-use super::parts::{
-    Map, ROW, Sums, defined, finite, finite_changes, full, full_changes, log_ratio, within,
-};
+use super::parts::{Map, ROW, Sums, finite, finite_changes, full, full_changes, log_ratio, within};
 use super::registry::{Function, Input, Parameter, count};
 use super::returns::LogReturn;
+use super::undefined::defined;
 use super::window::{Window, bars};
 use crate::numeric::{self, Sum};
 

@@ -2,6 +2,7 @@
 
 use super::average::{Ema, Mean, WeightedMean, ema_fade, fade};
 use super::node::{Kernel, Memory, Visit, node};
+use super::parts::{finite, full};
 use super::registry::{Function, Input, Kind, Parameter, consistent, count};
 use super::undefined::{Held, defined, whole};
 use super::window::{Delay, Largest, Smallest, Window, Windowed, bars};
@@ -382,14 +383,6 @@ const HIGH_LOW_CLOSE: &[Input] =
 
 const fn period(default: f64) -> Parameter {
     Parameter::window("period", 1, Some(default))
-}
-
-fn finite(p: &[f64]) -> Memory {
-    Memory::Finite(bars(p[0]))
-}
-
-fn full(p: &[f64]) -> u64 {
-    bars(p[0]) - 1
 }
 
 /// Rows of this family.

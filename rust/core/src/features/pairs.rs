@@ -4,11 +4,11 @@ use super::dependence::NOTHING;
 use super::joint::Pairs;
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::quotient;
-use super::parts::{Map, within};
-use super::parts::{ROW, Then, defined, finite, finite_changes, full, full_changes, log_ratio};
+use super::parts::{Map, ROW, Then, finite, finite_changes, full, full_changes, log_ratio, within};
 use super::registry::{Function, Input, Parameter, count};
 use super::returns::LogReturn;
 use super::rolling::ZScore;
+use super::undefined::defined;
 use super::volatility::SampleDeviation;
 use super::window::{Delay, Windowed, bars};
 

@@ -3,14 +3,9 @@
 
 use super::node::{Kernel, Memory, Node, Visit, node};
 use super::registry::{Function, consistent};
+use super::undefined::defined;
 use super::window::{Window, bars};
 use crate::numeric::{self, Sum};
-
-/// What overflows has no value.
-#[inline]
-pub(super) fn defined(x: f64) -> f64 {
-    if x.is_finite() { x } else { f64::NAN }
-}
 
 /// Logarithm of a quotient; NaN unless both are above 0.
 #[inline]

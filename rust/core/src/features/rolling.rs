@@ -1,11 +1,12 @@
 //! Order and spread in a rolling window.
 
-use super::node::{Kernel, Memory, Visit, node};
+use super::node::{Kernel, Visit, node};
 use super::operators::quotient;
 use super::order::Sorted;
+use super::parts::{finite, full};
 use super::registry::{Function, Input, Parameter, consistent, count};
 use super::wide;
-use super::window::{Largest, Moments, Smallest, Statistic, Windowed, bars};
+use super::window::{Largest, Moments, Smallest, Statistic, Windowed};
 
 /// Largest value of a window.
 #[derive(Clone, Debug)]
@@ -111,14 +112,6 @@ fn share(below: f64, equal: f64, others: f64) -> f64 {
 const X: &[Input] = &[Input::Series("close")];
 const PERIOD: &[Parameter] = &[Parameter::window("period", 1, None)];
 const PERIOD_FROM_2: &[Parameter] = &[Parameter::window("period", 2, None)];
-
-fn finite(p: &[f64]) -> Memory {
-    Memory::Finite(bars(p[0]))
-}
-
-fn full(p: &[f64]) -> u64 {
-    bars(p[0]) - 1
-}
 
 /// Rows of this family.
 pub const FUNCTIONS: &[Function] = &[

@@ -1,10 +1,11 @@
 //! Statistics of a window: sums, spreads, lines, largest and smallest values.
 
-use super::node::{Kernel, Memory, Visit, node};
+use super::node::{Kernel, Visit, node};
 use super::oscillators::Extreme;
+use super::parts::{finite, full};
 use super::registry::{Function, Input, Parameter, consistent, count};
 use super::undefined::defined;
-use super::window::{Fold, Largest, Moments, Smallest, Statistic, Window, Windowed, bars};
+use super::window::{Fold, Largest, Moments, Smallest, Statistic, Window, Windowed};
 use crate::numeric::{self, Sum};
 
 /// Sum of a window.
@@ -204,14 +205,6 @@ impl Kernel<1, 2> for Ages {
 const X: &[Input] = &[Input::Series("close")];
 const THIRTY: &[Parameter] = &[Parameter::window("period", 2, Some(30.0))];
 const FOURTEEN: &[Parameter] = &[Parameter::window("period", 2, Some(14.0))];
-
-fn finite(p: &[f64]) -> Memory {
-    Memory::Finite(bars(p[0]))
-}
-
-fn full(p: &[f64]) -> u64 {
-    bars(p[0]) - 1
-}
 
 /// Rows of this family.
 pub const FUNCTIONS: &[Function] = &[

@@ -6,8 +6,9 @@ use super::node::{Kernel, Memory, Visit, node};
 use super::operators::relative;
 use super::order::Sorted;
 use super::parts::within;
-use super::parts::{ROW, Sums, Then, defined, finite_changes, full_changes};
+use super::parts::{ROW, Sums, Then, finite_changes, full_changes};
 use super::registry::{Function, Input, Parameter, count};
+use super::undefined::defined;
 use super::window::{Delay, Windowed, bars};
 use crate::numeric;
 

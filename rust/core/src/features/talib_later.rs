@@ -10,10 +10,11 @@ use super::later_kernels::{
 use super::node::{Memory, node};
 use super::operators::quotient;
 use super::order::Sorted;
-use super::parts::{Map, ROW, Sums, Then, defined, finite, finite_changes, full, full_changes};
+use super::parts::{Map, ROW, Sums, Then, finite, finite_changes, full, full_changes};
 use super::registry::{Function, Input, Kind, Parameter, count};
 use super::statistics::Regression;
 use super::swing_bars::{Awesome, Extremes};
+use super::undefined::defined;
 use super::volatility::Atr;
 use super::window::{Delay, Window, Windowed, bars};
 use crate::numeric::Sum;

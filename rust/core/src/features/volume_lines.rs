@@ -2,8 +2,9 @@
 
 use super::node::{Kernel, Memory, Visit, node};
 use super::operators::{quotient, relative};
-use super::parts::{ROW, defined};
+use super::parts::ROW;
 use super::registry::{Function, Input};
+use super::undefined::defined;
 use crate::numeric::Sum;
 
 /// Volume times return, added up.

@@ -5,8 +5,6 @@
 //! labels alive: the uniqueness of all is the number of bars that they cover over the number of bars of one; and how
 //! far kept bars lie apart is counted once for all lengths.
 
-use std::sync::atomic::Ordering;
-
 use rayon::prelude::*;
 
 use super::on_threads;
@@ -138,7 +136,7 @@ impl HorizonGrid<'_> {
             let found: Vec<Option<Bins>> = parts
                 .par_iter()
                 .map(|(number, from, to)| {
-                    let stopped = progress.cancel.load(Ordering::Relaxed);
+                    let stopped = progress.stopped();
                     (!stopped).then(|| self.part(self.bars[*number], *from, *to, &volumes))
                 })
                 .collect();
@@ -151,7 +149,7 @@ impl HorizonGrid<'_> {
                     .filter_map(|(_, bins)| bins.as_ref())
                     .collect();
                 self.add_up(*bars, &own, &kept, &mut cells);
-                progress.done.fetch_add(self.levels.len() * self.least.len(), Ordering::Relaxed);
+                progress.add(self.levels.len() * self.least.len());
             }
             Ok(cells)
         })

@@ -5,8 +5,6 @@
 //! holding time alone; a shard looks as far to either side as its labels can reach, so that it knows how many are alive
 //! at every bar of its own. Shards are added up in their order: no bit depends on the threads.
 
-use std::sync::atomic::Ordering;
-
 use rayon::prelude::*;
 
 use super::on_threads;
@@ -187,7 +185,7 @@ impl TradeGrid<'_, '_> {
                 let done: Vec<Option<Vec<Tally>>> = shards
                     .par_iter()
                     .map(|shard| {
-                        let stopped = progress.cancel.load(Ordering::Relaxed);
+                        let stopped = progress.stopped();
                         (!stopped).then(|| batch.tally(*shard))
                     })
                     .collect();
@@ -197,7 +195,7 @@ impl TradeGrid<'_, '_> {
             for slot in 0..members.len() * self.least.len() {
                 cells.push(join(&tallies.iter().map(|tally| tally[slot]).collect::<Vec<_>>()));
             }
-            progress.done.fetch_add(members.len() * self.least.len(), Ordering::Relaxed);
+            progress.add(members.len() * self.least.len());
         }
         Ok(Some(cells))
     }

@@ -7,8 +7,6 @@
 //! bar that ends the holding time, an exit signal, and the first bar whose prices reach stop, target or liquidation. The
 //! bits are those of stepping every bar, which [`Trials::by_bar`] does.
 
-use std::sync::atomic::Ordering;
-
 use rayon::prelude::*;
 
 use super::{SHARE, on_threads};
@@ -361,7 +359,7 @@ pub fn trials(
             .par_chunks(SHARE)
             .enumerate()
             .map(|(number, part)| {
-                if progress.cancel.load(Ordering::Relaxed) {
+                if progress.stopped() {
                     return None;
                 }
                 let mut table = Table::default();
@@ -372,7 +370,7 @@ pub fn trials(
                     };
                     table.push(&trial, equity);
                 }
-                progress.done.fetch_add(part.len(), Ordering::Relaxed);
+                progress.add(part.len());
                 Some(table)
             })
             .collect();

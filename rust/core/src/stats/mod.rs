@@ -42,28 +42,8 @@ pub mod bootstrap;
 pub mod cscv;
 pub mod superior;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
+pub use crate::progress::Progress;
 use crate::{Error, Result};
-
-/// How far a job is, and whether it was asked to stop.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Parts that are finished.
-    pub done: AtomicUsize,
-    /// Set to end the job after the parts that are running.
-    pub cancel: AtomicBool,
-}
-
-impl Progress {
-    fn stopped(&self) -> bool {
-        self.cancel.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, parts: usize) {
-        self.done.fetch_add(parts, Ordering::Relaxed);
-    }
-}
 
 /// Returns of several trials over the same periods, one trial after the other.
 #[derive(Clone, Copy, Debug)]

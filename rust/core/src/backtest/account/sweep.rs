@@ -2,8 +2,6 @@
 //!
 //! Combinations are independent and each writes its own slot, so no bit depends on the number of threads.
 
-use std::sync::atomic::Ordering;
-
 use rayon::prelude::*;
 
 use super::Limits;
@@ -192,7 +190,7 @@ impl<'j, 'a> Job<'j, 'a> {
                 return Ok(some.iter().map(|_| None).collect());
             }
         }
-        self.progress.done.fetch_add(some.len(), Ordering::Relaxed);
+        self.progress.add(some.len());
         Ok(gathered.into_iter().map(|gather| Some(gather.finish(self.keep_daily))).collect())
     }
 
@@ -266,7 +264,7 @@ impl<'j, 'a> Job<'j, 'a> {
         let span = &self.spans[number];
         let Some(left) = self.together(number, schedules, gathered) else { return Ok(None) };
         for one in left {
-            if self.progress.cancel.load(Ordering::Relaxed) {
+            if self.progress.stopped() {
                 return Ok(None);
             }
             let legs = self.legs(&schedules[one], span);

@@ -3,8 +3,6 @@
 //! Groups that enter alike share each entry; all others walk by themselves. Either way a thread takes some of them
 //! through a tile of the market before the next, so that what one has fetched into the cache serves all.
 
-use std::sync::atomic::Ordering;
-
 use rayon::prelude::*;
 
 use super::group::Group;
@@ -133,7 +131,7 @@ impl Job<'_, '_> {
             }
             let mut until = window.start;
             while until < window.stop {
-                if self.progress.cancel.load(Ordering::Relaxed) {
+                if self.progress.stopped() {
                     return (0..count).map(|_| None).collect();
                 }
                 until = window.stop.min(until + TILE);
@@ -146,7 +144,7 @@ impl Job<'_, '_> {
                 add(gather, gauge, initial);
             }
         }
-        self.progress.done.fetch_add(count, Ordering::Relaxed);
+        self.progress.add(count);
         gathers.into_iter().map(|gather| Some(gather.finish(self.keep_daily))).collect()
     }
 }
@@ -190,7 +188,7 @@ impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
         let stop = self.windows.last().map_or(0, |w| w.stop);
         let mut until = self.windows.first().map_or(0, |w| w.start);
         while until < stop {
-            if progress.cancel.load(Ordering::Relaxed) {
+            if progress.stopped() {
                 return self.runners.iter().map(|_| None).collect();
             }
             until = stop.min(until + TILE);
@@ -198,7 +196,7 @@ impl<'m, 'a, 'r> Together<'m, 'a, 'r> {
                 self.advance(number, until);
             }
         }
-        progress.done.fetch_add(self.runners.len(), Ordering::Relaxed);
+        progress.add(self.runners.len());
         self.runners.into_iter().map(|r| Some(r.gather.finish(keep_daily))).collect()
     }
 
