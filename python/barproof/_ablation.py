@@ -216,6 +216,7 @@ def _by_time(rules: Rules, bars: int) -> Rules:
 
 
 def _model(result: Result, rules: Rules) -> _Run:
+    """Run the model's signals again by one set of rules, in no ledger."""
     from barproof._backtest import backtest
 
     made = result._setting

@@ -200,6 +200,7 @@ def read_folder(
 
 
 def _manifest(path: str | os.PathLike[str], where: str) -> dict[str, Any]:
+    """Read the manifest of a bundle; one that is not as it was written is refused."""
     data = _read(path, MANIFEST, None)
     if data is None:
         raise BundleError(

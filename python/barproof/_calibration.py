@@ -125,6 +125,7 @@ def _fit_platt(p: Floats, y: Ints) -> Fitted:
 
 
 def _newton(z: Floats, target: Floats) -> tuple[float, float]:
+    """Fit slope and intercept of a logistic curve by Newton steps, halved while the loss rises."""
     centre, spread = float(z.mean()), float(z.std())
     base = float(np.log(target.mean() / (1.0 - target.mean())))
     # One value for every row, but for its rounding: there is no slope to find.

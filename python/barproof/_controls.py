@@ -318,6 +318,7 @@ def _check(result: Any) -> None:
 
 
 def _again(result: Result, signals: Signals, costs: Costs) -> Result:
+    """Run everything of a result again with other signals and costs, in no ledger."""
     made, candles = result._setting, result.candles
     schedule = result.rules
     if not isinstance(schedule, Rules):

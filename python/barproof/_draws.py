@@ -183,6 +183,7 @@ def _random(
     rng: np.random.Generator,
     keep: Keep | None,
 ) -> list[Row]:
+    """Draw different combinations one by one until there are enough."""
     names = [name for group in groups for name in group]
     found: dict[Row, None] = {}
     tried = 0
@@ -210,6 +211,7 @@ def _latin(
     rng: np.random.Generator,
     keep: Keep | None,
 ) -> list[Row]:
+    """Draw Latin designs, larger ones where `keep` drops many rows, until one holds enough."""
     names = [name for group in groups for name in group]
     size = count
     most = 0

@@ -331,6 +331,7 @@ def _scored(
     level: float,
     seed: int,
 ) -> pl.DataFrame:
+    """Scores of one part on its rows, with intervals from a block bootstrap."""
     y, n = labels.values[at], len(at)
     start, end = labels.start[at], labels.end[at]
     n_eff = effective_rows(start, end)
@@ -374,6 +375,7 @@ def _record(
     interval: tuple[float, float] | None,
     short: str,
 ) -> tuple[Any, ...]:
+    """One row of the frame: a score, its interval, or why it has none."""
     nan = float("nan")
     if reason is not None:
         return part, score.name, nan, nan, nan, nan, n, n_eff, reason

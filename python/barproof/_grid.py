@@ -314,6 +314,7 @@ class _Where:
 
 
 def _product(groups: list[Group], size: int) -> dict[str, list[Any]]:
+    """Columns of all combinations of groups, the last group running fastest."""
     lengths = [_length(group) for group in groups]
     if size > MOST:
         raise ParameterError(

@@ -108,6 +108,8 @@ def read_pickles(stream: IO[bytes], where: str, count: int = 1) -> tuple[list[An
 
 
 class _Reader:
+    """Follows the opcodes of pickles and describes what they would make."""
+
     def __init__(self, stream: IO[bytes], where: str) -> None:
         self.stream = stream
         self.where = where

@@ -224,6 +224,7 @@ class PortfolioResult:
 
     @cached_property
     def _missed(self) -> pl.DataFrame:
+        """Refused entries with what each would have earned on its own."""
         numbers = {symbol: k for k, symbol in enumerate(self.symbols)}
         entries = [
             (numbers[symbol], int(bar), float(equity))
@@ -350,6 +351,7 @@ def run_account(
 
 
 def _refused(columns: Mapping[str, Any], symbols: list[str]) -> pl.DataFrame:
+    """Frame of the entries that an account refused."""
     return pl.DataFrame(
         [
             texts("symbol", symbols, columns["symbol"]),

@@ -42,6 +42,7 @@ class Bar:
         return self._report
 
     def _report(self, done: int, total: int) -> None:
+        """Draw the bar; one that would be done within half a second is not begun."""
         if self._bar is None:
             if time.perf_counter() - self._began < 0.5:
                 return

@@ -170,6 +170,7 @@ def reconcile(
 
 
 def _by_runs(a: Result, b: Result, between: Signals | None) -> Reconciliation:
+    """Split the gap of two runs by replacing one cause after the other, forwards and backwards."""
     if a.initial_equity != b.initial_equity:
         raise ParameterError(
             f"runs must begin with the same equity, but `a` has {a.initial_equity!r} and `b` {b.initial_equity!r}: run "
@@ -289,6 +290,7 @@ def _funded(candles: Candles) -> bool:
 def _by_trades(
     a: Result | pl.DataFrame, b: Result | pl.DataFrame, within: timedelta | None
 ) -> Reconciliation:
+    """Split the gap of two lists of trades: what was missed, what is extra, and how matched ones differ."""
     step = timedelta(minutes=1)
     for run in (a, b):
         if isinstance(run, Result):

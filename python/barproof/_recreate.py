@@ -211,6 +211,8 @@ def recreate(
 
 @dataclass
 class _Readings:
+    """A model and its data, and the ways in which they can be read."""
+
     model: Any
     values: Any
     at: Any
@@ -344,6 +346,7 @@ def _predictor(model: Any, precision: Precision) -> Callable[[Any, bool], Any]:
 
 
 def _ranked(records: list[dict[str, Any]], stored: float, tolerance: float) -> Recreation:
+    """Sort readings by their distance from the stored number, and say whether one alone gives it."""
     frame = pl.DataFrame(records)
     rough = pl.lit(False)
     if "mode" in frame.columns:
@@ -497,6 +500,7 @@ def _purposes(bundle: Bundle, candles: Candles) -> dict[str, Any]:
 def _scored(
     metric: str, found: Floats, labels: Labels, rows: Any, shift: int, classes: tuple[int, ...]
 ) -> float | None:
+    """Metric of predictions against labels some rows away; None where too few rows are left."""
     there = rows + shift
     rows, there = (side[(there >= 0) & (there < len(found))] for side in (rows, there))
     y, p = labels.values[there], found[rows]

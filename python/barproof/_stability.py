@@ -75,6 +75,7 @@ def _unchanged(levels: list[tuple[Any, ...]]) -> float:
 
 
 def _steadiness(group: Sequence[str], levels: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """One row of the table: how often one choice changed, and how evenly its levels were taken."""
     name, n = "+".join(group), len(levels)
     if not n:
         return name, 0, 0, float("nan"), None, float("nan"), float("nan")

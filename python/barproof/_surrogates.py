@@ -103,6 +103,7 @@ def surrogate_candles(
 
 
 def _simulated(candles: Candles, seed: int, edge: float) -> Candles:
+    """Simulate candles of the same length, interval, start, price and volatility."""
     returns = np.diff(np.log(candles.close))
     annual = float(np.std(returns)) * float(np.sqrt(_YEAR / candles.interval_ms))
     made = simulate_candles(

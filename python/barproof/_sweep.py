@@ -266,6 +266,7 @@ def _run(
     ledger: Recorded,
     workers: Crew | None,
 ) -> Sweep:
+    """Refuse what does not fit into memory, then run a sweep and hand it to the ledger."""
     pieces = job.pieces(whole=out is None)
     need, free = job.memory(pieces, kept=out is None), available_bytes()
     if need > free and out is None:

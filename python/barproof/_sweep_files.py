@@ -89,6 +89,7 @@ class SweepFolder:
         self._unlock()
 
     def _open(self) -> None:
+        """Make the folder or take one up that holds the same sweep; what a kill left is removed."""
         if self.path.exists() and not self.path.is_dir():
             raise FileError(f"`out` {str(self.path)!r} is a file: give the name of a folder")
         manifest = self.path / "manifest.json"

@@ -293,6 +293,7 @@ class Job:
         columns: list[NDArray[np.float64]],
         more: list[pl.Series],
     ) -> pl.DataFrame:
+        """Frame of pooled rows of one symbol, with the axes of their combinations."""
         return pl.DataFrame(
             [
                 *self._symbol(leg, len(numbers)),

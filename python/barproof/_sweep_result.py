@@ -417,6 +417,7 @@ class Sweep:
         return DailyReturns(pl.concat(dates), self.combinations, self._daily)
 
     def _daily(self, combinations: list[int]) -> NDArray[np.float64]:
+        """Run combinations again for their daily returns, one row each."""
         leg, parts = self._leg(None), []
         places = [self._job.place(number) for number in combinations]
         # Neighbours of one set of signals run together.

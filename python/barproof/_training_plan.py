@@ -202,6 +202,7 @@ def _probe(one: Ready, values: Floats, rows: Ints, seed: int) -> tuple[float, fl
     table, window = take_columns(values, one.columns), window_of(model)
 
     def fit(at: Ints, passes: int = 1) -> float:
+        """Fit a copy on some rows, and tell the seconds it took."""
         short = model.clone()
         if epochs:
             short = replace(short, epochs=passes, patience=passes, resume=None)  # type: ignore[type-var]

@@ -431,6 +431,7 @@ class _Walk:
             self.found.append(self._one(step, report, team))
 
     def _one(self, step: Step, report: Progress | None, team: Crew | None) -> _Found:
+        """Sweep the grid over what one step chooses on, choose, and judge the choice on its rows."""
         made, grid = self._plan.made, self._grid
         signals = self._plan.signals(step.number)
         if step.rows is not None:

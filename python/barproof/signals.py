@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 
 def _as_floats(name: str, values: ArrayLike) -> Floats:
+    """One-dimensional array of floats; what has no value is NaN."""
     if isinstance(values, pl.Series) and (values.dtype.is_numeric() or values.dtype == pl.Boolean):
         values = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     elif isinstance(values, np.ma.MaskedArray):
@@ -396,6 +397,7 @@ def _same_times(a: NDArray[np.int64] | None, b: NDArray[np.int64] | None) -> boo
 
 
 def _as_polars(frame: Any) -> pl.DataFrame:
+    """Any table of signals as a frame of polars."""
     if isinstance(frame, pl.DataFrame):
         return frame
     if isinstance(frame, pl.LazyFrame):
@@ -427,6 +429,7 @@ def _as_polars(frame: Any) -> pl.DataFrame:
 
 
 def _milliseconds(times: pl.Series) -> NDArray[np.int64]:
+    """Read times of a column as milliseconds UTC."""
     if times.null_count():
         row = int(times.is_null().arg_true()[0])
         raise SignalError(

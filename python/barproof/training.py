@@ -305,6 +305,7 @@ def _failed(task: Future[Outcome]) -> bool:
 
 
 def train_fold(job: Job, number: int) -> Outcome:
+    """Fit and judge every part on one fold; its bundle, and what it said before calibration."""
     fold = job.folds[number]
     fitted: dict[str, FittedPart] = {}
     outputs: dict[str, FoldOutput] = {}
@@ -348,6 +349,7 @@ def _probe(job: Job, fold: Fold, features: tuple[str, ...], window: int) -> Floa
 
 
 def _train_part(job: Job, number: int, name: str, ready: Ready) -> FittedPart:
+    """Fit one part on the labelled train rows of a fold, its features chosen there, and calibrate it."""
     fold, part, kind = job.folds[number], ready.part, ready.part.labels.kind
     values, ends = part.labels.values, part.labels.end
     where = f"fold {number}" if name == ONLY else f"fold {number}, part `{name}`"
@@ -456,6 +458,7 @@ def _learnable(
 def _calibrated(
     job: Job, part: FittedPart, labels: Labels, rows: Ints, columns: Ints
 ) -> dict[str, Any]:
+    """Fit the calibration on tune rows; where it cannot be, why."""
     if job.calibrate is None:
         return {"method": None, "reason": "calibrate=None"}
     if part.kind == "regression":
@@ -515,6 +518,7 @@ def model_digest(model: Model) -> str:
 def _manifest(
     job: Job, number: int, parts: dict[str, FittedPart], features: tuple[str, ...]
 ) -> dict[str, Any]:
+    """Write what a bundle says of itself: rows, data, features, labels, parts."""
     fold, open_time = job.folds[number], job.candles.open_time
     rows = {
         "train": fold.train,
@@ -566,6 +570,7 @@ def _versions() -> dict[str, str]:
 
 
 def _provenance(job: Job, folds: list[Fold], bundles: list[Bundle]) -> dict[str, str]:
+    """Digests and settings of a run; texts of several parts as JSON by name."""
     parts = job.parts.items()
     first = min(int(fold.test[0]) for fold in folds)
     last = max(int(fold.test[-1]) for fold in folds)

@@ -263,6 +263,7 @@ def _required(given: Mapping[str, Any], require: list[str]) -> tuple[str, ...]:
 
 
 def _recorded(book: Ledger | str, report: Report, inputs: Inputs, seconds: float) -> Report:
+    """Count the audit in the ledger, and say in the report where it stands."""
     if isinstance(book, str):
         return replace(report, provenance={**report.provenance, "ledger": book})
     outcomes = {f.id: f.outcome for f in report.findings}

@@ -55,6 +55,7 @@ def _pairs(p: Any, y: Any, span: int = 1) -> tuple[Floats, Floats]:
 def _unusable(
     code: str, p: Floats, y: Floats, least: int, gate: Gate, remedy: str = REMEDY
 ) -> Finding | None:
+    """Say why probabilities cannot be checked; None where they can."""
     if len(p) < least:
         return unable(
             code,

@@ -82,6 +82,7 @@ def evaluate(expression: str, values: Mapping[str, tuple[float, float]]) -> tupl
 
 
 def _value(node: ast.expr, names: Mapping[str, float]) -> float:
+    """Compute a parsed expression of numbers, names and a few functions; nothing else is accepted."""
     match node:
         case ast.Constant(value=int() | float() as held) if not isinstance(held, bool):
             return float(held)

@@ -280,6 +280,7 @@ def _against_rule(
     rule: Mapping[str, Any],
     spans: NDArray[np.bool_] | None = None,
 ) -> Finding:
+    """Compare labels with those of their rule: values, what is undefined, and spans."""
     both = np.isfinite(values) & np.isfinite(expected)
     close = np.isclose(values, expected, rtol=1e-9, atol=1e-12)
     differs = (both & ~close) | (np.isfinite(values) != np.isfinite(expected))
@@ -431,6 +432,7 @@ def _search_returns(values: Floats, market: _Market, max_horizon: int) -> _Rule 
 
 
 def _search_classes(values: Floats, market: _Market, max_horizon: int) -> _Rule | None:
+    """Find the move and the cuts that give the classes best."""
     best: _Rule | None = None
     classes = np.unique(values[np.isfinite(values)])
     some = _sampled(values)

@@ -223,6 +223,7 @@ def _compare(
     scale: Callable[[str], float],
     relative: float = RELATIVE,
 ) -> Iterator[dict[str, Any]]:
+    """Give the first difference of a prefix from the whole, as a row of evidence."""
     if cut.height != whole.height:
         yield {
             "cut": place,
@@ -369,6 +370,7 @@ def _judged(
     seed: int,
     n: int,
 ) -> Finding:
+    """Make a finding of the differences that were found."""
     provenance = {"seed": seed}
     measured = Measured("prefixes that differ", len({row["cut"] for row in found}), "count", n=done)
     if found:

@@ -161,6 +161,7 @@ def _title(
     extra: list[str],
     moved: list[tuple[int, Any, Any]],
 ) -> str:
+    """Say first what is wrong with a list of features: twice there, lacking, unknown, or moved."""
     if len(set(now)) != len(now):
         return f"a feature stands twice among {plural(len(now), 'feature')}"
     if absent or extra:

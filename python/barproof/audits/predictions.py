@@ -102,6 +102,7 @@ def flat_predictions(predictions: Any) -> Finding:
 
 
 def _spread(values: Floats) -> dict[str, Any]:
+    """Tell how much predictions vary, and what that means for the outcome."""
     n = len(values)
     if not n:
         return {"outcome": "inconclusive", "n": 0, "sd": None, "distinct": 0, "top_share": None}
@@ -387,6 +388,7 @@ def _odds(highest: float, threshold: float) -> dict[str, float]:
 
 
 def _reach(side: str, fold: int, p: Floats, bound: Floats) -> dict[str, Any]:
+    """One row of evidence: how often a side's predictions reach its threshold."""
     reached = int(np.sum(p >= bound))
     q = np.quantile(p, [0.5, 0.9, 0.99, 0.999])
     return {

@@ -145,6 +145,7 @@ class Report:
 
     @property
     def _judged(self) -> tuple[Verdict, tuple[str, ...]]:
+        """Verdict and its reasons: what crashed, what refutes, what is open, else sound."""
         crashed = [f for f in self.findings if f.outcome == "error"]
         if crashed:
             return "crashed", tuple(f"{f.id} crashed" for f in crashed)
@@ -166,6 +167,7 @@ class Report:
         return "sound", (f"no audit failed at severity {self.fail_on} or above{unwaived}", *waived)
 
     def _unproved(self) -> list[str]:
+        """List what keeps a report without failures from being sound."""
         ran = [f for f in self.findings if f.outcome not in ("skipped", "inconclusive")]
         if not ran:
             return ["no audit came to a result"]

@@ -147,6 +147,7 @@ def split_order(folds: Iterable[Any]) -> Finding:
 
 
 def _spans(labels: Any) -> tuple[Ints, Ints] | None:
+    """First and last bars of labels, from labels or a pair of arrays."""
     if labels is None:
         return None
     if hasattr(labels, "start") and hasattr(labels, "end"):

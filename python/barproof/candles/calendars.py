@@ -138,6 +138,7 @@ def find_holes(time: Ints, interval_ms: int, calendar: str) -> Holes:
 
 
 def _session_holes(time: Ints, interval_ms: int) -> Holes:
+    """Find slots that most of the weeks around fill; holidays and early closes are no holes."""
     start = int(time[0])
     slot = slots_of(time, interval_ms, start, nearest=interval_ms > HOUR)
     slot = slot[np.r_[True, slot[1:] > slot[:-1]]]
@@ -180,6 +181,7 @@ def _session_holes(time: Ints, interval_ms: int) -> Holes:
 
 
 def _exchange_holes(time: Ints, interval_ms: int, calendar: str) -> Holes:
+    """Find bars that the sessions of an exchange ask for and that are absent."""
     module = _exchange_names(calendar)
     first, last = (np.datetime64(int(t) // DAY, "D") for t in (time[0], time[-1]))
     with warnings.catch_warnings():
@@ -234,6 +236,7 @@ def _ramp(length: Ints) -> Ints:
 
 
 def _exchange_names(calendar: str) -> Any:
+    """Load the package of exchange calendars, and refuse a name that it does not know."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

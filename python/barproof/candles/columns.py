@@ -249,6 +249,7 @@ def times(series: pl.Series, name: str) -> Ints:
 
 
 def _epoch(series: pl.Series) -> pl.Series:
+    """Numbers as milliseconds: days written as yyyymmdd, or seconds to nanoseconds told by their size."""
     if series.dtype.is_integer() and len(series) and not series.null_count():
         low = series.min()
         if isinstance(low, int) and low > LAST_DAY:
@@ -280,6 +281,7 @@ def _plain_epoch(series: pl.Series) -> pl.Series:
 
 
 def _iso(text: pl.Series) -> pl.Series:
+    """Texts of ISO 8601 as milliseconds; without a zone they are UTC, beyond milliseconds they are cut."""
     part = pl.col("t").str.extract_groups(ISO).struct
     zone = (
         pl.when(part.field("8").is_in(["Z", "UTC", "GMT"]) | part.field("8").is_null())

@@ -161,6 +161,7 @@ class Candles(Sequence[Bar]):
         return Candles._from_arrays(**{**self._state(), **changes})
 
     def _state(self) -> dict[str, Any]:
+        """Arguments of `_from_arrays` that make the same candles again."""
         return {
             **{name: getattr(self, name) for name in ("open_time", *PRICES, "volume")},
             "symbol": self._symbol,

@@ -188,6 +188,7 @@ def align(
 
 
 def _on_clock(candles: Candles, clock: Ints) -> Candles:
+    """Candles at exactly these times: flat bars where there are none, others left out."""
     absent = np.setdiff1d(clock, candles.open_time, assume_unique=True)
     if len(absent):
         columns = {name: getattr(candles, name) for name in (*PRICES, "volume")}

@@ -195,6 +195,7 @@ def simulate_candles(
 
 
 def _names(symbols: Any) -> list[str]:
+    """Check the names of several markets."""
     if isinstance(symbols, str) or not isinstance(symbols, Sequence):
         raise LayoutError(
             f'`symbols` must be a list of names such as ["BTC", "ETH"], was {symbols!r}'

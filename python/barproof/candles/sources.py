@@ -155,6 +155,7 @@ def symbol_from_name(file_name: str) -> str | None:
 
 
 def _read_file(path: Path, name: str) -> pl.DataFrame:
+    """Read a table from a file by its extension, packed text included."""
     if not path.exists():
         near = []
         if path.parent.is_dir():
@@ -196,6 +197,7 @@ def _read_file(path: Path, name: str) -> pl.DataFrame:
 
 
 def _unpack(path: Path, packed: str, name: str) -> bytes:
+    """Unpack text, up to the most bytes that are read."""
     if packed == ".gz":
         with gzip.open(path) as stream:
             return _bounded(stream, path, name)

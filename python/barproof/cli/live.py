@@ -261,6 +261,7 @@ def _by_symbol(option: str, given: list[str] | None, symbols: list[str]) -> dict
 
 
 def _bundles(given: list[str] | None, symbol: str | None) -> dict[str, Bundle]:
+    """Load the bundle of each symbol from SYMBOL=FOLDER."""
     if not given:
         raise ConfigError("`--bundle` is missing: give a folder that train wrote")
     out: dict[str, Bundle] = {}
@@ -284,6 +285,7 @@ def _exchange(
     interval_ms: int,
     funding: bool,
 ) -> CcxtFeed:
+    """Open an exchange as a feed, with its names of the symbols."""
     made = open_exchange(name, url, instead="feed bars on stdin")
     known: dict[str, str] = {}
     for text in markets or symbols:

@@ -144,6 +144,7 @@ def parity(
 
 
 def _books(config: Config, files: list[str] | None, **given: Any) -> dict[str, Candles]:
+    """Read the candles of each symbol from SYMBOL=FILE."""
     out: dict[str, Candles] = {}
     words: list[str | None] = [*files] if files else [None]
     for word in words:
@@ -239,6 +240,7 @@ def costs_of_log(
 
 
 def _show(found: Parity, log: Path, notes: list[str]) -> None:
+    """Print the verdict, where the two part first, and every finding."""
     out = output.console()
     name = log.parent.name if log.name == FILE else log.name
     verdict = {0: "one system", 1: "not one system", 4: "nothing proved"}[found.exit_code]

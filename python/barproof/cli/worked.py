@@ -41,6 +41,7 @@ def worked(claims: ClaimSet, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _one(claims: ClaimSet, key: tuple[str, str], held: list[tuple[Any, str]]) -> dict[str, Any]:
+    """Say of one system what became of its claims, whether its trades earned, and what to do next."""
     counts = {name: sum(o == name for _, o in held) for name in ("agrees", "differs", "unverified")}
     # A value of a document or a column is no list of trades.
     files = dict.fromkeys(c.artefact for c, _ in held if c.artefact and not (c.pointer or c.column))

@@ -182,6 +182,7 @@ class BarClock:
         return time
 
     def _release(self, *, everything: bool) -> list[TimedRow]:
+        """Step the stream through all times that no waiting symbol can add to; their rows."""
         mine = self.stream.symbols[0]
         while True:
             heads = {name: bars[0] for name, bars in self._waiting.items() if bars}

@@ -107,6 +107,7 @@ class Rooms:
         return room
 
     def _back(self, room: mmap.mmap) -> None:
+        """Keep a room that its last user left, and drop others where all would be too much."""
         size = len(room)
         # Pages of a mapping that is not kept go back to the system with the last reference to it, which is ours.
         if not self._lock.acquire(blocking=False):

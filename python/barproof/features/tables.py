@@ -382,6 +382,7 @@ class _Sink:
                 continue
 
     def _write(self) -> None:
+        """Write frames to a Parquet file as they come; runs on a thread of its own."""
         from polars.io.plugins import register_io_source
 
         def source(*_: Any) -> Iterator[pl.DataFrame]:

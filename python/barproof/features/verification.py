@@ -211,6 +211,7 @@ def verify(features: FeatureSet, book: Book, cuts: int, seed: int) -> Verificati
 
 
 def _columns(features: FeatureSet, candles: Candles, whole: Rows) -> Iterator[_Column]:
+    """Facts of each column that comparisons need: its memory, whose it is, its scale."""
     names = {one.name for one in features.own}
     facts = features.facts(format_interval(candles.interval_ms)).values()
     prices = _swing(np.r_[candles.high, candles.low])
@@ -246,6 +247,7 @@ def _hold_to_the_past(
     ends: NDArray[np.int64],
     columns: list[_Column],
 ) -> None:
+    """Refuse a column that changes where later bars are taken away."""
     found: list[tuple[int, int, int, float]] = []
     for end in ends.tolist():
         part = market.until(end)
@@ -298,6 +300,7 @@ def _hold_to_memory(
 
 
 def _hold_to_stream(market: _Market, whole: Rows, columns: list[_Column]) -> int:
+    """Refuse a column whose stream gives other values than its table; how many bars were streamed."""
     features, candles = market.features, market.candles
     if any(one.stream is None and one.memory.bars is None for one in features.own):
         return 0

@@ -112,6 +112,7 @@ def remake(
         return given[name]
 
     def make(of: Any, depth: int) -> Labels:
+        """Make labels by a recorded rule, and those inside of it first."""
         name = _check(of, depth)
         if name == "horizon":
             level = check_level("threshold", of["threshold"], 0.0)

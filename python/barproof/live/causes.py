@@ -113,6 +113,7 @@ def _length(name: str, candles: Candles) -> int:
 
 
 def _shifted(logged: Floats, own: Floats, at: Ints, length: int) -> str:
+    """Say that a column holds its own value of some bars earlier or later; empty if none explains it."""
     # What is late lacks its first values.
     begin = int(np.argmax(~np.isnan(logged)))
     logged, at = logged[begin:], at[begin:]

@@ -84,6 +84,7 @@ def compare(
 
 
 def _bars(log: LiveLog, made: Replayed, count: dict[str, int]) -> list[Divergence]:
+    """Where logged bars and those of the candles part: lacking, skipped, or with other values."""
     logged = log.bars.filter(pl.col("symbol").is_in([made.symbol, ""]))
     candles = made.candles
     if not logged.height:
@@ -165,6 +166,7 @@ def _features(
     books: Mapping[str, Candles],
     count: dict[str, int],
 ) -> list[Divergence]:
+    """Where logged features and those of the candles part: names, then values, or digests alone."""
     out = _names(log, made)
     values = log.features.filter(pl.col("symbol") == made.symbol)
     if not values.height:

@@ -128,6 +128,7 @@ def _stacked(log: LiveLog, made: Sequence[Replayed]) -> tuple[pl.DataFrame, pl.D
 
 
 def _values(log: LiveLog, made: Sequence[Replayed], rules: Any) -> Finding:
+    """Compare logged features, and probabilities where entries hang on them, with the replay's."""
     both = _stacked(log, made) or _by_digests(log, made)
     if both is None:
         return value_parity(np.empty((0, 1)), np.empty((0, 1)))
@@ -164,6 +165,7 @@ def _said(log: LiveLog, made: Sequence[Replayed], name: str) -> tuple[Any, Any]:
 
 
 def _replay(log: LiveLog, made: Sequence[Replayed], bundles: Sequence[Bundle]) -> Finding:
+    """Compare logged probabilities, sides and equity with those of the replay."""
     mine, live = [], []
     words = np.array(["flat", "long", "short"])
     for one in made:
@@ -247,6 +249,7 @@ def _model(log: LiveLog, models: Models) -> Finding:
 
 
 def _matched(log: LiveLog, made: Sequence[Replayed]) -> Finding:
+    """Compare entries of the log with those of the replay, all symbols together."""
     live, mine = [], []
     span = max(len(one.candles) * one.candles.interval_ms for one in made) + DAY
     for k, one in enumerate(made):
@@ -322,6 +325,7 @@ def _drift(log: LiveLog, made: Sequence[Replayed], reference: _Reference | None)
 def _predictions(
     log: LiveLog, made: Sequence[Replayed], reference: _Reference | None, rate: float | None
 ) -> Finding:
+    """Compare live probabilities and the rate of trades with what is normal."""
     _, live = _said(log, made, "long")
     said = np.empty(0) if reference is None else reference.said
     first, last = (

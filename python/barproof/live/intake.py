@@ -168,6 +168,7 @@ class Intake:
         return found
 
     def _repeated(self, symbol: str, arrival: Arrival) -> Decision | None:
+        """Give what was decided on a bar that came before; one with other values is refused."""
         time, store = arrival.values[0], self._of.store
         if self._taken is not None and self._taken[0].values[0] == time and self.alone:
             held: tuple[Any, ...] | None = self._taken[0].values[1:]

@@ -305,6 +305,7 @@ def _address(file: Path) -> str:
 
 
 def _from_base(base: sqlite3.Connection, source: str) -> LiveLog:
+    """Read the log of a session; one that lacks tables, is of another format or was changed is refused."""
     there = {row[0] for row in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     lacking = [name for name in _TABLES if name not in there]
     if lacking:

@@ -238,6 +238,7 @@ class LiveMarket:
         withheld: str | None,
         said: Mapping[str, float],
     ) -> Decision:
+        """Tell what the paper account holds and has in mind after a bar."""
         _, equity, _, held, leaving, planned, ruined = after
         close, interval = bar[4], self.interval_ms
         close_time = bar[0] + interval

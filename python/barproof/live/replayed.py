@@ -273,6 +273,7 @@ def _ready(
     rules: Rules | Schedule,
     features: Any,
 ) -> _Ready:
+    """Gather what a replay of one symbol runs on: its rows, candles from the session's start, features and signals."""
     rows = log.decisions.filter(pl.col("symbol") == symbol)
     times = rows["open_time"].dt.timestamp("ms").to_numpy().astype(np.int64)
     begin = _starts(log, symbol)
@@ -394,6 +395,7 @@ def _from(candles: Candles, begin: int | None, symbol: str) -> Candles:
 def _table(
     bundle: Bundle, books: Mapping[str, Candles], symbol: str, features: Any
 ) -> pl.DataFrame:
+    """Features of a bundle over candles."""
     try:
         held = FeatureSet(list(bundle.features)) if features is None else features
         if getattr(held, "symbols", ()):

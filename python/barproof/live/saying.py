@@ -73,6 +73,7 @@ def _said_instead(
     features: Sequence[Divergence],
     of: tuple[str, Floats, Floats, Flags],
 ) -> str:
+    """Say what a column of probabilities holds instead; empty if nothing explains it."""
     name, logged, mine, wrong = of
     allowed = agreement(bundles)
 

@@ -135,6 +135,7 @@ def fill_table(log: LiveLog, made: Sequence[Replayed], costs: Costs) -> pl.DataF
 def _of_symbol(
     fills: list[dict[str, Any]], made: Replayed, costs: Costs
 ) -> Iterator[dict[str, Any]]:
+    """Rows of one symbol: fills with the order of the paper account nearest in time, missed orders, and extra fills."""
     if not fills:
         return
     trades = made.book
@@ -178,6 +179,7 @@ def _micro(moment: Any) -> int:
 def _row(
     symbol: str, status: str, leg: dict[str, Any] | None, fills: list[dict[str, Any]]
 ) -> dict[str, Any]:
+    """One order with what filled it, and by how much its price was worse than assumed."""
     quantity = sum(f["quantity"] for f in fills)
     price = sum(f["price"] * f["quantity"] for f in fills) / quantity if fills else None
     out: dict[str, Any] = {

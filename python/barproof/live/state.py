@@ -125,6 +125,7 @@ class Store:
             ) from error
 
     def _make(self, found: bool) -> None:
+        """Make the tables of an empty log, all or none."""
         base = self._base
         (tables,) = base.execute("SELECT count(*) FROM sqlite_master").fetchone()
         base.execute("BEGIN IMMEDIATE")

@@ -136,6 +136,7 @@ class Watch:
         self._start()
 
     def _start(self) -> None:
+        """Forget everything that was seen."""
         shape = (len(self.reference.names), BINS)
         self._now: Counts = np.zeros(shape, dtype=np.int64)
         self._before: Counts = np.zeros(shape, dtype=np.int64)
@@ -282,6 +283,7 @@ class Watch:
     def _drift(
         self, part: slice, real: Any, bound: Floats, total: Floats, rule: float | None, code: str
     ) -> str:
+        """Say which of some columns drifted most beyond what chance gives; empty if none."""
         if rule is None:
             return ""
         index = np.where(real[part] & (self._psi[part] >= rule), self._psi[part], -1.0)
@@ -337,6 +339,7 @@ class Watch:
         self._settle(self._free_from, float(p), float(outcome), 0)
 
     def _settle(self, number: int, p: float, hit: float, reach: int) -> None:
+        """Take the outcome of a forecast into hits and, where it shares no bar with the last, into the ratios."""
         self._matured += 1
         self._hits += hit
         self._said += p
@@ -358,6 +361,7 @@ class Watch:
         return "; ".join(text for text in reasons if text) or None
 
     def _far(self, values: Floats) -> str:
+        """Say which feature of a row lies furthest outside of its reference; empty if none is far."""
         if self.outside is None:
             return ""
         k = self.reference.features

@@ -39,6 +39,7 @@ class _Estimator(BaseEstimator):
         return validate_data(self, X, dtype=np.float64, ensure_all_finite=finite, **told)
 
     def _learn(self, X: Floats, y: Floats, kind: Kind) -> None:  # noqa: N803
+        """Check the parameters and fit a copy of the model on rows without their neighbours."""
         model = self._own()
         if isinstance(model, type) or not hasattr(model, "clone"):
             raise LayoutError(

@@ -240,6 +240,7 @@ def _weights(net: Any, task: Task, device: Any) -> Any:
 
 
 def _loss(net: Any, out: Any, y: Any, weights: Any) -> Any:
+    """Loss of a batch: squares for returns, cross-entropy or focal loss for classes."""
     functional = torch.nn.functional
     if y.dtype != torch.int64:
         return functional.mse_loss(out[:, 0] if y.ndim == 1 else out, y)

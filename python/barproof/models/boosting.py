@@ -184,6 +184,7 @@ class GradientBoosting(Configured):
         ends: Ints,
         seed: int,
     ) -> tuple[int, str]:
+        """Choose the number of trees by the loss on the last train rows; the number, and by what."""
         if not self.early_stopping:
             return self.max_iter, "max_iter: early stopping is off"
         kept, held = holdout(rows, ends, self.validation)

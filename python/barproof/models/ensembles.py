@@ -172,6 +172,7 @@ class Ensemble:
         ends: Ints,
         seeds: Any,
     ) -> None:
+        """Fit the model on top on what the others, fitted on earlier rows, say of the last train rows."""
         kept, held = holdout(rows, ends, self.validation)
         classes = np.unique(y)
         whole = kind == "regression" or (

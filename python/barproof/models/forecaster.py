@@ -124,6 +124,7 @@ class Forecaster:
         return self._learn(table, columns, first, last, seed)
 
     def _learn(self, table: FeatureTable, columns: Ints, first: int, last: int, seed: int) -> Self:
+        """Train the net on rows with a whole window before and all steps after them."""
         net, values = self.net, table.values[:last]
         usable = usable_windows(values, net.window, allows_nan=False)
         told = ~np.isnan(values[:, columns]).any(axis=1)
@@ -192,6 +193,7 @@ class Forecaster:
         return self._predict(self._table(X).values, rows)
 
     def _predict(self, values: Floats, rows: Ints | None) -> Floats:
+        """Ask about rows, in the units of the series; NaN where a window is not whole."""
         from barproof.models import _fitting
 
         net = self.net
@@ -233,6 +235,7 @@ class Forecaster:
         return found
 
     def _place(self, target: str, step: int | None) -> tuple[int, int]:
+        """Give the number of a target, and a step; by default the last."""
         if target not in self.targets:
             raise ParameterError(
                 f"`target` must be one of {', '.join(self.targets)}, was {target!r}"

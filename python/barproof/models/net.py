@@ -264,6 +264,7 @@ class Net(Configured):
         return self
 
     def _infer(self, X: Floats, rows: Ints | None) -> Floats:  # noqa: N803
+        """Ask the net about rows; afterwards its weights lie in main memory again."""
         import torch
 
         from barproof.models import _fitting

@@ -129,6 +129,7 @@ class TopK(Configured):
 
 
 def _f_statistic(x: Floats, y: Floats, kind: Kind) -> float:
+    """F statistic of one feature: of a regression, or of the means of classes."""
     n = len(x)
     if kind == "regression":
         centred, target = x - x.mean(), y - y.mean()

@@ -83,6 +83,7 @@ def audit_facts(audit: AuditLike) -> list[tuple[str, Any]]:
 
 
 def _item(finding: FindingLike, codes: Collection[str], *, is_open: bool) -> str:
+    """Lay out one finding: what was measured against which gate, why it matters, what to do, its evidence."""
     page = page_of(finding.id)
     name = page.name if page is not None else _name(finding.slug)
     judged: list[tuple[str, Any]] = []
@@ -163,6 +164,7 @@ def measured_text(finding: FindingLike) -> str:
 
 
 def _measured(m: Any) -> Html:
+    """Format what was measured, with its interval and number of rows."""
     head = f"<strong>{esc(m.name)} {esc(_number(m.value, m.unit))}</strong>"
     told = [m.form] if m.form else []
     if m.low is not None and m.high is not None:
@@ -256,6 +258,7 @@ def _long(name: str, text: str) -> str:
 
 
 def _rows(rows: Sequence[Any], caption: str) -> Html:
+    """Lay out offending rows as a table, the first ones and columns alone."""
     shown = [row if isinstance(row, Mapping) else {"value": row} for row in rows[:ROWS]]
     names = list(dict.fromkeys(str(k) for row in shown for k in row))[:COLUMNS]
     if not names:

@@ -142,6 +142,7 @@ def forecasts(run: RunLike) -> list[Forecasts]:
 
 
 def _part(run: RunLike, frame: pl.DataFrame, name: str) -> Forecasts:
+    """Forecasts and labels of the test rows of one part."""
     given = [
         c for c in frame.columns if c.startswith("p_") and frame[c].null_count() < frame.height
     ]

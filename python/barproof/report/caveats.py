@@ -106,6 +106,7 @@ def _market(candles: Any) -> list[Caveat]:
 
 
 def _trials(result: ResultLike, sweep: SweepLike | None) -> Caveat:
+    """Say how many combinations the result was chosen from."""
     if sweep is not None:
         n = sweep.pooled.height
         if n > 1:
@@ -133,6 +134,7 @@ UNKNOWN_TRIALS = (
 
 
 def _sample(result: ResultLike) -> list[Caveat]:
+    """Say where the account was ruined, trades are few, or positions were liquidated."""
     n = result.trades.height
     items: list[Caveat] = []
     if formats.as_float(result.metrics.get("final_equity")) == 0:
@@ -168,6 +170,7 @@ def _sample(result: ResultLike) -> list[Caveat]:
 
 
 def _fills(result: ResultLike) -> list[Caveat]:
+    """Say what the way of filling takes for granted."""
     items: list[Caveat] = []
     for fill in rule_values(result.rules, "fill"):
         if fill == "close":
@@ -208,6 +211,7 @@ def _finer(result: ResultLike) -> Caveat:
 
 
 def _intrabar(result: ResultLike) -> list[Caveat]:
+    """Say how much hangs on the order of events within bars."""
     items: list[Caveat] = []
     share = formats.as_float(result.metrics.get("ambiguous_share"))
     finer = "intrabar" in result.provenance
@@ -321,6 +325,7 @@ def range_table(result: ResultLike) -> Html:
 
 
 def _costs(result: ResultLike) -> list[Caveat]:
+    """Say what costs are charged, and which are not."""
     cost = rule_fields(result.costs)
     taker, maker, slippage = (
         formats.as_float(cost.get(name, getattr(result.costs, name, None)))
@@ -365,6 +370,7 @@ def _costs(result: ResultLike) -> list[Caveat]:
 
 
 def _data(candles: Any) -> list[Caveat]:
+    """Say what was repaired in the candles and what was let pass."""
     items: list[Caveat] = []
     repairs = list(getattr(candles, "repairs", None) or ())
     faults = list(getattr(candles, "faults", None) or ())

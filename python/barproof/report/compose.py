@@ -242,6 +242,7 @@ def _version(name: str) -> str:
 
 
 def _meta(result: ResultLike | None, run: RunLike | None, made: str) -> str:
+    """One line on what the page is of: market, span, equity, when it was made."""
     if result is None:
         if run is None:
             return f"Report made {made}"
@@ -267,6 +268,7 @@ def _provenance(
     run: RunLike | None,
     made: str,
 ) -> str:
+    """Table of what was run, with versions and digests."""
     pairs: list[tuple[str, Any]] = []
     if result is not None:
         known: dict[str, Any] = {

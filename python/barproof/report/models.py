@@ -85,6 +85,7 @@ def _class(made: Forecasts, label: int) -> str:
 
 
 def _one(made: Forecasts, place: int, *, several: bool) -> str:
+    """Lay out one part: its verdict, calibration and skill by fold."""
     if made.label.size == 0:
         return "<p>No test row has both a label and a forecast, so nothing can be judged.</p>"
     pooled = skill_pooled(made)
@@ -143,6 +144,7 @@ def _loss(value: float) -> str:
 
 
 def _verdict(made: Forecasts, pooled: Skill, folds: list[Skill]) -> str:
+    """Say whether forecasts beat the best constant one, over all and by fold."""
     n = formats.plural(pooled.n, "test row")
     name = _loss_name(made)
     if not np.isfinite(pooled.skill):
@@ -181,6 +183,7 @@ def _words(bins: list[Bin]) -> str:
 
 
 def _note(made: Forecasts) -> str:
+    """Say what the figures of a part were made of."""
     n = made.label.size
     told = [
         "Bins hold about equally many rows. Points on the diagonal: probabilities mean what they say; a flat line: "

@@ -218,6 +218,7 @@ def monthly_returns(equity: pl.DataFrame, initial: float) -> dict[tuple[int, int
 
 
 def _months(result: ResultLike) -> str:
+    """Table of returns by month and year."""
     found = monthly_returns(result.equity, formats.as_float(result.initial_equity))
     if not found:
         return "<p>There are no bars in this window.</p>"

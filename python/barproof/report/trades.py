@@ -77,6 +77,7 @@ def trades_section(result: ResultLike) -> Section:
 
 
 def _lists(trades: pl.DataFrame) -> str:
+    """List all trades, or where they are many the best, worst, first and last."""
     if trades.height <= 4 * LISTED:
         return _list(trades, f"All {formats.plural(trades.height, 'trade')}")
     order = np.argsort(-np.nan_to_num(column(trades, "return"), nan=-np.inf), kind="stable")
@@ -93,6 +94,7 @@ def _lists(trades: pl.DataFrame) -> str:
 
 
 def _list(trades: pl.DataFrame, caption: str, *, seen: bool = True) -> Html:
+    """Table of trades."""
     entered, left = milliseconds(trades["entry_time"]), milliseconds(trades["exit_time"])
     rows = []
     for i, trade in enumerate(trades.iter_rows(named=True)):

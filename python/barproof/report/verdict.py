@@ -228,6 +228,7 @@ def _signed(value: float) -> str:
 
 
 def _sound(audit: AuditLike) -> str:
+    """Say what a sound verdict rests on, what lies below its bar, and whether money was shown."""
     required = list(audit.required)
     bar = f"at severity {audit.fail_on} or above"
     if audit.fail_on == "critical":

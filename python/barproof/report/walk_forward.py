@@ -264,6 +264,7 @@ def walk_forward_section(result: ResultLike) -> Section | None:
 
 
 def _notes(result: ResultLike, choices: pl.DataFrame) -> str:
+    """Say how many were tried, which folds were idle, and how both numbers of a fold are made."""
     trials = getattr(result, "trials", None)
     told = []
     if isinstance(trials, int) and trials > 1:
@@ -301,6 +302,7 @@ def _changes(choices: pl.DataFrame, groups: list[list[str]]) -> str:
 def _steady(
     choices: pl.DataFrame, fixed: list[str], moving: list[list[str]], more: list[str]
 ) -> str:
+    """Say what changed from fold to fold, and what stayed."""
     made = choices.filter(pl.col("combination").is_not_null())
     told = []
     if moving:
@@ -314,6 +316,7 @@ def _steady(
 
 
 def _table(choices: pl.DataFrame, metric: str, gap: Floats) -> Html:
+    """Table of choices by fold, with what they were chosen for and what they did."""
     axes = _axes(choices)
     names = [metric, "trades"] if metric != "trades" else [metric]
     plateau = f"plateau_{metric}" in choices.columns

@@ -99,6 +99,7 @@ def deviation_of_maximum(trials: float) -> float:
 
 
 def _moment_of_maximum(trials: float, power: int) -> float:
+    """Moment of the largest of independent normal draws, by quadrature."""
     from scipy.integrate import quad
     from scipy.special import log_ndtr
 

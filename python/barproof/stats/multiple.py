@@ -54,6 +54,7 @@ def _checked(p: ArrayLike) -> tuple[Floats, str]:
 
 
 def _step(p: ArrayLike, method: str, down: bool, factors: str) -> Adjusted:
+    """Adjust p-values in order: weighed, then made monotone downwards or upwards, at most 1."""
     x, reason = _checked(p)
     if reason:
         return undefined(Adjusted, reason, method=method)

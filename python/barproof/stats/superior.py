@@ -366,6 +366,7 @@ def common_block(rows: Floats) -> float:
 def _run(
     rows: Floats, setup: Setup, studentise: Studentise, progress: Report, executor: Executor
 ) -> Found | str:
+    """Measure the trials, resample them, and count how often a resample reaches each; text where undefined."""
     if studentise not in ("resample", "sample", "none"):
         raise ParameterError(f"`studentise` must be resample, sample or none, was {studentise!r}")
     job = Superior(setup, studentise=studentise)

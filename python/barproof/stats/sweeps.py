@@ -272,6 +272,7 @@ class _Measured:
 
 
 def _measure(job: _Job, setup: Setup, blocks: int, report: Any) -> _Measured:
+    """Go through all combinations once: means, deviations, ratios, sums over blocks, correlations."""
     count, n = job.count, setup.periods
     enough = n >= 2 * blocks
     width = blocks if enough else 0
@@ -343,6 +344,7 @@ def _superior(
 
 
 def _deflated(job: _Job, best: int, sharpe: Floats, trials: int | None) -> Deflated:
+    """Deflated Sharpe ratio of the best combination, with the spread of all as that of the trials."""
     m = moments(job.rows(np.array([best]))[0])
     if not m.defined:
         return undefined(Deflated, f"the best combination: {m.reason}", n=m.n)

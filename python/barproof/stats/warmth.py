@@ -89,6 +89,7 @@ def temperature(logits: ArrayLike, y: ArrayLike) -> Temperature:
 
 
 def _temperature_of_classes(x: Floats, y: ArrayLike) -> Temperature:
+    """Temperature of logits, a column a class."""
     n = len(x)
     z, reason = _class_numbers(y, x.shape)
     if reason:
