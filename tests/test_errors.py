@@ -26,6 +26,7 @@ TABLES = (
     "tests.stats.error_examples",
     "tests.models.error_examples",
     "tests.models.bundle_error_examples",
+    "tests.models.evaluate_error_examples",
     "tests.models.net_error_examples",
     "tests.models.plan_error_examples",
     "tests.error_examples",

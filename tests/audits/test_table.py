@@ -22,16 +22,15 @@ from tests.audits.conftest import disagreement
 from tests.audits.coverage import (
     ALLOWED,
     CODES,
-    COUNTED,
     EXPLICIT,
     KINDS,
-    NULLS,
     OLDER,
     call,
     coverage_page,
     degenerate,
     planted,
 )
+from tests.audits.null_cases import COUNTED, NULLS
 
 ROOT = Path(__file__).resolve().parents[2]
 MEANT = 116
