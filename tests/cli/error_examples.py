@@ -13,7 +13,7 @@ from unittest.mock import patch
 import polars as pl
 
 import barproof as bp
-from barproof.cli import check, config, demo, inputs, ledger, output, sweep
+from barproof.cli import check, config, demo, features, inputs, ledger, output, sweep
 from barproof.errors import ConfigError, FileError, ParameterError
 
 EMPTY = config.Config()
@@ -77,6 +77,12 @@ def demo_into_a_file() -> object:
     with folder():
         Path("demo").write_text("")
         return demo.demo(out=Path("demo"))
+
+
+def sweep_into_a_file() -> object:
+    with folder():
+        Path("o").write_text("")
+        return sweep.sweep(out_dir=Path("o"))
 
 
 def idle_sweep() -> object:
@@ -152,6 +158,12 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         toml("[costs]\n# per side\ntaker = 1.5\nslippage = -1\n"),
         ConfigError,
         "barproof.toml, line 3: `taker` in [costs] must be less than 1, was 1.5 (and 1 more)",
+    ),
+    (
+        "config_path",
+        toml("[candles]\nsource = 3\n"),
+        ConfigError,
+        "barproof.toml, line 2: `source` in [candles] must be a path, was 3",
     ),
     (
         "config_choice",
@@ -308,6 +320,18 @@ EXAMPLES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
         lambda: inputs.costs_of(EMPTY, None, None, None, free=False),
         ConfigError,
         "costs are missing: give `--taker` 0.0005 (a fraction), or `--free` to run without",
+    ),
+    (
+        "features_of_a_function",
+        lambda: features.features("rsi", out=Path("o.csv")),
+        ConfigError,
+        "`rsi` is a function and no file of candles: name candles, and the function by `--feature` 'rsi(...)'",
+    ),
+    (
+        "sweep_into_a_file",
+        sweep_into_a_file,
+        ConfigError,
+        "`--out-dir` 'o' is a file: give the name of a folder",
     ),
     (
         "no_axis",

@@ -258,6 +258,7 @@ MESSAGES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "no source": (asking(archive=None), ConfigError, "a source is missing: give `--archive binance`, or `--exchange NAME` (extra fetch), or both"),
     "no symbol": (asking(symbol=None), ConfigError, "`SYMBOL` is missing: name a market, such as BTCUSDT"),
     "symbol": (asking(symbol="../x"), ConfigError, "`SYMBOL` must be 1 to 40 letters, digits, - or _, was '../x': what an exchange calls it goes to `--market`"),
+    "no instrument": (asking(instrument=None), ConfigError, "`--instrument` is missing: give perpetual or spot"),
     "instrument": (asking(instrument="fx"), ConfigError, "`--instrument` must be perpetual or spot, was 'fx'"),
     "funding": (asking(funding="a.csv"), ConfigError, "`--funding` takes none alone here, was 'a.csv': settlements of a perpetual are fetched without it"),
     "no interval": (asking(interval=None), ConfigError, "`--interval` is missing: give a bar length, such as 5m"),

@@ -64,6 +64,40 @@ def test_library_errors_speak_of_options(run: Run, files: Files) -> None:
     assert "scores go in with --kind score" in err
 
 
+def test_what_python_would_call_is_told_as_an_option(run: Run, files: Files) -> None:
+    code, _, err = run("features", str(files.candles), "-i", "spot", "-f", "funding_rate()")
+    assert code == 2
+    assert err.endswith("which its candles do not carry: give --funding PATH\n")
+    Path("log.csv").write_text("a,b\n1,2\n")
+    words = ["log.csv", "--candles", str(files.candles), "-i", "spot", "--bundle", "none"]
+    code, _, err = run("parity", *words, "--free")
+    assert code == 2
+    assert err.endswith("its columns are a, b; name it with --log-column open_time=NAME\n")
+
+
+def test_of_several_files_the_one_that_cannot_be_read_is_named(run: Run, files: Files) -> None:
+    code, _, err = run("check", str(files.candles), str(files.signals), "-i", "spot")
+    assert code == 2
+    assert err.startswith(f"error: {files.signals}: source lacks columns ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "first"), [("backtest", "candles are missing"), ("live", "`--bundle` is missing")]
+)
+def test_what_a_command_is_about_is_asked_for_first(run: Run, command: str, first: str) -> None:
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {first}")
+
+
+def test_a_sweep_into_a_file_is_refused_before_anything_is_printed(run: Run, files: Files) -> None:
+    Path("o").write_text("kept")
+    told = run("sweep", *files.run, "--axis", "entry_long=1,2", "--out-dir", "o")
+    assert told == (2, "", "error: `--out-dir` 'o' is a file: give the name of a folder\n")
+    assert Path("o").read_text() == "kept"
+
+
 def test_faulty_candles_are_one_line(run: Run, files: Files) -> None:
     pl.read_parquet(files.candles).reverse().write_parquet("r.parquet")
     words = ["r.parquet", "-i", "spot", "-s", str(files.signals), "--kind", "score", "--taker", "0"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -73,6 +74,11 @@ def test_a_project_of_own_candles(run: Run, files: Files, tmp_path: Path) -> Non
     done = python(project, "study.py")
     assert done.returncode == 0, done.stderr
     assert (project / "report.html").exists()
+    # A code alone tells nobody anything: what decided is told with what it found.
+    lines = done.stdout.splitlines()
+    why = lines[lines.index("refuted") + 1 : -1]
+    assert why
+    assert [one for one in why if not re.match(r"  [A-Z]+-\d\d failed: \S.* ", one)] == []
 
 
 def test_names_that_need_quotes(run: Run, files: Files) -> None:

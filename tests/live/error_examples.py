@@ -426,7 +426,7 @@ MESSAGES: dict[str, str] = {
     "nothing fits": "all 2 lines were refused and nothing was decided; the first: line must hold a JSON object, was '[1]'; "
     "give bars, settlements or fills as `barproof live --help` tells them",
     "no ccxt": "`--exchange` needs ccxt: install it by `pip install 'barproof[fetch]'`, or feed bars on stdin",
-    "no such exchange": "`--exchange nyse` is not known to ccxt 4",
+    "no such exchange": "`--exchange nyse` is not known to ccxt 4: ccxt.exchanges lists what is",
     "no market": "`--market` of B is missing: such as `--market B=BTC/USDT:USDT`",
 }
 """By the names above."""

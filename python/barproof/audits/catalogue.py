@@ -329,7 +329,7 @@ def resolve(name: str) -> Audit:
     near = get_close_matches(str(name).upper(), known, n=3, cutoff=0.5)
     near = near or get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
     near = list(dict.fromkeys([*meant, *near]))[:3]
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(AUDITS)}"
+    hint = f"did you mean {', '.join(near)}?" if near else "`barproof explain` lists them"
     raise ParameterError(f"there is no audit {name!r}; {hint}")
 
 

@@ -85,7 +85,6 @@ def backtest(
     output.check_target("--report", page, (".html",))
     output.check_target("--manifest", manifest, (".json",))
     base = rules_of(settings, rule)
-    costs = costs_of(settings, taker, maker, slippage, free)
     market = market_of(
         settings,
         candles,
@@ -97,6 +96,7 @@ def backtest(
         on_fault=on_fault,
         repair=repair,
     )
+    costs = costs_of(settings, taker, maker, slippage, free)
     sources = sources_of(settings, market, signals)
     output.check_targets(
         {"--trades": trades, "--equity": equity, "--report": page, "--manifest": manifest}, sources

@@ -77,7 +77,8 @@ def check(
             if len(sources) < 2:
                 raise
             message, code = explain(error)
-            note(f"error: {message}")
+            named = message if str(market.source) in message else f"{market.source}: {message}"
+            note(f"error: {named}")
             documents.append({"source": market.source, "ok": False, "error": message})
             continue
         documents.append(document)

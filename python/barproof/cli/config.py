@@ -285,8 +285,9 @@ def load_config(path: Path | None) -> Config:
             f"`--config` {str(path)!r} does not exist: name a file like {FILE_NAME}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"`--config` {str(path)!r} cannot be read as UTF-8 text: {error}"
+            f"`--config` {str(path)!r} cannot be read as UTF-8 text: {why}"
         ) from error
     try:
         data = tomllib.loads(text)
@@ -343,7 +344,9 @@ def _refuse(path: Path, text: str, error: ValidationError) -> NoReturn:
         )
     if first["type"] == "missing":
         raise ConfigError(f"{path}, line {line}: key `{key}` is missing in {place}: add it{more}")
-    problem = re.sub(r"^\w+ should ", "must ", _lower(first["msg"]))
+    # What pydantic says of a path names a class.
+    told = "input should be a path" if first["type"] == "path_type" else _lower(first["msg"])
+    problem = re.sub(r"^\w+ should ", "must ", told)
     problem = re.sub(r"(, unable to .*| after validation, .*)$", "", problem)
     raise ConfigError(
         f"{path}, line {line}: `{key}` in {place} {problem}, was {first['input']!r}{more}"

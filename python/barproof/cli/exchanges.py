@@ -42,7 +42,7 @@ def open_exchange(name: str, url: str | None, *, instead: str, timeout: float = 
         ) from error
     if name not in ccxt.exchanges:
         near = get_close_matches(name, ccxt.exchanges, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else ": ccxt.exchanges lists what is"
         raise ConfigError(f"`--exchange {name}` is not known to ccxt {ccxt.__version__}{hint}")
     made = getattr(ccxt, name)({"enableRateLimit": True, "timeout": round(1000 * timeout)})
     if url is not None:

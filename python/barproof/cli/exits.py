@@ -53,6 +53,12 @@ _KEYWORD = re.compile(
 )
 
 
+_CALLS = {
+    "attach it with with_funding(...)": "give --funding PATH",
+    'name it with columns={"open_time": ...}': "name it with --log-column open_time=NAME",
+}
+
+
 def as_options(text: str) -> str:
     """Write what a Python caller would pass as what stands on a command line.
 
@@ -60,7 +66,11 @@ def as_options(text: str) -> str:
     --------
     >>> as_options('pass repair=["sort", "keep_last"] or `interval=`')
     'pass --repair sort --repair keep_last or --interval'
+    >>> as_options("no funding: attach it with with_funding(...)")
+    'no funding: give --funding PATH'
     """
+    for call, words in _CALLS.items():
+        text = text.replace(call, words)
 
     def option(match: re.Match[str]) -> str:
         """Write one keyword as an option."""

@@ -87,6 +87,11 @@ def features(
         return _list(json)
     row = None if what is None else _function(what)
     if row is not None:
+        if out is not None or verify:
+            raise ConfigError(
+                f"`{what}` is a function and no file of candles: name candles, and the function by `--feature` "
+                f"'{what}(...)'"
+            )
         return _page(row, json)
     output.check_target("--out", out, output.FRAMES)
     chosen = features_of(settings, feature, preset)

@@ -218,6 +218,8 @@ def _asked(
             f"`SYMBOL` must be 1 to 40 letters, digits, - or _, was {symbol[:60]!r}: what an exchange calls it goes to "
             "`--market`"
         )
+    if instrument is None:
+        raise ConfigError("`--instrument` is missing: give perpetual or spot")
     if instrument not in _KINDS:
         raise ConfigError(f"`--instrument` must be perpetual or spot, was {instrument!r}")
     if funding not in (None, "none"):

@@ -181,7 +181,6 @@ def live(
     if gap not in (None, "raise", "accept"):
         raise ConfigError(f"`--gap` must be raise or accept, was {gap!r}")
     rules = rules_of(settings, rule)
-    costs = costs_of(settings, taker, maker, slippage, free)
     if account not in ("own", "shared"):
         raise ConfigError(f"`--account` must be own or shared, was {account!r}")
     named = [word.partition("=")[0] for word in bundle or () if "=" in word]
@@ -208,6 +207,7 @@ def live(
         raise ConfigError("`--interval` is missing: give it, such as 5m, or `--from-history` FILE")
     if history is None and instrument is None:
         raise ConfigError("`--instrument` is missing: give perpetual, spot, equity or fx")
+    costs = costs_of(settings, taker, maker, slippage, free)
     stop = _Stop()
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -72,7 +72,8 @@ result = bp.walk_forward_optimise(run, grid, costs=costs, metric="sharpe")
 
 report = bp.audit(candles=candles, features=features, labels=labels, run=run, result=result)
 print(result.stats())
-print(report.verdict, *report.reasons, sep="\\n  ")
+found = {{finding.id: f": {{finding.title}}" for finding in report.findings}}
+print(report.verdict, *(why + found.get(why.split()[0], "") for why in report.reasons), sep="\\n  ")
 print("the page:", report.to_html("report.html"))
 '''
 

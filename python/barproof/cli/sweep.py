@@ -38,7 +38,7 @@ from barproof.cli.inputs import (
 )
 from barproof.cli.output import metric_text
 from barproof.cli.tables import HelpRules
-from barproof.errors import Interrupted, ParameterError
+from barproof.errors import ConfigError, Interrupted, ParameterError
 
 __all__ = [
     "FLATTERS",
@@ -166,13 +166,14 @@ def sweep(
     output.check_target("--pooled", pooled, output.FRAMES)
     output.check_target("--report", page, (".html",))
     output.check_target("--manifest", manifest, (".json",))
+    if out_dir is not None and out_dir.exists() and not out_dir.is_dir():
+        raise ConfigError(f"`--out-dir` {str(out_dir)!r} is a file: give the name of a folder")
     chosen = metric or settings.sweep.metric or "sharpe"
     least = settings.sweep.min_trades if min_trades is None else min_trades
     check_metric(chosen)
     base = rules_of(settings, rule)
     parts = grid_parts(settings, axis, together, sample, seed, method)
     grid = grid_from(base, parts)
-    costs = costs_of(settings, taker, maker, slippage, free)
     market = market_of(
         settings,
         candles,
@@ -184,6 +185,7 @@ def sweep(
         on_fault=on_fault,
         repair=repair,
     )
+    costs = costs_of(settings, taker, maker, slippage, free)
     sources = sources_of(settings, market, signals)
     output.check_targets(
         {"--out": out, "--pooled": pooled, "--report": page, "--manifest": manifest}, sources
