@@ -291,6 +291,7 @@ pass
     ),
     "FILL-02": (
         """
+# `candles` and `trades` are those of FILL-01.
 closed = candles[:100].to_polars().vstack(candles[130:].to_polars())
 holes = bp.read_candles(closed, instrument="spot", on_fault="ignore")
 print(bp.audits.fill_in_session(trades, holes).title)
@@ -303,6 +304,7 @@ pass
     ),
     "FILL-03": (
         """
+# `candles` and `trades` are those of FILL-01.
 volume = candles.volume[100:140]
 print(bp.audits.fill_volume({**trades, "quantity": volume * 2}, candles).outcome)
 print(bp.audits.fill_volume({**trades, "quantity": volume * 0.02}, candles).outcome)
@@ -316,6 +318,7 @@ pass
     ),
     "FILL-04": (
         """
+# `candles`, `trades`, `lows` and `opens` are those of FILL-01.
 print(bp.audits.fill_hindsight({**trades, "entry_price": lows}, candles).title)
 print(bp.audits.fill_hindsight({**trades, "entry_price": candles.close[100:140]}, candles).outcome)
 print(bp.audits.fill_hindsight({**trades, "entry_price": opens}, candles).outcome)
@@ -363,6 +366,7 @@ warn
     ),
     "CLM-02": (
         """
+# `made` is that of CLM-01.
 print(bp.audits.claim_recompute([{**made, "value": "5.01"}]).title)
 print(bp.audits.claim_recompute([made]).outcome)
 """,
@@ -385,6 +389,7 @@ pass
     ),
     "CLM-04": (
         """
+claim = {"id": "five-days", "value": "38.04", "unit": "percent", "metric": "total_return"}
 print(bp.audits.claim_plausibility([{**claim, "period_days": 5}]).outcome)
 print(bp.audits.claim_plausibility([{**claim, "value": "0.4", "period_days": 5}]).outcome)
 """,
@@ -443,6 +448,7 @@ fail pass
     ),
     "CLM-09": (
         """
+# `made` is that of CLM-01.
 print(bp.audits.claim_staleness([{**made, "inputs": {"trades.csv": "0" * 64}}]).outcome)
 print(bp.audits.claim_staleness([{**made, "inputs": {"trades.csv": ""}}]).outcome)
 """,

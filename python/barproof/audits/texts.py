@@ -149,6 +149,7 @@ pass
     ),
     "PRED-05": (
         """
+p = np.linspace(0.2, 0.8, 200)
 print(bp.audits.threshold_reachability({"long": (p / 2, 0.75)}).outcome)
 print(bp.audits.threshold_reachability({"long": (p, 0.25)}).outcome)
 """,
@@ -184,7 +185,7 @@ pass
     "ECO-09": (
         """
 print(bp.audits.few_trades([]).outcome, bp.audits.few_trades([0.01] * 4).outcome)
-print(bp.audits.few_trades(noise).outcome)
+print(bp.audits.few_trades([0.01, -0.01] * 200).outcome)
 """,
         """
 fail inconclusive
