@@ -8,10 +8,13 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from barproof.errors import BarproofError, DataWarning, FileError, in_one_line
 from barproof.live.sums import TABLE, Sums, differing
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["FILE", "FORMAT", "TRADE_COLUMNS", "Store"]
 
@@ -114,15 +117,10 @@ class Store:
             # What is not written back grows the log beside the file, not the memory.
             self._base.execute("PRAGMA wal_autocheckpoint = 1000")
             self._make(size is not None)
-            self._sums = Sums.of(self._base)
+            self._sums = self._digests()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             # The second: of tables that SQLite cannot make sense of, it quotes the bytes.
             self._refuse(error)
-        except (ValueError, TypeError) as error:
-            raise FileError(
-                f"live log {str(self.path)!r} is damaged: its digests are none, {in_one_line(error)}; restore the "
-                "folder from a copy, or give another"
-            ) from error
 
     def _make(self, found: bool) -> None:
         """Make the tables of an empty log, all or none."""
@@ -153,6 +151,16 @@ class Store:
                 "version that began it, or give another folder"
             )
 
+    def _digests(self) -> Sums | None:
+        """Read the digests of the rows, which a disk can harm as well."""
+        try:
+            return Sums.of(self._base)
+        except (ValueError, TypeError) as error:
+            raise FileError(
+                f"live log {str(self.path)!r} is damaged: its digests are none, {in_one_line(error)}; restore the "
+                "folder from a copy, or give another"
+            ) from error
+
     def _refuse(self, error: Exception) -> NoReturn:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         remedy = {
@@ -169,14 +177,9 @@ class Store:
     def reading(self) -> Iterator[None]:
         """Read a state that somebody may have harmed: what is not as it was written is refused, whatever it breaks."""
         try:
-            name = differing(self._base, ("tables", "session", "state", "events"))
-            if name is not None:
-                raise ValueError(f"the rows of `{name}` are not as they were written")
-            # Bars and decisions since a checkpoint are found by an index, which no digest covers: with a wrong one a
-            # row is passed over. Three seconds for a million bars with what was decided.
-            (told,) = self._base.execute("PRAGMA integrity_check(1)").fetchone()
-            if told != "ok":
-                raise ValueError(str(told))
+            harm = _harm(self._base)
+            if harm is not None:
+                raise ValueError(harm)
             yield
         except BarproofError:
             raise
@@ -301,3 +304,14 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._base.close()
+
+
+def _harm(base: sqlite3.Connection) -> str | None:
+    """Say what of a state is not as it was written; None where all of it is."""
+    name = differing(base, ("tables", "session", "state", "events"))
+    if name is not None:
+        return f"the rows of `{name}` are not as they were written"
+    # Bars and decisions since a checkpoint are found by an index, which no digest covers: with a wrong one a row is
+    # passed over. Three seconds for a million bars with what was decided.
+    (told,) = base.execute("PRAGMA integrity_check(1)").fetchone()
+    return None if told == "ok" else str(told)
