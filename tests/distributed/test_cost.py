@@ -46,11 +46,15 @@ def test_no_coefficient_is_below_zero() -> None:
 
 def test_the_wall_is_that_of_whoever_needs_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "DRIVER", DriverCost(start=1.0, send=0.01, take=1e-6, byte=1e-9))
-    # The workers: 100 s on 10 processors; the driver 0.1 s for shards and 1 s for rows.
-    assert wall_seconds(100.0, 10, 10, 1_000_000, 1e9) == pytest.approx(1 + 1 + 10)
-    assert wall_seconds(100.0, 10, 10, 1_000_000, 1e9, started=True) == pytest.approx(1 + 10)
-    # The driver: 2 s for shards, 9 s for rows.
-    assert wall_seconds(100.0, 1_000, 200, 9_000_000, 0.0) == pytest.approx(1 + 11)
+    # The workers: 100 s on 10 processors; the driver 0.1 s for 10 shards and 1 s for rows, after their only round.
+    assert wall_seconds(100.0, 10, 10, 1_000_000, 1e9) == pytest.approx(1 + 1 + 10 + 1.1)
+    assert wall_seconds(100.0, 10, 10, 1_000_000, 1e9, started=True) == pytest.approx(1 + 10 + 1.1)
+    # Ten rounds: a tenth of the driver's 1 s for shards and 1 s for rows comes after the last.
+    assert wall_seconds(100.0, 10, 100, 1_000_000, 1e9) == pytest.approx(1 + 1 + 10 + 0.2)
+    # Each worker prepares for 3 s.
+    assert wall_seconds(100.0, 10, 100, 1_000_000, 0.0, prepared=3.0) == pytest.approx(1 + 13 + 0.2)
+    # The driver: 2 s for shards, 9 s for rows, beside workers that take 0.1 s.
+    assert wall_seconds(100.0, 1_000, 200, 9_000_000, 0.0) == pytest.approx(1 + 11 + 0.1)
 
 
 def test_a_plan_counts_workers_and_shards(cluster: bp.RayExecutor) -> None:

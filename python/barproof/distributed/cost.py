@@ -4,7 +4,10 @@
 
     processor seconds = shards * shard + bars * bar + entries * entry + trades * trade
                         + combinations * combination + rows * row
-    wall seconds      = start + put bytes * byte + max(processor seconds / processors, driver seconds)
+    wall seconds      = start + put bytes * byte
+                        + max(working, driver seconds) + min(working, driver seconds) / rounds
+    working           = prepared + processor seconds / processors
+    rounds            = shards a processor: what the driver takes of the last one nobody computes beside
     driver seconds    = shards * send + rows * take
 
 An *entry* is one that a group of combinations with the same thresholds looks at, once for all of them; a *trade* is
@@ -20,7 +23,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-__all__ = ["DRIVER", "Counts", "DriverCost", "WorkerCost", "wall_seconds"]
+__all__ = ["BAR", "DRIVER", "Counts", "DriverCost", "WorkerCost", "wall_seconds"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,9 @@ class DriverCost:
 DRIVER = DriverCost(start=2.1, send=1.2e-3, take=1.0e-6, byte=9e-10)
 """As measured on the machine of docs/distributed.md; what `plan` counts with."""
 
+BAR = 6e-8
+"""Seconds a bar in which a process prepares candles and signals, as fitted there."""
+
 
 def wall_seconds(
     processor_seconds: float,
@@ -160,9 +166,10 @@ def wall_seconds(
     rows: float,
     put_bytes: float,
     *,
+    prepared: float = 0.0,
     started: bool = False,
 ) -> float:
-    """Wall time of a job on a cluster: the workers or the driver, whoever needs longer.
+    """Wall time of a job on a cluster: workers and driver side by side, but for the driver's part of the last round.
 
     Parameters
     ----------
@@ -174,6 +181,8 @@ def wall_seconds(
         That the driver sends and takes.
     put_bytes : float
         Of what is put into the object store.
+    prepared : float, default 0
+        Seconds in which each worker prepares what it works on.
     started : bool, default False
         Whether workers run already.
 
@@ -182,5 +191,7 @@ def wall_seconds(
     float
         Seconds.
     """
-    working = max(processor_seconds / processors, DRIVER.seconds(shards, rows))
-    return (0.0 if started else DRIVER.start) + put_bytes * DRIVER.byte + working
+    working, driving = prepared + processor_seconds / processors, DRIVER.seconds(shards, rows)
+    rounds = max(1.0, shards / processors)
+    longest = max(working, driving) + min(working, driving) / rounds
+    return (0.0 if started else DRIVER.start) + put_bytes * DRIVER.byte + longest

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 
 from barproof._account_sweep import AccountJob
+from barproof._machine import thread_count
 from barproof._sweep_files import SweepFolder, table_sizes, write_tables
 from barproof._sweep_job import PIECE_ROWS, Done, Job, Leg, Piece
-from barproof.distributed.cost import wall_seconds
+from barproof.distributed.cost import BAR, wall_seconds
 from barproof.distributed.executor import Crew, Task
 from barproof.errors import ClusterError
 
@@ -187,17 +188,19 @@ def swept(job: Job, crew: Crew) -> list[Done]:
 
 
 def shard_sizes(job: Job, crew: Crew) -> tuple[list[int], float]:
-    """Probe how many combinations a shard of each symbol has, and the seconds that all take on one thread."""
+    """Probe how many combinations a shard of each symbol has, and the processor seconds that all take."""
     from barproof._sweep_plan import leg_seconds
 
     slots = crew.slots(crew.threads)
-    alone = replace(job, threads=1)
+    # Workers share a node's memory and often its cores: side by side each is slower than one thread alone.
+    together = min(thread_count(None), slots * crew.threads)
+    beside = replace(job, threads=together)
     sizes, total = [], 0.0
     for leg in job.legs:
         # Folds of a walk-forward ask the same of other windows.
         same = (leg.settings[0].candles.digest, job.grid.digest, leg.settings[0].engine, job.ranged)
         if same not in crew.probed:
-            crew.probed[same] = leg_seconds(alone, leg) / leg.bars
+            crew.probed[same] = together * leg_seconds(beside, leg) / leg.bars
         seconds = crew.probed[same] * leg.bars
         total += seconds
         share = seconds / crew.threads / max(1, job.sets)
@@ -215,7 +218,12 @@ def outlook(job: Job, pieces: list[Piece], crew: Crew) -> tuple[int, int, float]
     held = {id(made.candles): len(made.candles) for leg in job.legs for made in leg.settings}
     # Eight numbers a bar of candles and signals.
     put = 64.0 * sum(held.values())
-    took = wall_seconds(seconds, processors, shards, job.rows, put, started=crew.started)
+    # A worker prepares the candles of the shards that come to it, each symbol once.
+    mean = sum(held.values()) / max(1, len(held))
+    prepared = BAR * min(float(sum(held.values())), mean * -(-shards // max(1, workers)))
+    took = wall_seconds(
+        seconds, processors, shards, job.rows, put, prepared=prepared, started=crew.started
+    )
     return workers, shards, took
 
 
