@@ -20,7 +20,6 @@ from tests.tolerances import ROUNDING
 
 jsonschema: Any = importlib.import_module("jsonschema")
 START = 1_000
-NOT_TRADES = ("symbol",)
 
 
 def rows(state: Path, text: str) -> list[tuple[Any, ...]]:

@@ -129,18 +129,6 @@ def no_kind(document: dict[str, Any]) -> None:
     del document["bundle"]["parts"]["model"]["kind"]
 
 
-def no_temperature(document: dict[str, Any]) -> None:
-    document["bundle"]["parts"]["model"]["calibration"] = {"method": None}
-    document["bundle"]["versions"] = {"barproof": "0.1"}
-
-
-def other_probe(document: dict[str, Any]) -> None:
-    document["bundle"]["parts"]["other"] = document["bundle"]["parts"]["model"]
-    document["parts"]["other"] = document["parts"]["model"] | {"files": []}
-    document["parts"]["other"]["type"] = "Logistic"
-    document["parts"]["other"]["files"] = []
-
-
 def without_parts(document: dict[str, Any]) -> None:
     document["parts"] = {}
 
