@@ -99,10 +99,10 @@ def test_codes_and_verdict(
     # When the features of production left those of the backtest.
     book = bp.Ledger.open(folder / "ledger.sqlite")
     changes = book.history(field="features")
-    told = [bp.FeatureSet.preset(f"gating_{n}").digest for n in (109, 171)]
+    digests = [bp.FeatureSet.preset(f"gating_{n}").digest for n in (109, 171)]
     if variant == "broken":
-        assert changes["before"].to_list() == [None, told[0]]
-        assert changes["after"].to_list() == told
+        assert changes["before"].to_list() == [None, digests[0]]
+        assert changes["after"].to_list() == digests
     else:
         assert changes.height == book.runs().height == 1
 
