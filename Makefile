@@ -166,12 +166,12 @@ fuzz-corpus: | fuzz/corpus/$(TARGET)
 soak: $(BUILD_STAMP) $(DEV_STAMP)
 	$(BIN)/python tools/soak.py --minutes $(MINUTES)
 
-# One at a time: each builds the core once. FILES are globs below the repository.
+# All of FILES, globs below the repository, in one build; goes on where it stopped, until target/mutants is removed.
 FILES ?= rust/core/src/backtest/metrics.rs
-mutants:
+mutants: $(BUILD_STAMP) $(DEV_STAMP)
 	$(need_rust)
 	@cargo mutants --version >/dev/null 2>&1 || { echo "missing: cargo-mutants. Install it: cargo install cargo-mutants --locked" >&2; exit 1; }
-	cargo mutants --package barproof-core $(foreach file,$(FILES),--file '$(file)') --output target/mutants
+	$(BIN)/python tools/mutants.py $(foreach file,$(FILES),--file '$(file)') --out target/mutants
 
 coverage: $(BUILD_STAMP) $(DEV_STAMP)
 	@cargo llvm-cov --version >/dev/null 2>&1 || { echo "missing: cargo-llvm-cov. Install it: rustup component add llvm-tools && cargo install cargo-llvm-cov --locked" >&2; exit 1; }
