@@ -416,16 +416,20 @@ mod tests {
 
     #[test]
     fn a_loaded_account_goes_on_as_it_was() {
-        let mut one = account(rules());
-        for at in 0..4 {
-            step(&mut one, at, 100.0 + at as f64, 0.6).unwrap();
-        }
-        let mut other = account(rules()).loaded(&one.save()).unwrap();
-        for at in 4..9 {
-            let price = 110.0 - 3.0 * at as f64;
-            let (a, b) = (step(&mut one, at, price, 0.6), step(&mut other, at, price, 0.6));
-            assert_eq!(format!("{a:?}"), format!("{b:?}"));
-            assert_eq!(one.save(), other.save());
+        // After one bar an order waits, later a position is open.
+        for cut in 1..8 {
+            let price = |at: i64| if at < 4 { 100.0 + at as f64 } else { 110.0 - 3.0 * at as f64 };
+            let mut one = account(rules());
+            for at in 0..cut {
+                step(&mut one, at, price(at), 0.6).unwrap();
+            }
+            let mut other = account(rules()).loaded(&one.save()).unwrap();
+            for at in cut..9 {
+                let (a, b) =
+                    (step(&mut one, at, price(at), 0.6), step(&mut other, at, price(at), 0.6));
+                assert_eq!(format!("{a:?}"), format!("{b:?}"));
+                assert_eq!(one.save(), other.save());
+            }
         }
     }
 

@@ -240,6 +240,7 @@ pub fn mean_over_windows(windows: &[Metrics]) -> Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backtest::tally::Counted;
 
     fn flat(daily: Vec<f64>) -> Measured {
         Measured {
@@ -283,6 +284,118 @@ mod tests {
             assert_eq!(zero, 0.0);
         }
         assert!(flat(vec![0.1]).metrics(365.0).volatility.is_nan());
+    }
+
+    /// Eight trades in two years of 365.25 days, four days of returns, 64 periods a year.
+    fn by_hand() -> Measured {
+        let mut measured = flat(vec![0.5, -0.25, 0.25, -0.25]);
+        for (unit_return, pnl) in [
+            (0.5, 400.0),
+            (-0.125, -100.0),
+            (-0.125, -150.0),
+            (0.25, 200.0),
+            (0.0, 0.0),
+            (0.125, 300.0),
+            (0.125, 100.0),
+            (0.0, 0.0),
+        ] {
+            measured.tally.count(&Counted {
+                unit_return,
+                pnl,
+                bars_held: 2,
+                reason: Reason::Stop,
+                ambiguous: pnl == 0.0,
+                ambiguous_trail: unit_return.abs() == 0.125,
+                fees: 1.5,
+                funding: -0.375,
+            });
+        }
+        measured.tally.reasons = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        Measured {
+            max_drawdown: 0.25,
+            initial_equity: 1024.0,
+            final_equity: 2304.0,
+            bars: 64,
+            span_ms: 2 * 31_557_600_000,
+            growth: 1.5,
+            ..measured
+        }
+    }
+
+    #[test]
+    fn metrics_by_hand() {
+        // Days: mean 1/16, squares about it 0.421875, so a deviation of 3/8; squares of losses 1/8.
+        let want = [
+            ("total_return", 1.25),
+            ("cagr", 0.5),
+            ("volatility", 3.0),
+            ("sharpe_daily", 1.0 / 6.0),
+            ("sharpe", 8.0 / 6.0),
+            ("sortino", 8.0 / 16.0 / (1.0_f64 / 32.0).sqrt()),
+            ("max_drawdown", 0.25),
+            ("calmar", 2.0),
+            ("trades", 8.0),
+            ("wins", 4.0),
+            ("win_rate", 0.5),
+            ("mean_win", 0.25),
+            ("mean_loss", -0.125),
+            ("payoff", 2.0),
+            ("profit_factor", 4.0),
+            ("expectancy", 0.75 / 8.0),
+            ("break_even_win_rate", 1.0 / 3.0),
+            ("exposure", 0.25),
+            ("mean_bars_held", 2.0),
+            ("trades_per_day", 8.0 / 730.5),
+            ("longest_losing_run", 2.0),
+            ("n_signal", 1.0),
+            ("n_stop", 2.0),
+            ("n_take", 3.0),
+            ("n_trail", 4.0),
+            ("n_breakeven", 5.0),
+            ("n_time", 6.0),
+            ("n_liquidation", 7.0),
+            ("n_reverse", 8.0),
+            ("n_end", 9.0),
+            ("ambiguous_share", 0.25),
+            ("ambiguous_trail_share", 0.5),
+            ("fees", 12.0),
+            ("funding", -3.0),
+            ("final_equity", 2304.0),
+            ("buy_hold_return", 0.5),
+        ];
+        let found = by_hand().metrics(64.0).values();
+        assert_eq!(want.len(), Metrics::TABLE.len());
+        for ((row, value), (name, wanted)) in Metrics::TABLE.iter().zip(found).zip(want) {
+            assert_eq!(row.name, name);
+            assert!((value - wanted).abs() <= 1e-14 * wanted.abs(), "{name}: {value} {wanted}");
+        }
+    }
+
+    /// What is hardly spread about a large mean: differences from 0.3 are exact, and have the same deviation.
+    #[test]
+    fn volatility_does_not_go_by_the_level() {
+        let daily: Vec<f64> = (0..9).map(|i| 0.3 + 1e-9 * f64::from(i * i % 7)).collect();
+        let apart: Vec<f64> = daily.iter().map(|r| r - 0.3).collect();
+        let want = numeric::standard_deviation(&apart);
+        assert!((flat(daily).metrics(1.0).volatility / want - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn metrics_at_their_edges() {
+        let month = 30 * 86_400_000_i64;
+        for (span_ms, defined) in [(month, true), (month - 1, false)] {
+            let cagr = Measured { span_ms, ..by_hand() }.metrics(64.0).cagr;
+            assert_eq!(cagr.is_nan(), !defined, "{span_ms}");
+        }
+        let two = flat(vec![0.25, -0.5]).metrics(4.0);
+        assert!((two.sortino + 2.0 * 0.125 / 0.125_f64.sqrt()).abs() < 1e-15);
+        let mut winner = flat(vec![0.25]);
+        winner.tally.wins = 1;
+        let winner = winner.metrics(365.0);
+        assert_eq!(winner.profit_factor, f64::INFINITY);
+        assert!(winner.sortino.is_nan());
+        let units = [Unit::Fraction, Unit::Number, Unit::Count, Unit::Quote];
+        assert_eq!(units.map(Unit::name), ["fraction", "number", "count", "quote"]);
     }
 
     #[test]

@@ -248,10 +248,65 @@ mod tests {
         }
     }
 
+    /// A uniform that is the chance itself is not below it, where blocks are counted and where they are made.
+    #[test]
+    fn a_block_ends_below_the_chance_and_not_at_it() {
+        let mut tried = 0;
+        for seed in 0..200 {
+            let mut random = Uniforms::at(seed, 0);
+            random.skip();
+            let p = random.next();
+            let block = 1.0 / p;
+            if 1.0 / block == p {
+                tried += 1;
+                let resamples = Resamples::drawn(2, block, 3, seed).unwrap();
+                let found = positions(&resamples, 1, &Progress::default()).unwrap();
+                assert_eq!(found, plain(2, p, 3, seed));
+            }
+        }
+        assert!(tried > 50);
+    }
+
+    /// Blocks that are joined make up the runs of positions that follow each other, around the end too.
+    #[test]
+    fn blocks_are_joined_where_positions_follow() {
+        for (n, block) in [(1, 1.0), (2, 1.5), (7, 1.3), (40, 5.0), (6, 50.0)] {
+            let drawn = Resamples::drawn(n, block, 60, 3).unwrap();
+            let want = plain(n, 1.0 / block, 60, 3);
+            let given = Resamples::given(&want, n).unwrap();
+            assert_eq!((drawn.rows(), given.rows()), (60, 60));
+            for (row, at) in want.chunks(n).enumerate() {
+                let mut runs = vec![1_u32];
+                for pair in at.windows(2) {
+                    if pair[1] == (pair[0] + 1) % n as i64 {
+                        *runs.last_mut().unwrap() += 1;
+                    } else {
+                        runs.push(1);
+                    }
+                }
+                for resamples in [&drawn, &given] {
+                    let (mut blocks, mut found) = (vec![], vec![]);
+                    resamples.blocks(row, &mut blocks);
+                    for block in blocks {
+                        let length = block.end - block.start;
+                        if block.joined {
+                            *found.last_mut().unwrap() += length;
+                        } else {
+                            found.push(length);
+                        }
+                    }
+                    assert_eq!(found, runs, "{n} {block} {row}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn bounds_are_refused() {
         assert!(Resamples::drawn(0, 2.0, 1, 0).is_err());
         assert!(Resamples::drawn(3, f64::NAN, 1, 0).is_err());
+        assert!(Resamples::drawn(3, 0.5, 1, 0).is_err());
+        assert!(Resamples::given(&[], 0).is_err());
         assert!(Resamples::given(&[0, 3, 1], 3).is_err());
         assert!(Resamples::given(&[0, 1], 3).is_err());
     }

@@ -93,6 +93,9 @@ mod tests {
         assert!(Panel::new(&[], 2).is_err());
         let error = Panel::new(&[1.0, 2.0, 3.0, f64::NAN], 2).unwrap_err();
         assert_eq!(error.to_string(), "`return 1 of trial 1` must be finite, was NaN");
+        let error = Panel::new(&[1.0, 2.0, 3.0, 1.0, 2.0, f64::INFINITY], 3).unwrap_err();
+        assert_eq!(error.to_string(), "`return 2 of trial 1` must be finite, was inf");
+        assert!(Panel::new(&[1.0], 0).is_err());
         let values = [1.0, 2.0, 3.0, 4.0];
         let panel = Panel::new(&values, 2).unwrap();
         assert_eq!((panel.trials(), panel.trial(1)), (2, &values[2..]));

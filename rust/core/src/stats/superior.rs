@@ -389,6 +389,10 @@ mod tests {
             assert!((long_run_deviation(&x, block) / want - 1.0).abs() < 1e-10, "{n} {block}");
         }
         assert_eq!(long_run_deviation(&[0.5; 9], 3.0), 0.0);
+        assert_eq!(long_run_deviation(&[0.5], 3.0), 0.0);
+        // What goes up and down by turns has hardly a variance in the long run: a millionth of 4 is left.
+        let by_turns: Vec<f64> = (0..50).map(|t| if t % 2 == 0 { 2.0 } else { -2.0 }).collect();
+        assert!((long_run_deviation(&by_turns, 1e12) / 2e-3 - 1.0).abs() < 1e-10);
     }
 
     #[test]
@@ -433,6 +437,52 @@ mod tests {
     fn maxima_are_those_of_the_definition_in_parts_and_on_any_threads() {
         check(false);
         check(true);
+    }
+
+    #[test]
+    fn reaching_a_statistic_is_enough_and_progress_counts_resamples() {
+        let (trials, n, rows) = (20, 30, 70);
+        let values = noise(trials * n, 2);
+        let panel = Panel::new(&values, n).unwrap();
+        let (ones, zeros) = (vec![1.0; trials], vec![0.0; trials]);
+        let resamples = Resamples::drawn(n, 3.0, rows, 4).unwrap();
+        let ask = |statistics: &[f64], progress: &Progress| {
+            let offsets = [&zeros[..], &zeros[..]];
+            let question = Question { deviations: &ones, offsets, statistics, anew: false };
+            maxima(&panel, &question, &resamples, &Maxima::none(rows), 2, progress)
+                .unwrap()
+                .unwrap()
+        };
+        let progress = Progress::default();
+        let (found, _) = ask(&zeros, &progress);
+        assert_eq!(progress.done.load(std::sync::atomic::Ordering::Relaxed), rows);
+        let least = found.upper[3];
+        let (_, counts) = ask(&vec![least; trials], &progress);
+        let want = found.upper.iter().filter(|&&most| most >= least).count();
+        assert_eq!(counts[trials - 1], want as u64);
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_refused() {
+        let values = noise(12, 2);
+        let panel = Panel::new(&values, 4).unwrap();
+        let (three, two) = ([1.0; 3], [1.0; 2]);
+        let fits = Question {
+            deviations: &three,
+            offsets: [&three, &three],
+            statistics: &three,
+            anew: false,
+        };
+        let ask = |question: &Question<'_>, n: usize, rows: usize| {
+            let resamples = Resamples::drawn(n, 2.0, 5, 1).unwrap();
+            maxima(&panel, question, &resamples, &Maxima::none(rows), 1, &Progress::default())
+                .is_ok()
+        };
+        assert!(ask(&fits, 4, 5));
+        assert!(!ask(&fits, 3, 5) && !ask(&fits, 4, 6));
+        assert!(!ask(&Question { deviations: &two, ..fits }, 4, 5));
+        assert!(!ask(&Question { statistics: &two, ..fits }, 4, 5));
+        assert!(!ask(&Question { offsets: [&three, &two], ..fits }, 4, 5));
     }
 
     fn check(anew: bool) {

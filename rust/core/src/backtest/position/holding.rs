@@ -189,6 +189,44 @@ mod tests {
     use super::*;
     use crate::fuzzing::Draw;
 
+    /// 16 units at 64 with 512 of margin, 16 of fee and 12 of funding paid, of 1,024 of equity.
+    fn round(side: Side) -> Holding {
+        let amounts = Amounts {
+            share: 0.5,
+            quantity: 1.0 / 64.0,
+            notional: 1.0,
+            margin: 0.5,
+            entry_fee: 1.0 / 64.0,
+        };
+        let mut holding = Holding::new(side, 64.0, 1024.0, &amounts);
+        holding.charge_funding(side.sign() / 128.0, 96.0);
+        holding
+    }
+
+    #[test]
+    fn amounts_by_hand() {
+        for (side, gain) in [(Side::Long, 128.0), (Side::Short, -128.0)] {
+            let holding = round(side);
+            assert_eq!((holding.fill(), holding.equity()), (64.0, 1024.0));
+            assert_eq!(holding.sums(), [-28.0, 512.0, 1024.0, 0.0]);
+            assert_eq!((holding.gain(72.0), holding.mark(72.0)), (gain - 28.0, 996.0 + gain));
+            assert_eq!(holding.capped_gain(72.0), gain);
+            let ruinous = if side == Side::Long { 16.0 } else { 112.0 };
+            assert_eq!((holding.capped_gain(ruinous), holding.mark(ruinous)), (-512.0, 228.0));
+            let sorted = if side == Side::Long { (60.0, 72.0) } else { (72.0, 60.0) };
+            assert_eq!(holding.sorted(60.0, 72.0), sorted);
+            // Where something else was booked since the entry, the change is of the equity at entry.
+            assert_eq!(holding.closed_after(2048.0, 0.25), 2304.0);
+            assert_eq!(holding.closed_after(1024.0, 0.25), 1280.0);
+        }
+        // 3 (1 + 0.1) and 3 + 3 * 0.1 differ in their last bit.
+        let alone = Holding { equity: 3.0, ..round(Side::Long) };
+        assert_eq!(alone.closed_after(3.0, 0.1), 3.0 * (1.0 + 0.1));
+        assert_ne!(3.0 * (1.0 + 0.1), 3.0 + 3.0 * 0.1);
+        let nobody = Holding::nothing();
+        assert_eq!((nobody.sums(), nobody.gain(5.0), nobody.mark(5.0)), ([0.0; 4], 0.0, 0.0));
+    }
+
     /// Every path adds the bits that one gain after the other adds, at every length and alignment.
     #[test]
     fn sums_of_gains_are_alike_on_every_path() {
