@@ -1,6 +1,7 @@
 //! Sizes, levels, closes and marks of positions.
 
 use super::*;
+use crate::backtest::record::Trade;
 use crate::backtest::rules::Sizing;
 use crate::instrument::Kind;
 
