@@ -171,7 +171,7 @@ FILES ?= rust/core/src/backtest/metrics.rs
 mutants: $(BUILD_STAMP) $(DEV_STAMP)
 	$(need_rust)
 	@cargo mutants --version >/dev/null 2>&1 || { echo "missing: cargo-mutants. Install it: cargo install cargo-mutants --locked" >&2; exit 1; }
-	$(BIN)/python tools/mutants.py $(foreach file,$(FILES),--file '$(file)') --out target/mutants
+	$(BIN)/python tools/mutants.py $(foreach file,$(FILES),--file '$(file)') --out target/mutants --rust
 
 coverage: $(BUILD_STAMP) $(DEV_STAMP)
 	@cargo llvm-cov --version >/dev/null 2>&1 || { echo "missing: cargo-llvm-cov. Install it: rustup component add llvm-tools && cargo install cargo-llvm-cov --locked" >&2; exit 1; }

@@ -4,7 +4,8 @@
 cargo-mutants names the mutants and is the judge of what counts as one. Building each by itself takes minutes of
 processor time where its tests take seconds, and it knows no tests but those of cargo, while it is the twin in Python
 that holds money and metrics. So each mutant becomes a branch behind a number, all of them are compiled once, and the
-tests run with one number after the other in ``BARPROOF_MUTANT``: those of Rust first, then those of Python.
+tests run with one number after the other in ``BARPROOF_MUTANT``: those of Rust first, then, without ``--rust``, those
+of Python. That second stage has not been tried on the whole.
 
 Outcomes: caught; timeout, which is caught too; missed; unviable, which does not compile; untried, which compiles only
 without a branch in it, as constants do. ``FOLDER/results.jsonl`` holds a line a mutant, and work goes on where it

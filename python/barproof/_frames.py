@@ -105,7 +105,7 @@ def _slices(columns: list[NDArray[Any]]) -> list[pl.Series]:
     return [joined.slice(i * n, n) for i in range(len(columns))]
 
 
-_HOLD = (
+HOLD = (
     "total_return",
     "cagr",
     "volatility",
@@ -136,7 +136,7 @@ def stats_frame(
         if row["unit"] == "fraction":
             label, factor = f"{label} [%]", 100.0
         name = row["name"]
-        held = hold[name] if name in _HOLD else np.nan
+        held = hold[name] if name in HOLD else np.nan
         rows.append((label, _or_none(metrics[name] * factor), _or_none(held * factor)))
     schema = {"metric": pl.String, "strategy": pl.Float64, "buy_and_hold": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -12,7 +12,7 @@ from rich.text import Text
 from barproof._backtest import Result
 from barproof._backtest import backtest as run_backtest
 from barproof._core import __version__
-from barproof._frames import METRICS
+from barproof._frames import HOLD, METRICS
 from barproof._windows import Bound
 from barproof.cli import options, output
 from barproof.cli.config import load_config
@@ -217,7 +217,7 @@ def show_result(out: Console, result: Result) -> None:
         name = row["name"]
         if name.startswith("n_") or name == "buy_hold_return":
             continue
-        held = result._hold[name] if name in HELD else None
+        held = result._hold[name] if name in HOLD else None
         rows.append(
             (
                 row["label"],
@@ -280,16 +280,3 @@ def show_range(out: Console, result: Result) -> None:
             ],
         )
     )
-
-
-HELD = (
-    "total_return",
-    "cagr",
-    "volatility",
-    "sharpe_daily",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "calmar",
-    "final_equity",
-)
